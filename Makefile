@@ -1,0 +1,99 @@
+# make run     everything to the first report: .venv, jars, a simulated world, firstday discover on it
+# make test    linter, format, types, tests
+# make install .venv with everything; .venv/bin/firstday then works from any folder
+# More: lint, format, dist, bench, lock, clean
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DELETE_ON_ERROR:
+.PHONY: help install run test lint format dist bench lock clean
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMPS := $(VENV)/share/firstday
+DEMO := out/demo
+UV := $(BIN)/uv --quiet --system-certs
+# uv is quick, but knows only its own configuration of mirrors and certificates; pip knows pip's.
+define install_pinned
+$(UV) pip install --python $(BIN)/python --require-hashes -r $(1) || \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1)
+endef
+PYTHON ?= $(shell for python in python3.11 python3; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
+		&& echo "$$python" && break; done)
+
+# --- install: each step leaves a stamp, so that the next time nothing is done and nothing is downloaded
+
+install: $(STAMPS)/ready
+
+$(STAMPS)/uv: requirements-uv.txt
+	@[ -n "$(PYTHON)" ] || { echo "Python 3.11 is needed: apt-get install python3.11-venv" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip' 2>/dev/null \
+		|| { echo "Python's venv module is needed: apt-get install python3.11-venv" >&2; exit 1; }
+	@echo "Making $(VENV)"
+	@"$(PYTHON)" -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-uv.txt
+	@mkdir -p $(STAMPS) && touch $@
+
+$(STAMPS)/packages: requirements.txt $(STAMPS)/uv
+	@echo "Installing the packages of requirements.txt"
+	@$(call install_pinned,requirements.txt)
+	@touch $@
+
+$(STAMPS)/package: setup.py pyproject.toml $(STAMPS)/packages
+	@$(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(STAMPS)/ready: requirements-java.txt lib/firstday/jars.py lib/firstday/install.py $(STAMPS)/package
+	@$(BIN)/python -m firstday.java || { echo "No Java 17 here: installing one into $(VENV)"; \
+		$(call install_pinned,requirements-java.txt); }
+	@echo "Fetching the jars"
+	@$(BIN)/python -m firstday.install
+	@touch $@
+
+# --- run
+
+run: $(DEMO)/world.made
+	@echo "Looking for the moment in $(DEMO)/world"
+	@$(BIN)/firstday discover --config conf/discover.yml \
+		--users $(DEMO)/world/users --events $(DEMO)/world/events --out $(DEMO)/discover
+
+$(DEMO)/world.made: $(wildcard lib/firstday/simulation/*.py) | install
+	@echo "Simulating a world into $(DEMO)/world"
+	@$(BIN)/firstday simulate --out $(DEMO)/world
+	@touch $@
+
+# --- develop
+
+test: lint
+	@$(BIN)/pytest
+
+lint: install
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: install
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+bench: install
+	@$(BIN)/python -m benchmarks
+
+# The wheel, and the same as .zip: spark-submit --py-files imports from a .zip, not from a .whl.
+dist: install
+	@rm -rf build dist
+	@$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w dist .
+	@cd dist && for wheel in *.whl; do cp "$$wheel" "$${wheel%%-py3*}.zip"; done
+	@rm -rf build && ls dist
+
+# Pin again what setup.py allows; pins that still fit are kept.
+lock: $(STAMPS)/uv
+	@$(UV) pip compile setup.py --extra local --extra dev --output-file requirements.txt --generate-hashes \
+		--universal --python-version 3.11 --no-header
+
+clean:
+	rm -rf build dist out .mypy_cache .pytest_cache .ruff_cache .hypothesis lib/*.egg-info

@@ -1,0 +1,153 @@
+"""The command `firstday`: one subcommand a job, its flags made from the fields of the job's settings.
+
+Nothing heavy is imported before a job starts, so that `firstday --help` answers at once.
+"""
+
+import importlib
+import sys
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import click
+from pydantic.fields import FieldInfo
+
+from firstday import __version__, logs
+from firstday.errors import FirstdayError, reason
+from firstday.settings import DiscoverSettings, Settings, SimulateSettings, duration_text, load
+
+INTERRUPTED = 130
+# What a flag takes, by what occurs in its field's annotation; the first that fits.
+METAVARS = {
+    "tuple[str": "NAME,NAME",
+    "tuple[": "N,N",
+    "timedelta": "DURATION",
+    "datetime.datetime": "TIME",
+    "datetime.date": "DATE",
+    "float": "NUMBER",
+    "int": "N",
+    "str": "TEXT",
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A subcommand: its settings, and the module whose `run(settings, run_id)` does the work."""
+
+    settings: type[Settings]
+    module: str
+    summary: str
+
+
+JOBS = {
+    "discover": Job(
+        DiscoverSettings, "firstday.jobs.discover", "Find what, done on the first day, makes users stay."
+    ),
+    "simulate": Job(SimulateSettings, "firstday.jobs.simulate", "Make a world with a planted truth."),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line. Returns on success; exits with 1 on a failure, 2 on a user's mistake.
+
+    It does not exit on success: Databricks counts any SystemExit of a wheel task as a failure.
+    """
+    status = _run(sys.argv[1:] if argv is None else list(argv))
+    if status:
+        sys.exit(status)
+
+
+def run_job(name: str, argv: Sequence[str] | None = None) -> None:
+    """`main` for the script of one job: the same as `firstday NAME ...`."""
+    main([name, *(sys.argv[1:] if argv is None else argv)])
+
+
+def _run(argv: list[str]) -> int:
+    try:
+        return commands().main(argv, prog_name="firstday", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except FirstdayError as error:
+        click.echo(f"firstday: {error}", err=True)
+        return error.exit_status
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("firstday: stopped; what was published before is as it was", err=True)
+        return INTERRUPTED
+
+
+def commands() -> click.Group:
+    """The group `firstday` with a subcommand for each of JOBS."""
+    group = click.Group("firstday", help="Find what, done on the first day, makes users stay.")
+    group = click.version_option(__version__, prog_name="firstday")(group)
+    for name, job in JOBS.items():
+        group.add_command(_command(name, job))
+    return group
+
+
+def _command(name: str, job: Job) -> click.Command:
+    def callback(config: str | None, assignments: tuple[str, ...], debug: bool, **flags: Any) -> int:
+        given = {key: value for key, value in flags.items() if value is not None}
+        return _execute(job, load(job.settings, config, given, assignments), debug)
+
+    options = [_option(field, info) for field, info in job.settings.model_fields.items()]
+    common = [
+        click.Option(["--config"], metavar="FILE", help="YAML file of settings; flags override it."),
+        click.Option(
+            ["--set", "assignments"],
+            metavar="KEY=VALUE",
+            multiple=True,
+            help="One setting, the value as YAML; overrides --config. May be repeated.",
+        ),
+        click.Option(["--debug"], is_flag=True, help="Show tracebacks."),
+    ]
+    return click.Command(name, params=[*options, *common], callback=callback, help=job.summary)
+
+
+def _execute(job: Job, settings: Settings, debug: bool) -> int:
+    """Run the job and return the exit status. A user's mistake or another foreseen end shows no traceback.
+
+    Of an unforeseen error the terminal gets one line, and the traceback with --debug; a log gets both.
+    """
+    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+    terminal = sys.stderr.isatty()
+    logs.configure(run_id, terminal, debug)
+    try:
+        result = importlib.import_module(job.module).run(settings, run_id)
+    except FirstdayError as error:
+        logs.log.error(str(error), extra={"fields": {"error": type(error).__name__}}, exc_info=debug)
+        return error.exit_status
+    except Exception as error:  # noqa: BLE001 - the last resort: told, logged, and the status says so
+        hint = " Run it again with --debug for the traceback." if terminal and not debug else ""
+        logs.log.error(f"the job failed: {reason(error).rstrip('.')}.{hint}", exc_info=debug or not terminal)
+        return FirstdayError.exit_status
+    if isinstance(result, Path):
+        click.echo(result.resolve().as_uri())
+    return 0
+
+
+def _option(name: str, info: FieldInfo) -> click.Option:
+    """A flag for a field. Its text goes to the settings as it is: only they know what is valid."""
+    flag = "--" + name.replace("_", "-")
+    text = info.description or ""
+    if info.annotation is bool:
+        negated = flag.replace("--", "--no-", 1)
+        shown = flag if info.default else negated
+        return click.Option([f"{flag}/{negated}"], default=None, help=f"{text} [default: {shown[2:]}]")
+    if info.is_required():
+        text += " [required]"
+    elif info.default not in (None, ()):
+        text += f" [default: {_text(info.default)}]"
+    if get_origin(info.annotation) is Literal:
+        return click.Option([flag, name], type=click.Choice(get_args(info.annotation)), help=text)
+    metavar = next(word for kind, word in METAVARS.items() if kind in str(info.annotation))
+    return click.Option([flag, name], metavar=metavar, help=text)
+
+
+def _text(default: Any) -> str:
+    if isinstance(default, timedelta):
+        return duration_text(default)
+    return ",".join(map(str, default)) if isinstance(default, tuple) else str(default)

@@ -1,0 +1,121 @@
+"""The arrays of one segment and day, out of rows of the histogram."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from firstday.moments.trends import Series
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """All users of a segment whose Dn is known, by place (a stratum or a date) and total level."""
+
+    place: Integers
+    level: Integers
+    users: Floats
+    retained: Floats
+
+    @property
+    def places(self) -> int:
+        return int(self.place.max()) + 1 if len(self.place) else 0
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Users that did one action, by place, count, total level and level of other activity; all (cells,)."""
+
+    action: str
+    place: Integers
+    count: Integers
+    total_level: Integers
+    other_level: Integers
+    users: Floats
+    retained: Floats
+
+
+def split(rows: pd.DataFrame, place: Integers, day: int) -> tuple[Cohort, list[Cells]]:
+    """rows: action, count, total_level, other_level, matured_dn, retained_dn; place: (rows,) from 0."""
+    users = rows[f"matured_d{day}"].to_numpy(dtype=float)
+    retained = rows[f"retained_d{day}"].to_numpy(dtype=float)
+    total_level = rows["total_level"].to_numpy(dtype=np.int64)
+    whole = rows["action"].isna().to_numpy()
+    cohort = Cohort(place[whole], total_level[whole], users[whole], retained[whole])
+    other_level = rows["other_level"].fillna(0).to_numpy(dtype=np.int64)
+    count = rows["count"].to_numpy(dtype=np.int64)
+    cells = []
+    for action, index in _groups(rows["action"], ~whole):
+        cells.append(
+            Cells(action, *(array[index] for array in (place, count, total_level, other_level, users, retained)))
+        )
+    return cohort, cells
+
+
+def _groups(actions: pd.Series, among: NDArray[np.bool_]) -> Iterator[tuple[str, Integers]]:
+    positions = np.flatnonzero(among)
+    codes, names = pd.factorize(actions.to_numpy()[positions], sort=True)
+    order = np.argsort(codes, kind="stable")
+    bounds = np.searchsorted(codes[order], np.arange(len(names) + 1))
+    for number, name in enumerate(names):
+        yield str(name), positions[order[bounds[number] : bounds[number + 1]]]
+
+
+def reached(cells: Cells, place: Integers, places: int, thresholds: Integers, values: Floats) -> Floats:
+    """Sum of `values` over the cells at or above each threshold, (places, thresholds); thresholds rise."""
+    column = np.searchsorted(thresholds, cells.count, side="right") - 1
+    there = column >= 0
+    table = np.zeros((places, len(thresholds)))
+    np.add.at(table, (place[there], column[there]), values[there])
+    return np.cumsum(table[:, ::-1], axis=1)[:, ::-1]
+
+
+def level_strata(cohort: Cohort, cells: Cells) -> tuple[Integers, Floats, Floats]:
+    """Strata of place x level of other activity: the stratum of each cell, and users and retained, (strata,).
+
+    For those that did not do the action other activity is all activity: the cohort less the action's users,
+    by total level. So the histogram needs no rows for what did not happen.
+    """
+    levels = int(max(cohort.level.max(initial=0), cells.other_level.max(initial=0))) + 1
+    at_total = cells.place * levels + cells.total_level
+    at_other = cells.place * levels + cells.other_level
+    of_cohort = cohort.place * levels + cohort.level
+    known, codes = np.unique(np.concatenate([of_cohort, at_total, at_other]), return_inverse=True)
+    bounds = np.cumsum([len(of_cohort), len(at_total)])
+    of_cohort, at_total, at_other = np.split(codes, bounds)
+    size = len(known)
+
+    def strata(whole: Floats, part: Floats) -> Floats:
+        others = np.bincount(of_cohort, whole, size) - np.bincount(at_total, part, size)
+        return np.asarray(others + np.bincount(at_other, part, size))
+
+    return at_other, strata(cohort.users, cells.users), strata(cohort.retained, cells.retained)
+
+
+def date_series(cohort: Cohort, cells: Cells, thresholds: Integers) -> Series:
+    """Sums by date (place) and threshold; the level is that of other activity."""
+    dates = cohort.places
+
+    def by_date(whole: Floats, part: Floats, power: int = 1) -> Floats:
+        others = np.bincount(cohort.place, whole * cohort.level**power, dates)
+        others -= np.bincount(cells.place, part * cells.total_level**power, dates)
+        return np.asarray(others + np.bincount(cells.place, part * cells.other_level**power, dates))
+
+    def at(values: Floats) -> Floats:
+        return reached(cells, cells.place, dates, thresholds, values)
+
+    return Series(
+        users=np.bincount(cohort.place, cohort.users, dates),
+        retained=np.bincount(cohort.place, cohort.retained, dates),
+        experienced=at(cells.users),
+        both=at(cells.retained),
+        level=by_date(cohort.users, cells.users),
+        level_retained=by_date(cohort.retained, cells.retained),
+        level_squared=by_date(cohort.users, cells.users, power=2),
+        level_experienced=at(cells.users * cells.other_level),
+    )

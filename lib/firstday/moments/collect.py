@@ -1,0 +1,54 @@
+"""What of the results goes to the driver: small tables, each with a limit that it cannot pass in silence."""
+
+from collections.abc import Sequence
+from datetime import date
+
+import pandas as pd
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from firstday.errors import LimitError
+from firstday.moments.members import quoted
+from firstday.moments.counts import sum_of_arrays
+
+MOST_NUMBERS = 8_000_000  # in the cross products that are looked at together: 64 MB
+MOST_ROWS = 500_000
+
+
+def to_driver(rows: DataFrame, what: str, limit: int = MOST_ROWS) -> pd.DataFrame:
+    """The rows as pandas; LimitError where there are more than `limit`."""
+    frame = rows.limit(limit + 1).toPandas()
+    if len(frame) > limit:
+        raise LimitError(
+            f"{what} may have at most {limit:,} rows",
+            value=f"more than {limit:,}",
+            next_step="give fewer --segments or --thresholds, or lower --count-cap",
+        )
+    return frame
+
+
+def products_by_date(
+    products: DataFrame, segments: Sequence[str], day: int, until: date
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Rows of moment_products up to an anchor date, and the segment columns that are held in them.
+
+    Where dates times segments are too many for the driver, the last segment columns are summed over.
+    """
+    rows = products.where((F.col("day") == day) & (F.col("anchor_date") <= F.lit(until)))
+    held = tuple(segments)
+    while True:
+        size = rows.agg(F.count("*").alias("rows"), F.max(F.size("sum_xx")).alias("width")).first()
+        if size is None or (size["rows"] or 0) * (size["width"] or 1) <= MOST_NUMBERS:
+            return rows.toPandas(), held
+        if not held:
+            raise LimitError(
+                f"cross products may have at most {MOST_NUMBERS:,} numbers",
+                value=f"{size['rows']:,} dates with {size['width']:,} numbers each",
+                next_step="lower --leading-actions",
+            )
+        held = held[:-1]
+        rows = rows.groupBy("anchor_date", "day", *(F.col(quoted(name)) for name in held)).agg(
+            *(F.sum(name).alias(name) for name in ("users", "retained")),
+            F.first("actions").alias("actions"),
+            *(sum_of_arrays(name).alias(name) for name in ("sum_x", "sum_xr", "sum_xx")),
+        )

@@ -1,0 +1,207 @@
+"""The last step on the driver: evidence, choice, hypothesis and the small tables that show them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pandas as pd
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from firstday.moments import analyse, choose, rule
+from firstday.moments.collect import products_by_date, to_driver
+from firstday.moments.dates import date_products
+from firstday.moments.evidence import ActionEvidence, assess
+from firstday.moments.power import PlannedTest, plan_test
+from firstday.moments.segments import ALL
+from firstday.settings import DiscoverSettings
+
+SHOWN_TRENDS = 6
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Small pandas tables, with the columns of `outputs`; `held` are the segments held in the evidence."""
+
+    choice: choose.Choice
+    hypothesis: dict[str, object]
+    evidence: pd.DataFrame
+    trends: pd.DataFrame
+    held: tuple[str, ...]
+
+
+def choosing_until(counts: DataFrame, settings: DiscoverSettings) -> date | None:
+    """The last anchor date of the choosing half: the earlier `choose_share` of the dates on which users have a
+    known first day. None where there are none.
+    """
+    known = counts.where(F.col("action").isNull() & (F.col(f"matured_d{settings.days[0]}") > 0))
+    dates = sorted(row[0] for row in known.select("anchor_date").distinct().collect())
+    if not dates:
+        return None
+    return dates[max(0, min(len(dates) - 1, round(settings.choose_share * len(dates)) - 1))]
+
+
+def find(
+    counts: DataFrame, products: DataFrame, halves: DataFrame, until: date, settings: DiscoverSettings
+) -> Findings:
+    """Choose on the dates up to `until`. halves: what `analyse` returned for segment `all`, by half."""
+    day = settings.days[0]
+    table = to_driver(halves, "the candidates of segment 'all'")
+    table = table.sort_values(["half", "day", "action", "threshold"], ignore_index=True)
+    first = table[table["day"] == day]
+    choosing, reporting = (first[first["half"] == half] for half in (analyse.CHOOSING, analyse.REPORTING))
+    rows, held = products_by_date(products, settings.segments, day, until)
+    evidence = assess(date_products(rows, held)) if len(rows) else None
+    choice = choose.choose(
+        choosing.reset_index(drop=True),
+        evidence,
+        min_users=settings.min_users,
+        dates=int(choosing["dates"].max()) if len(choosing) else 0,
+        min_dates=settings.min_dates,
+        false_discovery_rate=settings.false_discovery_rate,
+        later=reporting,
+    )
+    trends = _trends(counts, choice, day)
+    return Findings(
+        choice,
+        _hypothesis(choice, reporting, trends, settings),
+        _evidence_table(evidence, choice, choosing, day),
+        trends,
+        held,
+    )
+
+
+def _hypothesis(
+    choice: choose.Choice, reporting: pd.DataFrame, trends: pd.DataFrame, settings: DiscoverSettings
+) -> dict[str, object]:
+    """The one row of `hypotheses`; its figures are of the reporting dates."""
+    told: dict[str, object] = {"verdict": choice.verdict, "reason": choice.reason, "day": settings.days[0]}
+    if choice.verdict == choose.NONE or choice.chosen is None:
+        return told
+    action, threshold = str(choice.chosen["action"]), int(choice.chosen["threshold"])
+    told |= {"action": action, "threshold": threshold, "odds": float(choice.chosen["odds"])}
+    told["sentence"] = rule.sentence(action, threshold, settings.window)
+    told["sql"] = rule.sql(action, threshold, settings.window)
+    there = reporting[(reporting["action"] == action) & (reporting["threshold"] == threshold)]
+    later = there.iloc[0]
+    told |= {name: float(later[name]) for name in ("adjusted", "adjusted_low", "adjusted_high")}
+    for name, part, whole in (("precision", "both", "experienced"), ("recall", "both", "retained")):
+        told |= _share(name, later[part], later[whole])
+    planned = _planned(later, trends, settings)
+    return told | (vars(planned) if planned else {})
+
+
+def _share(name: str, part: float, whole: float) -> dict[str, object]:
+    from statsmodels.stats.proportion import proportion_confint
+
+    low, high = proportion_confint(part, whole, method="wilson")
+    return {name: part / whole, f"{name}_low": float(low), f"{name}_high": float(high)}
+
+
+def _planned(later: pd.Series, trends: pd.DataFrame, settings: DiscoverSettings) -> PlannedTest | None:
+    dates = trends["anchor_date"]
+    span = (dates.max() - dates.min()).days + 1 if len(dates) else 1
+    one = trends.drop_duplicates("anchor_date")
+    return plan_test(
+        baseline=float(later["retained"] / later["users"]),
+        share_experienced=float(later["experienced"] / later["users"]),
+        effect=float(later["adjusted"]),
+        users_a_day=float(one["users"].sum() / span),
+        day=settings.days[0],
+        alpha=settings.test_alpha,
+        power=settings.test_power,
+    )
+
+
+def _evidence_table(
+    evidence: ActionEvidence | None, choice: choose.Choice, choosing: pd.DataFrame, day: int
+) -> pd.DataFrame:
+    """One row an action, also for those that could not be judged."""
+    once = choosing.sort_values("threshold").drop_duplicates("action").set_index("action")
+    table = pd.DataFrame({"share_experienced_once": once["experienced"] / once["users"]})
+    if evidence is not None:
+        columns = {
+            name: getattr(evidence, name)
+            for name in (
+                "observed", "expected", "effect", "proportion_t", "proportion_p", "proportion_odds",
+                "trend_effect", "trend_odds", "odds",
+            )
+        }  # fmt: skip
+        reach = 1.959963984540054 * evidence.trend_error
+        columns |= {"trend_low": evidence.trend_effect - reach, "trend_high": evidence.trend_effect + reach}
+        table = table.join(pd.DataFrame(columns, index=list(evidence.actions)))
+    # An action's fate is that of the candidate of its that came furthest.
+    order = {choose.DROPPED: 0, choose.KEPT: 1, choose.CHOSEN: 2}
+    fate = choice.candidates.assign(rank=choice.candidates["verdict"].map(order), position=range(len(choice.candidates)))
+    fate = fate.sort_values(["rank", "position"]).drop_duplicates("action", keep="last").set_index("action")
+    return table.join(fate[["verdict", "reason"]]).rename_axis("action").reset_index().assign(day=day)
+
+
+def _trends(counts: DataFrame, choice: choose.Choice, day: int) -> pd.DataFrame:
+    """By anchor date, for the chosen candidate and the best-known one of each of a few other actions."""
+    shown = choice.candidates.assign(phi=choose.phi(choice.candidates))
+    shown = shown.sort_values(["phi", "action", "threshold"], ascending=[False, True, True]).drop_duplicates("action")
+    pairs = [(str(row["action"]), int(row["threshold"])) for _, row in shown.head(SHOWN_TRENDS).iterrows()]
+    if choice.verdict == choose.MOMENT and choice.chosen is not None:
+        chosen = (str(choice.chosen["action"]), int(choice.chosen["threshold"]))
+        pairs = [chosen, *(pair for pair in pairs if pair[0] != chosen[0])][:SHOWN_TRENDS]
+    if not pairs:
+        return pd.DataFrame(columns=["segment", "action", "threshold", "day", "anchor_date", "users", "experienced", "retained", "both", "share", "retention"])
+    return to_driver(series(counts, pairs, day), "trends").sort_values(
+        ["action", "threshold", "anchor_date"], ignore_index=True
+    )
+
+
+def series(counts: DataFrame, candidates: Sequence[tuple[str, int]], day: int) -> DataFrame:
+    """Share experienced and retention by anchor date for a few candidates, in segment `all`; dates on which
+    nobody's day is known are left out.
+    """
+    matured, retained = f"matured_d{day}", f"retained_d{day}"
+    cohort = counts.where(F.col("action").isNull()).groupBy("anchor_date")
+    cohort_sums = cohort.agg(F.sum(matured).alias("users"), F.sum(retained).alias("retained")).where("users > 0")
+    reached = [(F.col("action") == F.lit(a)) & (F.col("count") >= z) for a, z in candidates]
+    sums = [F.sum(F.when(is_there, F.col(c))).alias(f"{c}_{i}") for i, is_there in enumerate(reached) for c in (matured, retained)]
+    by_date = cohort_sums.join(counts.where(F.col("action").isNotNull()).groupBy("anchor_date").agg(*sums), "anchor_date", "left")
+    parts = F.array(
+        *(
+            F.struct(
+                F.lit(action).alias("action"),
+                F.lit(threshold).alias("threshold"),
+                F.coalesce(F.col(f"{matured}_{i}"), F.lit(0)).alias("experienced"),
+                F.coalesce(F.col(f"{retained}_{i}"), F.lit(0)).alias("both"),
+            )
+            for i, (action, threshold) in enumerate(candidates)
+        )
+    )
+    rows = by_date.select("anchor_date", "users", "retained", F.inline(parts))
+    return rows.select(
+        F.lit(ALL).alias("segment"), "action", "threshold", F.lit(day).alias("day"), "anchor_date",
+        "users", "experienced", "retained", "both",
+        (F.col("experienced") / F.col("users")).alias("share"),
+        (F.col("retained") / F.col("users")).alias("retention"),
+    )  # fmt: skip
+
+
+def candidates_with_verdict(findings: Findings, day: int) -> pd.DataFrame:
+    """segment, action, threshold, day, verdict, reason of the candidates that the choice looked at."""
+    table = findings.choice.candidates[["action", "threshold", "verdict", "reason"]]
+    return table.assign(segment=ALL, day=day)[["segment", "action", "threshold", "day", "verdict", "reason"]]
+
+
+def unmatured(counts: DataFrame, days: Sequence[int]) -> dict[int, int]:
+    """For each day n, users left out of Dn because its window had not ended at the horizon."""
+    cohort = counts.where(F.col("action").isNull())
+    sums = cohort.agg(F.sum("users").alias("users"), *(F.sum(f"matured_d{day}").alias(f"d{day}") for day in days)).first()
+    return {day: int((sums["users"] or 0) - (sums[f"d{day}"] or 0)) for day in days} if sums else {}
+
+
+def retention_by_date(counts: DataFrame, days: Sequence[int]) -> pd.DataFrame:
+    """anchor_date, users and, for each n, dn: the share retained, NaN where nobody's day n is known."""
+    cohort = counts.where(F.col("action").isNull()).groupBy("anchor_date")
+    sums = [F.sum(f"{kind}_d{day}").alias(f"{kind}_d{day}") for day in days for kind in ("matured", "retained")]
+    table = to_driver(cohort.agg(F.sum("users").alias("users"), *sums), "anchor dates").sort_values("anchor_date", ignore_index=True)
+    for day in days:
+        known = table[f"matured_d{day}"].to_numpy(dtype=float)
+        table[f"d{day}"] = np.divide(table[f"retained_d{day}"], known, out=np.full(len(table), np.nan), where=known > 0)
+    return table[["anchor_date", "users", *(f"d{day}" for day in days)]]

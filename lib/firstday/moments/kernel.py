@@ -1,0 +1,233 @@
+"""A partition of the exchange becomes cells of the histogram and rows of cross products, on Arrow and NumPy."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from firstday.moments.levels import level
+from firstday.moments.products import Flags, Products, Sample, scaled_log
+from firstday.moments.tally import Integers, Tally, grouped, tally
+
+EPOCH_DATE = date(1970, 1, 1)
+CELLS_A_ROW = 1 << 16
+PRODUCTS_A_BATCH = 1 << 10
+
+CELL = {
+    "cohort": pa.int64(),
+    "action": pa.string(),
+    "count": pa.int32(),
+    "total_level": pa.int32(),
+    "other_level": pa.int32(),
+}
+TALLIES = {"events": pa.int64(), "returns": pa.int64(), "top_coded": pa.int64()}
+PRODUCTS = {
+    "products_of": pa.int64(),
+    "day": pa.int32(),
+    "matured": pa.int64(),
+    "retained": pa.int64(),
+    "actions": pa.list_(pa.string()),
+    "sum_x": pa.list_(pa.int64()),
+    "sum_xr": pa.list_(pa.int64()),
+    "sum_xx": pa.list_(pa.int64()),
+}
+
+
+def measures(days: Iterable[int]) -> list[str]:
+    """The histogram's sums over users: all, those who have closed day n, those of them who came back on it."""
+    return ["users", *(f"{what}_d{day}" for day in days for what in ("matured", "retained"))]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What mapInArrow runs on each partition.
+
+    `keys` has the actions' keys in the order of their names, `leading` the actions of each anchor date that
+    enter its cross products.
+    """
+
+    keys: Mapping[str, int]
+    leading: Mapping[date, tuple[str, ...]]
+    days: tuple[int, ...]
+    count_cap: int
+
+    @property
+    def cells(self) -> dict[str, pa.DataType]:
+        """The columns of the histogram."""
+        return CELL | dict.fromkeys(measures(self.days), pa.int32())
+
+    @property
+    def schema(self) -> pa.Schema:
+        """A row holds arrays of up to CELLS_A_ROW cells, or the products of a cohort for a day; else nulls.
+
+        Arrays of cells, as Spark takes in and caches a long array several times faster than as many rows.
+        """
+        arrays = {name: pa.list_(kind) for name, kind in self.cells.items()}
+        return pa.schema([*(arrays | TALLIES | PRODUCTS).items()])
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The partition's rows, in batches of the schema."""
+        counted = tally(batches, len(self.days), list(self.keys.values()))
+        if not len(counted.user):
+            return
+        partition = Partition.of(counted, len(self.days), self.count_cap)
+        tallies = {name: [int(getattr(partition, name))] for name in TALLIES}
+        yield self._batch(tallies)
+        names = pa.array(list(self.keys), pa.string())
+        for cells in (self._cohort_cells(partition), self._action_cells(partition)):
+            for first in range(0, len(cells["cohort"]), CELLS_A_ROW):
+                part = {name: column[first : first + CELLS_A_ROW] for name, column in cells.items()}
+                if "action" in part:
+                    part["action"] = names.take(pa.array(part["action"]))
+                yield self._batch(self._as_one_row(part))
+        products = self._sample(partition).products()
+        while rows := list(islice(products, PRODUCTS_A_BATCH)):
+            yield self._batch(self._product_columns(rows))
+
+    def _cohort_cells(self, partition: "Partition") -> dict[str, Integers]:
+        keys = {"cohort": partition.cohort, "total_level": level(partition.total)}
+        cells = _summed(keys, partition.measures(self.days))
+        return {"count": np.zeros(len(cells["cohort"]), np.int64), **cells}
+
+    def _action_cells(self, partition: "Partition") -> dict[str, Integers]:
+        who, total = partition.who, partition.total[partition.who]
+        keys = {
+            "cohort": partition.cohort[who],
+            "action": partition.action,
+            "count": partition.count,
+            "total_level": level(total),
+            "other_level": level(total - partition.count),
+        }
+        return _summed(keys, {name: value[who] for name, value in partition.measures(self.days).items()})
+
+    def _sample(self, partition: "Partition") -> Sample:
+        position = {action: place for place, action in enumerate(self.keys)}
+        columns = {}
+        for day in np.unique(partition.anchor_day).tolist():
+            leading = self.leading.get(EPOCH_DATE + timedelta(days=day), ())
+            columns[day] = np.full(len(position), -1)
+            columns[day][[position[action] for action in leading]] = np.arange(len(leading))
+        return Sample(
+            *(partition.cohort, partition.anchor_day, partition.closed, partition.retained),
+            *(partition.who, partition.action, scaled_log(partition.count), columns),
+        )
+
+    def _product_columns(self, rows: Sequence[Products]) -> dict[str, Any]:
+        return {
+            "products_of": [row.cohort for row in rows],
+            "day": [self.days[row.day] for row in rows],
+            "matured": [row.users for row in rows],
+            "retained": [row.retained for row in rows],
+            "actions": [self.leading.get(EPOCH_DATE + timedelta(days=row.anchor_day), ()) for row in rows],
+            "sum_x": _arrays([row.x for row in rows]),
+            "sum_xr": _arrays([row.xr for row in rows]),
+            "sum_xx": _arrays([row.xx for row in rows]),
+        }
+
+    def _as_one_row(self, cells: Mapping[str, Any]) -> dict[str, pa.Array]:
+        rows = len(cells["cohort"])
+        whole = {name: cells.get(name, pa.nulls(rows, kind)) for name, kind in self.cells.items()}
+        return {
+            name: pa.ListArray.from_arrays([0, rows], pa.array(column).cast(self.cells[name]))
+            for name, column in whole.items()
+        }
+
+    def _batch(self, columns: Mapping[str, Any]) -> pa.RecordBatch:
+        rows = len(next(iter(columns.values())))
+        whole = [
+            pa.array(columns[field.name], field.type) if field.name in columns else pa.nulls(rows, field.type)
+            for field in self.schema
+        ]
+        return pa.RecordBatch.from_arrays(whole, schema=self.schema)
+
+
+@dataclass(frozen=True)
+class Partition:
+    """The users of a partition and what each of them did.
+
+    Of users: cohort (a key), anchor_day (days since 1970), closed (bits), retained (users × days), total
+    (events in the window, counts held at the cap). Of users' actions: who (position of the user), action
+    (position), count (held at the cap). Of the partition: events in the window, returns, top_coded (counts
+    above the cap).
+    """
+
+    cohort: Integers
+    anchor_day: Integers
+    closed: Integers
+    retained: Flags
+    total: Integers
+    who: Integers
+    action: Integers
+    count: Integers
+    events: int
+    returns: int
+    top_coded: int
+
+    @classmethod
+    def of(cls, counted: Tally, days: int, count_cap: int) -> "Partition":
+        """Take apart what `tally` has counted."""
+        acted = counted.code >= days
+        who, n = counted.who[acted], counted.n[acted]
+        count = np.minimum(n, count_cap)
+        returned = np.zeros((len(counted.user), days), dtype=bool)
+        returned[counted.who[~acted], counted.code[~acted]] = True
+        return cls(
+            cohort=counted.cohort,
+            anchor_day=counted.anchor_day,
+            closed=counted.closed,
+            retained=returned & _bits(counted.closed, days),
+            # Exact, as all sums stay below 2**53.
+            total=np.bincount(who, weights=count, minlength=len(counted.user)).astype(np.int64),
+            who=who,
+            action=counted.code[acted] - days,
+            count=count,
+            events=n.sum(),
+            returns=counted.n[~acted].sum(),
+            top_coded=(n > count_cap).sum(),
+        )
+
+    def measures(self, days: Sequence[int]) -> dict[str, Integers]:
+        """What each user adds to the sums over users."""
+        closed = _bits(self.closed, len(days))
+        by_day = (flags[:, day] for day in range(len(days)) for flags in (closed, self.retained))
+        return dict(zip(measures(days), [np.ones(len(closed), np.int64), *by_day], strict=True))
+
+
+def _bits(numbers: Integers, width: int) -> Flags:
+    return (numbers[:, None] >> np.arange(width)) & 1 == 1
+
+
+def _summed(keys: dict[str, Integers], values: dict[str, NDArray[Any]]) -> dict[str, Integers]:
+    """One entry for each combination of keys that occurs, with the sums of the values."""
+    order, starts = grouped(_packed([*keys.values()]))
+    if not len(order):
+        return dict.fromkeys([*keys, *values], order)
+    first = order[starts]
+    return {name: key[first] for name, key in keys.items()} | {
+        name: np.add.reduceat(value[order].astype(np.int32), starts) for name, value in values.items()
+    }
+
+
+def _packed(columns: list[Integers]) -> Integers:
+    """One integer a row that tells apart all combinations of values, none of which are below 0."""
+    packed, size = np.zeros(len(columns[0]), np.int64), 1
+    for column in columns:
+        values = int(column.max(initial=0)) + 1
+        if values > 2**40:
+            column = np.unique(column, return_inverse=True)[1]
+            values = int(column.max(initial=0)) + 1
+        if size * values > 2**62:
+            packed = np.unique(packed, return_inverse=True)[1]
+            size = int(packed.max(initial=0)) + 1
+        packed, size = packed * values + column, size * values
+    return packed
+
+
+def _arrays(rows: list[Integers]) -> pa.Array:
+    ends = np.cumsum([0, *map(len, rows)], dtype=np.int32)
+    return pa.ListArray.from_arrays(ends, np.concatenate(rows))

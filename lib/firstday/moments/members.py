@@ -1,0 +1,152 @@
+"""The users' side of the count: keys, cohorts and label windows, worked out once a user, not once an event."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import reduce
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from firstday.errors import DataError
+from firstday.moments.tally import COHORT, DAY_ZERO, KEY_BITS
+from firstday.moments.windows import Windows
+
+SALTS = 3  # hashes to try before equal keys are taken for equal users
+BYTES_A_USER = 80  # of a broadcast relation, beside 8 a column
+
+
+def _slot() -> Column:
+    """What decides the partition where cohorts stay whole: short, so that it costs the exchange little."""
+    return F.pmod("cohort", F.lit(1 << 16)).cast("int").alias("slot")
+
+
+def quoted(name: str) -> str:
+    """A column's name as Spark's parser takes it, whatever is in it."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+@dataclass(frozen=True)
+class Members:
+    """The users to count.
+
+    `frame`, cached: user (a hash), cohort (a key), about (both as `tally` wants them), anchor, the bounds of
+    calendar label windows, anchor_date, segment_0, segment_1, ... `salt` went into the hashes. `largest` is
+    the number of users of the largest cohort.
+    """
+
+    frame: DataFrame
+    salt: int
+    users: int
+    largest: int
+    segments: tuple[str, ...]
+    windows: Windows
+
+    @classmethod
+    def of(
+        cls,
+        users: DataFrame,
+        windows: Windows,
+        segments: Sequence[str],
+        horizon: int | None,
+        dates: Iterable[date] | None,
+    ) -> "Members":
+        """Prepare `users` (user_id, anchored_at, segments). Raises DataError if one is there twice."""
+        for salt in range(SALTS):
+            frame = _prepared(users, windows, segments, horizon, salt)
+            if dates is not None:
+                frame = frame.where(F.col("anchor_date").isin(*dates))
+            frame = frame.persist()
+            keys = ["anchor_date", *_names(segments)]
+            cohorts = frame.groupBy("cohort", *keys).agg(F.count("*").alias("users")).agg(
+                F.count("*").alias("cohorts"),
+                F.count_distinct("cohort").alias("keys"),
+                F.max("users").alias("largest"),
+            )
+            found = frame.agg(
+                F.count("*").alias("users"), F.count_distinct("user").alias("distinct")
+            ).crossJoin(cohorts).first()
+            if found["users"] == found["distinct"] and found["cohorts"] == found["keys"]:
+                return cls(frame, salt, found["users"], found["largest"] or 0, tuple(segments), windows)
+            frame.unpersist()
+        raise DataError(
+            "each user may be there once",
+            value=f"{found['users'] - found['distinct']:,} rows too many",
+            next_step="keep one row a user_id, the one with the anchor that counts",
+        )
+
+    @property
+    def joined(self) -> DataFrame:
+        """The columns that an event needs of its user."""
+        return self.frame.select("user", _slot(), "anchor", *_bounds(self.windows))
+
+    @property
+    def joined_bytes(self) -> int:
+        """About what a broadcast of `joined` takes in memory."""
+        return self.users * (BYTES_A_USER + 8 * len(self.joined.columns))
+
+    @property
+    def own_rows(self) -> DataFrame:
+        """The rows that each user has in the exchange, whether there is any event or not."""
+        cohort = F.col("cohort") + F.lit(COHORT)
+        return self.frame.select(_slot(), "user", F.explode(F.array(cohort, "about")).alias("what"))
+
+    def label_window(self, day: int) -> tuple[Column, Column]:
+        """Start and end of Dn, where `joined` is joined in: worked out already if that takes a calendar."""
+        if self.windows.retention == "calendar":
+            return F.col(f"start_{day}"), F.col(f"end_{day}")
+        return self.windows.label_start(day, F.col("anchor")), self.windows.label_end(day, F.col("anchor"))
+
+    def named(self, rows: DataFrame, columns: Sequence[str]) -> DataFrame:
+        """`rows` with the anchor date and segments that their cohort stands for, before `columns`."""
+        cohorts = self.frame.select("cohort", "anchor_date", *_names(self.segments)).distinct()
+        named = rows.join(cohorts, "cohort").select("anchor_date", *_names(self.segments), *columns)
+        return named.toDF("anchor_date", *self.segments, *columns)
+
+
+def _prepared(
+    users: DataFrame, windows: Windows, segments: Sequence[str], horizon: int | None, salt: int
+) -> DataFrame:
+    anchor, seed = F.col("anchor"), F.lit(salt)
+    values = {
+        name: F.col(quoted(segment)).cast("string") for name, segment in zip(_names(segments), segments, strict=True)
+    }
+    frame = users.select(
+        F.xxhash64("user_id", seed).alias("user"),
+        F.unix_micros("anchored_at").alias("anchor"),
+        *(value.alias(name) for name, value in values.items()),
+    ).withColumn("anchor_date", windows.anchor_date(anchor))
+    # A null leaves the hash as it was: without the flags, (null, 'a') and ('a', null) would be one cohort.
+    parts = [part for name in values for part in (F.col(name).isNull(), F.col(name))]
+    closed = (
+        F.when(windows.matured(day, anchor, horizon), F.lit(1 << bit)).otherwise(F.lit(0)).cast("long")
+        for bit, day in enumerate(windows.days)
+        if horizon is not None
+    )
+    day_bits = F.shiftleft(F.unix_date("anchor_date").cast("long") + F.lit(DAY_ZERO), 32)
+    return frame.select(
+        "*",
+        F.xxhash64("anchor_date", *parts, seed).bitwiseAND(KEY_BITS).alias("cohort"),
+        (F.lit(-1) - reduce(Column.__add__, closed, day_bits)).alias("about"),
+        *(bound.alias(name) for name, bound in _bounds(windows).items()),
+    )
+
+
+def _bounds(windows: Windows) -> dict[str, Column]:
+    """The label windows' bounds as columns, where they are dear: those of calendar days."""
+    if windows.retention != "calendar":
+        return {}
+    anchor = F.col("anchor")
+    return {
+        name: bound
+        for day in windows.days
+        for name, bound in (
+            (f"start_{day}", windows.label_start(day, anchor)),
+            (f"end_{day}", windows.label_end(day, anchor)),
+        )
+    }
+
+
+def _names(segments: Sequence[str]) -> list[str]:
+    """Names of the segment columns while they are worked on: the real ones may be anything."""
+    return [f"segment_{place}" for place in range(len(segments))]

@@ -1,0 +1,43 @@
+"""The tables that discovery writes beside moment_counts and moment_products, without run_id."""
+
+from pyspark.sql import types as T
+
+from firstday.moments import analyse
+
+_KINDS = {"s": T.StringType(), "i": T.IntegerType(), "l": T.LongType(), "d": T.DoubleType(), "b": T.BooleanType(), "t": T.DateType()}
+
+
+def _schema(**columns: str) -> T.StructType:
+    return T.StructType([T.StructField(name, _KINDS[kind]) for name, kind in columns.items()])
+
+
+METRICS = (
+    "precision", "precision_low", "precision_high", "recall", "recall_low", "recall_high",
+    "lift", "f1", "phi", "difference", "difference_low", "difference_high",
+)  # fmt: skip
+_CANDIDATE = {"segment": "s", "action": "s", "threshold": "i", "day": "i"}
+_COUNTS = dict.fromkeys(analyse.COUNTS, "l")
+_FIGURES = dict.fromkeys(analyse.FIGURES, "d")
+_FINDINGS = {"simpson": "b", "trend": "s", "trend_lag": "i"}
+
+MOMENTS = _schema(
+    **_CANDIDATE, **_COUNTS, **dict.fromkeys(METRICS, "d"), **_FIGURES, **_FINDINGS,
+    on_frontier="b", verdict="s", reason="s",
+)  # fmt: skip
+# The same candidates of segment `all` on the dates that the choice was made on, and on those reported on.
+MOMENT_HALVES = _schema(half="s", **_CANDIDATE, **_COUNTS, **_FIGURES, **_FINDINGS, dates="i")
+ACTION_EVIDENCE = _schema(
+    action="s", day="i", share_experienced_once="d", observed="d", expected="d", effect="d",
+    proportion_t="d", proportion_p="d", proportion_odds="d",
+    trend_effect="d", trend_low="d", trend_high="d", trend_odds="d", odds="d", verdict="s", reason="s",
+)  # fmt: skip
+MOMENT_TRENDS = _schema(
+    **_CANDIDATE, anchor_date="t", users="l", experienced="l", retained="l", both="l", share="d", retention="d",
+)  # fmt: skip
+FUNNEL = _schema(step="i", name="s", candidates="l", dropped="l", loser="s", figure="s")
+HYPOTHESES = _schema(
+    verdict="s", action="s", threshold="i", day="i", sentence="s", sql="s", reason="s", odds="d",
+    precision="d", precision_low="d", precision_high="d", recall="d", recall_low="d", recall_high="d",
+    adjusted="d", adjusted_low="d", adjusted_high="d",
+    baseline="d", detectable_effect="d", users_per_arm="l", days_needed="l", alpha="d", power="d",
+)  # fmt: skip

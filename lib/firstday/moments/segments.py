@@ -1,0 +1,42 @@
+"""The cube of segments: `all`, each value of each segment column, and each combination of them."""
+
+from collections.abc import Sequence
+from itertools import combinations
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from firstday.errors import LimitError
+
+ALL = "all"
+MOST_COLUMNS = 6  # the cube has two to this power subsets
+
+
+def with_segments(rows: DataFrame, columns: Sequence[str]) -> DataFrame:
+    """Each row once for every segment it belongs to, named in a new column `segment`."""
+    if len(columns) > MOST_COLUMNS:
+        raise LimitError(
+            f"a cube has at most {MOST_COLUMNS} segment columns",
+            value=list(columns),
+            next_step="leave some out of --segments, or combine them into one column",
+        )
+    subsets = [subset for size in range(len(columns) + 1) for subset in combinations(columns, size)]
+    return rows.withColumn("segment", F.explode(F.array(*(_label(subset) for subset in subsets))))
+
+
+def _label(subset: Sequence[str]) -> Column:
+    """`country=KR,gender=f`; a comma, an equals sign or a backslash in the data is escaped, null is \\N."""
+    if not subset:
+        return F.lit(ALL)
+    parts = [F.concat(F.lit(escape(name) + "="), _value(name)) for name in subset]
+    return F.concat_ws(",", *parts)
+
+
+def _value(name: str) -> Column:
+    column = F.col("`" + name.replace("`", "``") + "`").cast("string")
+    return F.coalesce(F.regexp_replace(column, r"([\\,=])", r"\\$1"), F.lit("\\N"))
+
+
+def escape(text: str) -> str:
+    """What `with_segments` writes for a name or a value."""
+    return text.replace("\\", "\\\\").replace(",", "\\,").replace("=", "\\=")

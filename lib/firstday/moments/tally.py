@@ -1,0 +1,132 @@
+"""The rows of the exchange, and how a partition of them is counted in bounded memory.
+
+A row is two 64-bit integers, `user` (a hash) and `what`:
+- an event in the window: the key of its action, at least FIRST_KEY and below COHORT;
+- an event on a return day: 0 for the first of `days`, 1 for the second, ...;
+- a row that each user has, whether there is any event or not: COHORT + the key of the user's cohort;
+- another such row: -1 - (DAY_ZERO + the anchor date in days since 1970) << 32 - the days that have closed for
+  the user, as bits in the order of `days`.
+All rows of a user are in one partition.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from firstday.errors import DataError
+
+Integers = NDArray[np.int64]
+ROW = ("user", "what")
+FIRST_KEY = 1 << 6
+COHORT = 1 << 62
+KEY_BITS = COHORT - 1  # of a hash, to make a key of it
+DAY_ZERO = 1 << 24  # keeps the sign of early dates out of the way
+CHUNK = 1 << 20  # rows that are counted at once
+
+
+@dataclass(frozen=True)
+class Tally:
+    """The users of a partition, and their events by user and code.
+
+    Of users, in the order of their keys: user, cohort (keys), anchor_day (days since 1970), closed (bits).
+    Of each pair of user and code that occurs: who (the user's position), code (a day's position in `days`;
+    after these the actions), n (events).
+    """
+
+    user: Integers
+    cohort: Integers
+    anchor_day: Integers
+    closed: Integers
+    who: Integers
+    code: Integers
+    n: Integers
+
+
+def tally(batches: Iterable[pa.RecordBatch], days: int, actions: Sequence[int]) -> Tally:
+    """Count a partition's rows; `actions` are the keys of the actions.
+
+    CHUNK rows are counted at a time, and the counts are merged whenever as many of them have come together:
+    memory follows the users and their distinct actions, not the rows. A bot's ten million events are a few
+    numbers soon.
+    """
+    known = pa.array([*range(days), *actions], pa.int64())
+    own: list[tuple[Integers, Integers]] = []
+    parts: list[tuple[Integers, Integers, Integers]] = []
+    waiting: list[pa.RecordBatch] = []
+    for batch in batches:
+        waiting.append(batch)
+        if sum(map(len, waiting)) >= CHUNK:
+            _count(waiting, known, own, parts)
+            waiting = []
+            if sum(len(n) for _, _, n in parts[1:]) >= CHUNK:
+                parts = [_merged(parts)]
+    if waiting:
+        _count(waiting, known, own, parts)
+    user, what = _joined(own, 2)
+    pair_user, code, n = parts[0] if len(parts) == 1 else _merged(parts)
+    of_cohort = what >= COHORT
+    users, cohort = _by_user(user[of_cohort], what[of_cohort] - COHORT)
+    _, about = _by_user(user[~of_cohort], -1 - what[~of_cohort])
+    who = pc.index_in(pa.array(pair_user), value_set=pa.array(users)).to_numpy().astype(np.int64)
+    return Tally(users, cohort, (about >> 32) - DAY_ZERO, about & 0xFFFFFFFF, who, code, n)
+
+
+def grouped(packed: Integers) -> tuple[Integers, Integers]:
+    """An order that sorts the values, and where in it each new value begins."""
+    order = np.argsort(packed)
+    ordered = packed[order]
+    new = np.ones(len(ordered), dtype=bool)
+    new[1:] = ordered[1:] != ordered[:-1]
+    return order, np.flatnonzero(new)
+
+
+def _count(
+    batches: list[pa.RecordBatch],
+    known: pa.Array,
+    own: list[tuple[Integers, Integers]],
+    parts: list[tuple[Integers, Integers, Integers]],
+) -> None:
+    """Append the users' own rows to `own`, and user, code and number of the events to `parts`."""
+    table = pa.Table.from_batches(batches)
+    user, what = (table[name].to_numpy() for name in ROW)
+    mine = (what < 0) | (what >= COHORT)
+    own.append((user[mine], what[mine]))
+    code = pc.index_in(pa.array(what[~mine]), value_set=known)
+    if code.null_count:
+        raise DataError(
+            "the log must not change while it is read",
+            value=f"{code.null_count:,} events with an action that was not there at the first reading",
+            next_step="read a table version, or a folder that nobody writes to",
+        )
+    parts.append(_reduced(user[~mine], code.to_numpy().astype(np.int64)))
+
+
+def _reduced(
+    user: Integers, code: Integers, n: Integers | None = None
+) -> tuple[Integers, Integers, Integers]:
+    """User, code and number of each pair of user and code; without `n` each row is one event."""
+    if not len(user):
+        return user, code, np.empty(0, np.int64)
+    position = pc.dictionary_encode(pa.array(user)).indices.to_numpy().astype(np.int64)
+    order, starts = grouped(position * (code.max() + 1) + code)
+    first = order[starts]
+    counts = np.diff(starts, append=len(order)) if n is None else np.add.reduceat(n[order], starts)
+    return user[first], code[first], counts
+
+
+def _merged(parts: list[tuple[Integers, Integers, Integers]]) -> tuple[Integers, Integers, Integers]:
+    return _reduced(*_joined(parts, 3))
+
+
+def _joined(parts: Sequence[tuple[Integers, ...]], width: int) -> tuple[Integers, ...]:
+    empty = tuple(np.empty(0, np.int64) for _ in range(width))
+    return tuple(np.concatenate(column) for column in zip(empty, *parts, strict=True))
+
+
+def _by_user(user: Integers, value: Integers) -> tuple[Integers, Integers]:
+    order = np.argsort(user)
+    return user[order], value[order]

@@ -1,0 +1,7 @@
+"""Figures and one self-contained HTML page a run. Loads Altair: import it where a report is made."""
+
+from firstday.report.content import DiscoverContent
+from firstday.report.discover import discover_report
+from firstday.report.page import Report
+
+__all__ = ["DiscoverContent", "Report", "discover_report"]

@@ -1,0 +1,76 @@
+"""What the report of the discover job is made from: small pandas tables, exactly these columns."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "moments": (
+        *("segment", "action", "threshold", "day", "users", "experienced", "retained", "both"),
+        *("precision", "precision_low", "precision_high", "recall", "recall_low", "recall_high"),
+        *("lift", "f1", "phi", "difference", "difference_low", "difference_high"),
+        *("segment_adjusted", "segment_adjusted_low", "segment_adjusted_high"),
+        *("adjusted", "adjusted_low", "adjusted_high", "e_value", "q_value", "simpson"),
+        *("on_frontier", "frontier_share", "trend", "trend_effect", "trend_effect_low", "trend_effect_high"),
+        *("verdict", "reason"),
+    ),
+    "actions": (
+        *("action", "share_experienced_once", "proportion_t", "proportion_p", "proportion_odds"),
+        *("trend_effect", "trend_low", "trend_high", "trend_odds", "odds", "expected", "observed"),
+        *("verdict", "reason"),
+    ),
+    "trends": ("segment", "action", "threshold", "day", "anchor_date", "users", "share", "retention"),
+    "consistency": ("anchor_date", "users"),
+    "day_effects": ("day", "precision", "recall", "adjusted", "low", "high"),
+    "funnel": ("step", "name", "candidates", "dropped", "loser", "figure"),
+}
+
+
+@dataclass(frozen=True)
+class DiscoverContent:
+    """The answer, its evidence and how the run was made. Shares and their differences are 0..1, not percent.
+
+    `hypothesis` has the keys verdict ('moment' or 'none'), action, threshold, day, sentence ('within 24 h of
+    sign-up, did friend at least 3 times'), sql, reason, odds (that the action matters itself, against that
+    it only measures engagement); precision, recall and adjusted, each with _low and _high, on the reporting
+    dates; and of the planned test baseline, detectable_effect (a difference of shares), users_per_arm,
+    days_needed, alpha, power. A value that does not apply is None or absent.
+
+    `moments`: one row for each (segment, action, threshold, day), those of segment 'all' and of the largest
+    segments, thinned to a few thousand. trend is 'similar', 'differs' or 'not enough data'; verdict is
+    'chosen', 'kept' or 'dropped'.
+    `actions`: one row an action. observed is its tie with retention, expected what that would be if the
+    action only measured engagement, proportion_t their difference in standard errors.
+    `trends`: the chosen candidate and the strongest losers by anchor date; share is that of the users who
+    experienced it.
+    `consistency`: one row an anchor date; beside its columns one a day, d1, d7, ...: the share retained, null
+    where the date's users have not matured.
+    `day_effects`: the chosen candidate, or the best one, on each day n: figures of the reporting dates.
+    `funnel`: one row a step: the candidates left after it, those it dropped, the best-known one of these and
+    its figure, as text.
+    """
+
+    run_id: str
+    generated_at: datetime
+    hypothesis: Mapping[str, Any]
+    moments: pd.DataFrame
+    actions: pd.DataFrame
+    trends: pd.DataFrame
+    consistency: pd.DataFrame
+    day_effects: pd.DataFrame
+    funnel: pd.DataFrame
+    settings: Mapping[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] | list[str] = ()
+    tallies: Mapping[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for table, columns in COLUMNS.items():
+            missing = [column for column in columns if column not in getattr(self, table).columns]
+            if missing:
+                raise ValueError(f"the report's table {table!r} lacks the columns {missing}")
+        if self.hypothesis.get("verdict") not in ("moment", "none"):
+            raise ValueError(f"verdict must be 'moment' or 'none', not {self.hypothesis.get('verdict')!r}")

@@ -1,0 +1,198 @@
+"""The page of the discover job: the answer and what to do next; the evidence is in `discover_evidence`."""
+
+import re
+
+import pandas as pd
+
+from firstday.report import discover_evidence as evidence
+from firstday.report import words
+from firstday.report.content import DiscoverContent
+from firstday.report.page import Fact, Page, Report, pictures, render
+from firstday.report.palette import Styles
+
+WORDS = (
+    ("action, threshold", "The name of an event, and 'at least so many times'."),
+    ("candidate", "One action at one threshold."),
+    ("sign-up", "The instant a user's clock starts: sign-up, or another one that the users table gives."),
+    ("D1, D7, …", "Came back on day 1, 7, … after sign-up. Users whose day is not over yet are left out."),
+    ("precision", "Of the users that did it, the share that came back."),
+    ("recall", "Of the users that came back, the share that did it."),
+    ("lift", "Precision divided by everyone's retention: 1 means no difference."),
+    ("F1", "One figure for precision and recall, high only when both are."),
+    ("phi", "The correlation of doing it with coming back: 0 none, 1 complete."),
+    ("interval", "Where the true value lies in 19 of 20 such studies, going by chance alone."),
+    ("points", "A difference of two percentages: from 40% to 45% is +5 points."),
+    ("adjusted", "Compared among users of the same segment that did about as much of everything else."),
+    ("companion", "An action that goes with staying only because engaged users do more of everything."),
+    ("odds", "How much better the data fit 'it matters itself' than 'it is a companion'; 1 to 1 is a draw."),
+    (
+        "E-value",
+        "How strong a hidden cause would have to be to explain the difference away; 1: any would do.",
+    ),
+    ("q-value", "The share of false findings to expect among all candidates at least as clear as this one."),
+    (
+        "trend effect",
+        "How far retention moves from date to date for each point that the share that did it moves, "
+        "what moves all actions taken out.",
+    ),
+)
+
+
+def discover_report(content: DiscoverContent, *, png: bool = True) -> Report:
+    """The page as one HTML text that loads nothing, and each figure as a PNG (none when `png` is false).
+
+    The same content gives the same page to the last byte.
+    """
+    found = content.hypothesis
+    candidate = (found.get("action"), found.get("threshold"))
+    moments = content.moments[content.moments["day"] == _day(content)]
+    is_chosen = (moments["action"] == candidate[0]) & (moments["threshold"] == candidate[1])
+    moments = moments.assign(chosen=is_chosen & (found["verdict"] == "moment"))
+    everyone = moments[moments["segment"] == "all"]
+    styles = _styles(content, everyone)
+    made = f"{content.generated_at:%Y-%m-%d %H:%M %Z}".strip()
+    page = Page(
+        title=f"What, done in the first {_window(content)}, makes new users stay?",
+        about=f"firstday discover · run {words.name(content.run_id)} · {made}",
+        sections=(
+            evidence.funnel(content),
+            evidence.candidates(everyone, styles),
+            evidence.segments(moments, styles),
+            evidence.adjusted(everyone),
+            evidence.stands_out(content),
+            evidence.trends(content, everyone),
+            evidence.later_days(content),
+            evidence.day_effects(content),
+        ),
+        words=WORDS,
+    )
+    is_found = found["verdict"] == "moment"
+    html = render(
+        "discover.html.j2",
+        page,
+        found=is_found,
+        verdict=_verdict(content),
+        reason=words.sentence(found.get("reason")),
+        facts=_how_sure(content) if is_found else _what_came_closest(content),
+        test=_planned_test(content) if is_found else [],
+        sql=found.get("sql") or "",
+        notes=[words.sentence(note) for note in content.notes],
+        run=_run(content),
+    )
+    return Report(html, pictures(page) if png else {})
+
+
+def _verdict(content: DiscoverContent) -> str:
+    if content.hypothesis["verdict"] == "none":
+        return "No moment found: no candidate's evidence is strong enough to spend a test on."
+    return f"A moment to test: {words.stopped(content.hypothesis.get('sentence'))}"
+
+
+def _how_sure(content: DiscoverContent) -> list[Fact]:
+    found = content.hypothesis
+
+    def interval(figure: str) -> str:
+        form = words.points_interval if figure == "adjusted" else words.share_interval
+        between = form(found.get(f"{figure}_low"), found.get(f"{figure}_high"))
+        return "" if between == words.NOTHING else f" ({between})"
+
+    day, base = words.day(found.get("day")), found.get("baseline")
+    everyone = "" if words.absent(base) else f"; of everyone {words.share(base)}"
+    facts = (
+        Fact(
+            "Precision",
+            words.share(found.get("precision")),
+            f"of those who did it came back on {day}{interval('precision')}{everyone}.",
+        ),
+        Fact(
+            "Recall",
+            words.share(found.get("recall")),
+            f"of those who came back had done it{interval('recall')}.",
+        ),
+        Fact(
+            "Adjusted difference",
+            words.points(found.get("adjusted")),
+            "in retention, against users of the same segment with as much other activity"
+            f"{interval('adjusted')}.",
+        ),
+        Fact(
+            "More than a companion",
+            words.odds(found.get("odds")),
+            "for the action itself, against 'it only goes with being engaged'.",
+        ),
+    )
+    return [fact for fact in facts if fact.value != words.NOTHING]
+
+
+def _what_came_closest(content: DiscoverContent) -> list[Fact]:
+    """The three actions with the strongest evidence and why each fell."""
+    known = content.actions[content.actions["odds"].notna()]
+    actions = known.sort_values("odds", ascending=False, kind="stable").head(3)
+    return [
+        Fact(words.name(row.action, 40), words.odds(row.odds), words.sentence(row.reason))
+        for row in actions.itertuples(index=False, name="Row")
+    ]
+
+
+def _planned_test(content: DiscoverContent) -> list[Fact]:
+    found = content.hypothesis
+    base, effect = found.get("baseline"), found.get("detectable_effect")
+    target = words.NOTHING if base is None or effect is None else words.share(base + effect)
+    facts = (
+        Fact(
+            "Users in each of the two groups",
+            words.number(found.get("users_per_arm")),
+            "new users, drawn at random.",
+        ),
+        Fact(
+            "Days to sign them up", words.number(found.get("days_needed")), "at the present rate of sign-ups."
+        ),
+        Fact(
+            "Smallest change it can see",
+            words.points(effect),
+            f"in {words.day(found.get('day'))} retention: from {words.share(base)} to {target}.",
+        ),
+        Fact(
+            "Chance to see it, if it is there",
+            words.share(found.get("power"), 0),
+            f"and {words.share(found.get('alpha'), 0)} to see one that is not there.",
+        ),
+    )
+    return [fact for fact in facts if fact.value != words.NOTHING]
+
+
+def _run(content: DiscoverContent) -> list[tuple[str, list[tuple[str, str]]]]:
+    counted = {label: words.number(count) for label, count in content.tallies.items()}
+    groups = (("Counted", counted), ("Inputs", content.inputs), ("Settings", content.settings))
+    return [
+        (caption, [(words.name(key), words.name(value)) for key, value in pairs.items()])
+        for caption, pairs in groups
+        if pairs
+    ]
+
+
+def _day(content: DiscoverContent) -> int | None:
+    """The day the choice was made on; where none was made, the first."""
+    day = content.hypothesis.get("day")
+    if day is not None and not words.absent(day):
+        return int(day)
+    return None if content.moments.empty else int(content.moments["day"].min())
+
+
+def _styles(content: DiscoverContent, everyone: pd.DataFrame) -> Styles:
+    """The chosen action leads, then those with the closest tie with retention."""
+    tie = everyone.assign(tie=everyone["phi"].astype(float).fillna(-1)).groupby("action")["tie"].max()
+    ranked = tie.sort_values(ascending=False, kind="stable").index.tolist()
+    chosen = content.hypothesis.get("action")
+    rest = sorted(set(content.moments["action"]) - set(ranked))
+    return Styles([*([] if chosen is None else [chosen]), *ranked, *rest])
+
+
+def _window(content: DiscoverContent) -> str:
+    """'24h' → '24 hours'"""
+    window = words.name(content.settings.get("window", "24h"))
+    match = re.fullmatch(r"(\d+)([dhms])", window)
+    if match is None:
+        return window
+    unit = {"d": "day", "h": "hour", "m": "minute", "s": "second"}[match[2]]
+    return unit if match[1] == "1" else f"{match[1]} {unit}s"

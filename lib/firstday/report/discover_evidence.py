@@ -1,0 +1,276 @@
+"""The sections of the discover job's page: each a finding, how to read it, the figure and its numbers."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from firstday.report import discover_charts as charts
+from firstday.report import discover_tables as tables
+from firstday.report import scatter, words
+from firstday.report.content import DiscoverContent
+from firstday.report.page import Section
+from firstday.report.palette import Styles
+
+SEGMENTS_SHOWN = 8
+SEGMENT_ROWS = 300
+CANDIDATES_SHOWN = 12
+ACTIONS_SHOWN = 15
+TRENDS_SHOWN = 6
+TREND_WORDS = {"similar": "similar", "differs": "different", "not enough data": "with too little data to say"}
+
+
+def funnel(content: DiscoverContent) -> Section:
+    """How many candidates each step left, and why the best-known losers fell."""
+    title = "How the candidates were narrowed down"
+    steps = content.funnel.sort_values("step", kind="stable")
+    if steps.empty:
+        return Section("funnel", title, nothing="the run kept no steps.")
+    first, last = steps.iloc[0], steps.iloc[-1]
+    start = int(first["candidates"]) + words.count(first["dropped"])
+    finding = (
+        f"{words.some(start, 'candidate', 'candidates')} went in; "
+        f"{words.some(last['candidates'], 'is', 'are')} left after {words.some(len(steps), 'step', 'steps')}."
+    )
+    how = (
+        "Each step asks one more question. The dashed part of a bar is what it dropped; the list below names "
+        "the best-known loser of each step and the figure that dropped it."
+    )
+    return Section("funnel", title, (finding,), how, charts.funnel(title, steps), (tables.funnel(steps),))
+
+
+def candidates(everyone: pd.DataFrame, styles: Styles) -> Section:
+    """Precision against recall of every candidate."""
+    title = "All candidates: who comes back, and how many of them"
+    shown = _drawable(everyone)
+    if shown.empty:
+        return Section(
+            "candidates", title, nothing="no candidate has users that did it and users that came back."
+        )
+    best = shown.sort_values("phi", ascending=False, na_position="last", kind="stable").iloc[0]
+    finding = (
+        f"{words.some(len(shown), 'candidate', 'candidates')} for {words.day(best['day'])}, over all dates. "
+        f"The closest tie with coming back has {_named(best)} (phi {words.decimal(best['phi'], 2)}): "
+        f"{words.share(best['precision'])} of those who did it came back, and "
+        f"{words.share(best['recall'])} of those who came back had done it."
+    )
+    for _, row in shown[shown["chosen"]].iterrows():
+        if _named(row) == _named(best):
+            finding += " It is also the one chosen."
+        else:
+            finding += (
+                f" The one chosen is {_named(row)} (phi {words.decimal(row['phi'], 2)}): "
+                "the closest tie need not be a cause, as the next sections show."
+            )
+    how = (
+        "One mark a candidate, one colour and shape an action; a thin line joins an action's thresholds. "
+        "Higher: more of those who did it came back. Further right: it covers more of those who came back. "
+        "Upper right is best. Press an action in the legend to bring it out; point at a mark for its figures."
+    )
+    figure = scatter.scatter(title, shown, styles)
+    return Section("candidates", title, (finding,), how, figure, (tables.candidates(shown),))
+
+
+def segments(moments: pd.DataFrame, styles: Styles) -> Section:
+    """Precision against recall inside the largest segments."""
+    title = "The same inside segments"
+    inside = moments[moments["segment"] != "all"]
+    drawn = _drawable(inside)
+    if drawn.empty:
+        return Section("segments", title, nothing="no segments were set, or none has enough users.")
+    sizes = drawn.groupby("segment")["users"].max().reset_index()
+    ranked = sizes.sort_values(["users", "segment"], ascending=[False, True])["segment"].tolist()
+    largest = ranked[:SEGMENTS_SHOWN]
+    chosen = inside[inside["chosen"]]
+    compared = chosen[chosen["difference"].notna()]
+    if compared.empty:
+        finding = f"{words.some(len(ranked), 'segment', 'segments')} of enough users."
+        listed = tables.segment_frontiers(drawn, largest)
+    else:
+        ahead = int((compared["difference"] > 0).sum())
+        finding = (
+            f"Those who did {_named(compared.iloc[0])} came back more often than the others "
+            f"in {words.number(ahead)} of {words.some(len(compared), 'segment', 'segments')}."
+        )
+        listed = tables.chosen_by_segment(chosen)
+    if len(ranked) > len(largest):
+        finding += f" Drawn are the {len(largest)} largest."
+    how = (
+        "All on the same axes. If a candidate were only a sign of who the users are, its place would change "
+        "from segment to segment."
+    )
+    thinned = pd.concat([_thinned(drawn[drawn["segment"] == segment]) for segment in largest])
+    figure = scatter.segment_scatter(title, thinned, largest, styles)
+    return Section("segments", title, (finding,), how, figure, (listed,))
+
+
+def adjusted(everyone: pd.DataFrame) -> Section:
+    """Crude against adjusted differences."""
+    title = "How much is left when engagement is held still"
+    known = everyone[everyone["difference"].notna()]
+    if known.empty:
+        return Section("adjusted", title, nothing="no candidate has users on both sides to compare.")
+    listed = tables.best_per_action(known)
+    top = listed.head(CANDIDATES_SHOWN)
+    shrunk = int((top["adjusted"].astype(float).abs() < top["difference"].astype(float).abs() / 2).sum())
+    finding = (
+        f"Of {words.some(len(top), 'action', 'actions')}, each at its closest threshold, "
+        f"{words.some(shrunk, 'loses', 'lose')} more than half of the difference once users are compared "
+        "with others of the same segment and as much other activity."
+    )
+    turned = sum(words.true(flag) for flag in everyone["simpson"])
+    if turned:
+        finding += (
+            f" {words.some(turned, 'candidate turns', 'candidates turn')} round inside segments: "
+            "ahead overall, behind in them, or the other way (Simpson's paradox)."
+        )
+    how = (
+        "Busy users do more of everything and come back more. The upper mark of each row is the plain "
+        "difference in retention between those who did it and the others; the marks below compare like with "
+        "like. Bars are 95% intervals. Other activity may itself follow from the action: then the lowest mark "
+        "says too little."
+    )
+    return Section(
+        "adjusted", title, (finding,), how, charts.adjusted(title, top), (tables.adjusted(listed),)
+    )
+
+
+def stands_out(content: DiscoverContent) -> Section:
+    """Each action's tie with retention against what engagement alone would give it."""
+    title = "Which action stands out from mere engagement"
+    actions = content.actions
+    if actions.empty:
+        return Section("stands-out", title, nothing="there are too few actions to compare with one another.")
+    ranked = actions.sort_values("odds", ascending=False, na_position="last", kind="stable")
+    known = actions[actions["expected"].notna() & actions["observed"].notna()]
+    if known.empty:
+        finding = "What each action's tie would be if it only measured engagement could not be told."
+        return Section("stands-out", title, (finding,), tables=(tables.actions(ranked),))
+    gaps = (known["observed"] - known["expected"]).astype(float).sort_values(ascending=False, kind="stable")
+    top = known.loc[gaps.index[0]]
+    finding = (
+        f"{words.name(top['action'])} exceeds its expected tie the most: {words.decimal(top['observed'])} "
+        f"against {words.decimal(top['expected'])}. Together with the dates' evidence the odds are "
+        f"{words.odds(top['odds'])} that it is more than a companion."
+    )
+    how = (
+        "Every action measures hidden engagement to some degree, and goes with retention in proportion. The "
+        "hollow mark is where that proportion puts it, the filled one where it is. Far to the right of the "
+        "grey range is an action that matters itself."
+    )
+    shown = known.loc[gaps.index].head(ACTIONS_SHOWN)
+    figure = charts.stands_out(title, shown, content.hypothesis.get("action"))
+    return Section("stands-out", title, (finding,), how, figure, (tables.actions(ranked),))
+
+
+def trends(content: DiscoverContent, everyone: pd.DataFrame) -> Section:
+    """The share that did it and retention, by date, for the chosen candidate and the strongest losers."""
+    title = "Do the dates agree"
+    counts = everyone["trend"].value_counts()
+    said = [f"{words.number(counts[kind])} {word}" for kind, word in TREND_WORDS.items() if kind in counts]
+    findings = (f"Trends of all candidates: {words.listed(said)}.",) if said else ()
+    dates = content.trends[content.trends["segment"] == "all"].sort_values("anchor_date", kind="stable")
+    if dates.empty:
+        return Section("trends", title, findings, nothing="no candidate has enough dates to draw.")
+    keyed = everyone.set_index(["action", "threshold"])
+    chosen = (content.hypothesis.get("action"), content.hypothesis.get("threshold"))
+    drawn: list[tuple[str, str, pd.DataFrame]] = []
+    for (action, threshold), rows in dates.groupby(["action", "threshold"], sort=False):
+        known = (action, threshold) in keyed.index
+        caption = _trend_caption(keyed.loc[(action, threshold)]) if known else ""
+        panel = (words.candidate(action, threshold, 30), caption, rows)
+        drawn.insert(0 if (action, threshold) == chosen else len(drawn), panel)
+    how = (
+        "If doing it makes users stay, dates on which more did it are dates on which more stayed. Each line "
+        "is scaled to its own average and spread. Some dates lift everything at once (weekends, campaigns), "
+        "which makes any two lines look alike; the trend effect takes that out, so trust it more than the "
+        "lines."
+    )
+    figure = charts.trends(title, drawn[:TRENDS_SHOWN])
+    return Section("trends", title, findings, how, figure, (tables.trends(dates),))
+
+
+def later_days(content: DiscoverContent) -> Section:
+    """Retention by date for each day, and the later days against the first."""
+    dates = content.consistency.sort_values("anchor_date", kind="stable")
+    named = [re.fullmatch(r"d(\d+)", str(column)) for column in dates.columns]
+    days = sorted(int(match[1]) for match in named if match and dates[match[0]].notna().any())
+    title = f"Does {words.day(days[0]) if days else 'the first day'} speak for later days"
+    if not days:
+        return Section("days", title, nothing="no date's users have had time to come back yet.")
+    finding = " ".join(_together(dates, days[0], day) for day in days[1:])
+    how = (
+        f"A test may be read after {words.day(days[0])} only if later days move with it." if days[1:] else ""
+    )
+    figure = charts.consistency(title, dates, days)
+    findings = (finding or f"Only {words.day(days[0])} was looked at, or is over.",)
+    return Section("days", title, findings, how, figure, (tables.consistency(dates, days),))
+
+
+def day_effects(content: DiscoverContent) -> Section:
+    """The candidate's adjusted difference on each day."""
+    action, threshold = content.hypothesis.get("action"), content.hypothesis.get("threshold")
+    subject = "the strongest candidate" if action is None else words.candidate(action, threshold, 40)
+    title = f"Does it hold on later days: {subject}"
+    effects = content.day_effects.sort_values("day", kind="stable")
+    if effects.empty:
+        return Section(
+            "day-effects", title, nothing="there is no candidate to follow, or no later day is over."
+        )
+    above = effects["low"].astype(float) > 0
+    said = [
+        f"{kind} above zero on {words.listed([words.day(day) for day in effects.loc[rows, 'day']])}"
+        for kind, rows in (("clearly", above), ("not clearly", ~above))
+        if rows.any()
+    ]
+    finding = f"On the reporting dates the adjusted difference is {words.listed(said)}."
+    how = "The same comparison of like with like for each day, on dates that had no part in the choice."
+    figure = charts.day_effects(title, effects)
+    return Section("day-effects", title, (finding,), how, figure, (tables.day_effects(effects),))
+
+
+def _named(row: Any) -> str:
+    return words.candidate(row["action"], row["threshold"])
+
+
+def _drawable(moments: pd.DataFrame) -> pd.DataFrame:
+    return moments[moments["precision"].notna() & moments["recall"].notna()]
+
+
+def _thinned(rows: pd.DataFrame) -> pd.DataFrame:
+    """At most `SEGMENT_ROWS` rows: the frontier and the chosen candidate, then the closest ties."""
+    kept = rows["chosen"] | rows["on_frontier"].map(words.true)
+    ranked = rows.assign(kept=kept, tie=rows["phi"].astype(float)).sort_values(
+        ["kept", "tie"], ascending=False, na_position="last", kind="stable"
+    )
+    return rows.loc[ranked.index[:SEGMENT_ROWS]]
+
+
+def _trend_caption(figures: pd.Series) -> str:
+    said = f"Trend: {words.text(figures['trend'])}"
+    if words.absent(figures["trend_effect"]):
+        return said
+    between = words.interval(figures["trend_effect_low"], figures["trend_effect_high"])
+    return f"{said}. Effect {words.decimal(figures['trend_effect'], 2)} ({between})"
+
+
+def _together(dates: pd.DataFrame, first: int, day: int) -> str:
+    """Whether the retention of two days moves together by date, in a sentence."""
+    both = dates[dates[f"d{first}"].notna() & dates[f"d{day}"].notna()]
+    pair = f"{words.day(first)} and {words.day(day)}"
+    x, y = both[f"d{first}"].astype(float), both[f"d{day}"].astype(float)
+    if len(both) < 3 or x.std() == 0 or y.std() == 0:
+        return f"{pair}: too few dates, or too little movement, to compare."
+    covariance = np.cov(x, y, aweights=both["users"].astype(float))
+    correlation = float(covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1]))
+    verb = (
+        "move together"
+        if correlation > 0.5
+        else "hardly move together"
+        if correlation > 0.2
+        else "do not move together"
+    )
+    return (
+        f"{pair} {verb} over {words.number(len(both))} dates (correlation {words.decimal(correlation, 2)})."
+    )

@@ -1,0 +1,227 @@
+"""The numbers behind the discover job's figures, as text."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from firstday.report import words
+from firstday.report.page import Cell, Table, table
+
+ELSEWHERE = "All of them are in the table moments."
+
+
+def funnel(steps: pd.DataFrame) -> Table:
+    """The losers and their figures: the part of the funnel that explains."""
+    return table(
+        "The steps, the best-known loser of each and why it fell",
+        steps,
+        {
+            "Step": lambda row: words.step(row.step, row.name),
+            "Left": lambda row: words.number(row.candidates),
+            "Dropped": lambda row: words.number(row.dropped),
+            "Best-known loser": lambda row: words.text(row.loser),
+            "Dropped by": lambda row: words.text(row.figure),
+        },
+        numeric=("Left", "Dropped"),
+        cards=True,
+        opened=True,
+    )
+
+
+def candidates(everyone: pd.DataFrame) -> Table:
+    """The candidates of everyone with the closest tie."""
+    ranked = everyone.sort_values("phi", ascending=False, na_position="last", kind="stable")
+    return table(
+        "The candidates as a table",
+        ranked,
+        {
+            "Candidate": lambda row: words.candidate(row.action, row.threshold),
+            "Did it": lambda row: words.number(row.experienced),
+            "Did it and came back": lambda row: words.number(row.both),
+            "Precision": lambda row: words.share(row.precision),
+            "interval of precision": lambda row: words.share_interval(row.precision_low, row.precision_high),
+            "Recall": lambda row: words.share(row.recall),
+            "interval of recall": lambda row: words.share_interval(row.recall_low, row.recall_high),
+            "Lift": lambda row: words.decimal(row.lift, 2),
+            "F1": lambda row: words.decimal(row.f1),
+            "Phi": lambda row: words.decimal(row.phi),
+            "On the frontier": lambda row: words.yes(row.on_frontier),
+            "in resamples": lambda row: words.share(row.frontier_share, 0),
+            "Verdict": lambda row: words.text(row.verdict),
+            "Why": lambda row: words.text(row.reason),
+        },
+        numeric=(
+            *("Did it", "Did it and came back", "Precision", "interval of precision", "Recall"),
+            *("interval of recall", "Lift", "F1", "Phi", "On the frontier", "in resamples"),
+        ),
+        limit=100,
+        of_most=" by phi",
+        rest=ELSEWHERE,
+    )
+
+
+def chosen_by_segment(chosen: pd.DataFrame) -> Table:
+    """One candidate in each segment."""
+    ranked = chosen.sort_values(["users", "segment"], ascending=[False, True], kind="stable")
+    return table(
+        "The candidate in each segment as a table",
+        ranked,
+        {
+            "Segment": lambda row: words.segment(row.segment),
+            "Users": lambda row: words.number(row.users),
+            "Did it": lambda row: words.number(row.experienced),
+            "Precision": lambda row: words.share(row.precision),
+            "Recall": lambda row: words.share(row.recall),
+            "Difference": lambda row: words.points(row.difference),
+            "Adjusted": lambda row: words.points(row.adjusted),
+            "interval": lambda row: words.points_interval(row.adjusted_low, row.adjusted_high),
+            "Trend": lambda row: words.text(row.trend),
+            "Trend effect": lambda row: words.decimal(row.trend_effect, 2),
+        },
+        numeric=(
+            "Users",
+            "Did it",
+            "Precision",
+            "Recall",
+            "Difference",
+            "Adjusted",
+            "interval",
+            "Trend effect",
+        ),
+        of_most=" by users",
+        rest=ELSEWHERE,
+    )
+
+
+def segment_frontiers(inside: pd.DataFrame, segments: Sequence[str]) -> Table:
+    """The frontiers of the segments drawn."""
+    shown = inside[inside["segment"].isin(segments) & inside["on_frontier"].fillna(False).astype(bool)]
+    order = {segment: place for place, segment in enumerate(segments)}
+    ranked = shown.assign(place=shown["segment"].map(order)).sort_values(["place", "recall"], kind="stable")
+    return table(
+        "The frontier in each of these segments as a table",
+        ranked,
+        {
+            "Segment": lambda row: words.segment(row.segment),
+            "Candidate": lambda row: words.candidate(row.action, row.threshold),
+            "Did it": lambda row: words.number(row.experienced),
+            "Precision": lambda row: words.share(row.precision),
+            "Recall": lambda row: words.share(row.recall),
+            "Verdict": lambda row: words.text(row.verdict),
+        },
+        numeric=("Did it", "Precision", "Recall"),
+        rest=ELSEWHERE,
+    )
+
+
+def best_per_action(known: pd.DataFrame) -> pd.DataFrame:
+    """The chosen candidate, then for each action the one with the highest phi, highest first."""
+    ranked = known.assign(tie=known["phi"].astype(float)).sort_values(
+        ["chosen", "tie"], ascending=False, na_position="last", kind="stable"
+    )
+    return ranked.drop_duplicates("action").drop(columns="tie")
+
+
+def adjusted(candidates: pd.DataFrame) -> Table:
+    """Each action's closest candidate, crude and adjusted."""
+    return table(
+        "These differences as a table (each action's closest candidate)",
+        candidates,
+        {
+            "Candidate": lambda row: words.candidate(row.action, row.threshold),
+            "As counted": lambda row: words.points(row.difference),
+            "interval": lambda row: words.points_interval(row.difference_low, row.difference_high),
+            "Same segment": lambda row: words.points(row.segment_adjusted),
+            "its interval": lambda row: words.points_interval(
+                row.segment_adjusted_low, row.segment_adjusted_high
+            ),
+            "Same activity too": lambda row: words.points(row.adjusted),
+            "interval of that": lambda row: words.points_interval(row.adjusted_low, row.adjusted_high),
+            "E-value": lambda row: words.decimal(row.e_value, 2),
+            "q-value": lambda row: words.probability(row.q_value),
+            "Turns round": lambda row: words.yes(row.simpson),
+        },
+        numeric=(
+            *("As counted", "interval", "Same segment", "its interval", "Same activity too"),
+            *("interval of that", "E-value", "q-value", "Turns round"),
+        ),
+    )
+
+
+def actions(ranked: pd.DataFrame) -> Table:
+    """All actions, those with the highest odds first."""
+    return table(
+        "The actions as a table",
+        ranked,
+        {
+            "Action": lambda row: words.name(row.action),
+            "Users that did it": lambda row: words.share(row.share_experienced_once),
+            "Expected tie": lambda row: words.decimal(row.expected),
+            "Observed tie": lambda row: words.decimal(row.observed),
+            "t": lambda row: words.decimal(row.proportion_t, 1),
+            "p": lambda row: words.probability(row.proportion_p),
+            "Odds from this": lambda row: words.odds(row.proportion_odds),
+            "Trend effect": lambda row: words.decimal(row.trend_effect, 2),
+            "interval": lambda row: words.interval(row.trend_low, row.trend_high),
+            "Odds from dates": lambda row: words.odds(row.trend_odds),
+            "Odds together": lambda row: words.odds(row.odds),
+            "Verdict": lambda row: words.text(row.verdict),
+            "Why": lambda row: words.text(row.reason),
+        },
+        numeric=(
+            *("Users that did it", "Expected tie", "Observed tie", "t", "p", "Odds from this"),
+            *("Trend effect", "interval", "Odds from dates", "Odds together"),
+        ),
+    )
+
+
+def trends(dates: pd.DataFrame) -> Table:
+    """The dates drawn."""
+    return table(
+        "These dates as a table",
+        dates,
+        {
+            "Candidate": lambda row: words.candidate(row.action, row.threshold),
+            "Date": lambda row: words.iso_date(row.anchor_date),
+            "Users": lambda row: words.number(row.users),
+            "Did it": lambda row: words.share(row.share),
+            "Came back": lambda row: words.share(row.retention),
+        },
+        numeric=("Date", "Users", "Did it", "Came back"),
+        limit=400,
+    )
+
+
+def consistency(dates: pd.DataFrame, days: Sequence[int]) -> Table:
+    """Retention by date."""
+
+    def of_day(day: int) -> Cell:
+        return lambda row: words.share(getattr(row, f"d{day}"))
+
+    return table(
+        "Retention by date as a table",
+        dates,
+        {
+            "Date": lambda row: words.iso_date(row.anchor_date),
+            "Users": lambda row: words.number(row.users),
+            **{words.day(day): of_day(day) for day in days},
+        },
+        numeric=("Users", *(words.day(day) for day in days)),
+        limit=400,
+    )
+
+
+def day_effects(effects: pd.DataFrame) -> Table:
+    """The candidate on each day."""
+    return table(
+        "These days as a table",
+        effects,
+        {
+            "Day": lambda row: words.day(row.day),
+            "Precision": lambda row: words.share(row.precision),
+            "Recall": lambda row: words.share(row.recall),
+            "Adjusted difference": lambda row: words.points(row.adjusted),
+            "interval": lambda row: words.points_interval(row.low, row.high),
+        },
+        numeric=("Precision", "Recall", "Adjusted difference", "interval"),
+    )

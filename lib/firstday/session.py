@@ -1,0 +1,119 @@
+"""Get a Spark session. Only local mode is configured here; spark-submit or Databricks brings its own."""
+
+import atexit
+import os
+import shutil
+import sys
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from firstday import jars, java
+from firstday.errors import FirstdayError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+DELTA = {
+    "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
+    "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
+}
+HEAP_SHARE = (
+    0.4  # of the machine's memory; Python workers, the off-heap buffers and the file cache need the rest
+)
+HEAP_LIMITS_MB = (1_024, 16_384)
+
+
+def get_session(app_name: str, local_cores: str = "*") -> "SparkSession":
+    """The session to work in.
+
+    One that is active already, or that spark-submit or Databricks provides, is used as it is, in UTC; it must
+    have Delta Lake. Otherwise Spark starts here, in local mode on `local_cores` cores.
+    Raises FirstdayError where Java, the jars or Delta Lake are missing.
+    """
+    from pyspark.sql import SparkSession
+
+    if SparkSession.getActiveSession() is None and not _launched_outside():
+        return start_local(local_conf(app_name, local_cores))
+    spark = SparkSession.builder.appName(app_name).getOrCreate()
+    extensions = spark.conf.get("spark.sql.extensions", "") or ""
+    if not on_databricks() and DELTA["spark.sql.extensions"] not in extensions:
+        raise FirstdayError(
+            "the Spark session must have Delta Lake",
+            value=f"spark.sql.extensions={extensions}",
+            next_step="give spark-submit the options of conf/spark-defaults.conf (--properties-file)",
+        )
+    spark.conf.set("spark.sql.session.timeZone", "UTC")  # of the session, not of the cluster
+    return spark
+
+
+def start_local(conf: dict[str, str]) -> "SparkSession":
+    """Start Spark in this process with `conf`, as `local_conf` makes it."""
+    os.environ["JAVA_HOME"] = str(java.require())
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    from pyspark.sql import SparkSession
+
+    builder = SparkSession.builder
+    for key, value in conf.items():
+        builder = builder.config(key, value)
+    return builder.getOrCreate()
+
+
+def local_conf(app_name: str, cores: str = "*") -> dict[str, str]:
+    """Spark's options for local mode: the installed jars, Delta Lake, quiet, no port open to the network."""
+    parallel = os.cpu_count() or 1 if cores == "*" else int(cores)
+    warehouse = tempfile.mkdtemp(prefix="firstday-warehouse-")
+    atexit.register(shutil.rmtree, warehouse, ignore_errors=True)
+    return {
+        "spark.app.name": app_name,
+        "spark.master": f"local[{cores}]",
+        "spark.jars": ",".join(str(jar) for jar in jars.installed()),
+        **DELTA,
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.driver.memory": f"{heap_mb()}m",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.driver.extraJavaOptions": f'"-Dlog4j2.configurationFile={log_configuration().as_uri()}"',
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.warehouse.dir": warehouse,
+        # Adaptive execution joins small partitions, but does not split: a few a core even out unequal ones.
+        "spark.sql.shuffle.partitions": str(4 * parallel),
+        # Local tables' logs are short: the default of 50 partitions costs more than it gives.
+        "spark.databricks.delta.snapshotPartitions": "2",
+    }
+
+
+def heap_mb() -> int:
+    """Megabytes for the driver, which in local mode does all the work."""
+    low, high = HEAP_LIMITS_MB
+    return max(low, min(high, int(HEAP_SHARE * _memory_bytes() / 2**20)))
+
+
+def log_configuration() -> Path:
+    """Log4j's configuration for local mode: errors only, so that warnings do not drown the job's lines."""
+    return Path(str(files("firstday.conf").joinpath("log4j2.properties")))
+
+
+def on_databricks() -> bool:
+    """Databricks sets its runtime's version in every driver's environment."""
+    return "DATABRICKS_RUNTIME_VERSION" in os.environ
+
+
+def _launched_outside() -> bool:
+    """spark-submit starts the JVM first and gives Python the port; Databricks says which runtime it is."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ or on_databricks()
+
+
+def _memory_bytes() -> int:
+    """The machine's memory, or the container's limit where that is less."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limits = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+    for file in limits:
+        text = file.read_text().strip() if file.is_file() else ""
+        if text.isdigit():
+            total = min(total, int(text))
+    return total

@@ -1,0 +1,22 @@
+"""The only reader and writer of tables: contracts, quarantine, idempotent Delta writes."""
+
+from firstday.tables.check import Checked, Profile, check
+from firstday.tables.delta import Run
+from firstday.tables.faults import data_errors
+from firstday.tables.read import Input, open_input
+from firstday.tables.schemas import column
+from firstday.tables.write import Output, open_output, read_published
+
+__all__ = [
+    "Checked",
+    "Input",
+    "Output",
+    "Profile",
+    "Run",
+    "check",
+    "column",
+    "data_errors",
+    "open_input",
+    "open_output",
+    "read_published",
+]

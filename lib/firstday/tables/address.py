@@ -1,0 +1,41 @@
+"""Where a table is: a path, or a name in the catalog. Decided here, once, for inputs and outputs."""
+
+import re
+from pathlib import Path
+
+from delta.tables import DeltaTable
+from pyspark.sql import DataFrame, SparkSession
+
+FORMATS = {"parquet": "parquet", "pq": "parquet", "csv": "csv", "tsv": "csv"} | dict.fromkeys(
+    ("json", "jsonl", "ndjson"), "json"
+)
+EXTENSION = rf"\.({'|'.join(FORMATS)})(?:\.(?:gz|bz2|zst|lz4|snappy|deflate))?$"
+
+
+def is_path(address: str) -> bool:
+    """Whether `address` is a path; otherwise it is the name of a table or of a schema."""
+    return (
+        "/" in address
+        or "\\" in address
+        or address.startswith(".")
+        or "." not in address
+        or re.search(EXTENSION, address.lower()) is not None
+        or Path(address).exists()
+    )
+
+
+def delta_frame(spark: SparkSession, address: str, version: int | None = None) -> DataFrame:
+    """The rows of a Delta table; with `version`, those it had then, whatever is written later."""
+    reader = spark.read.format("delta")
+    if version is not None:
+        reader = reader.option("versionAsOf", version)
+    return reader.load(address) if is_path(address) else reader.table(address)
+
+
+def delta_version(spark: SparkSession, address: str) -> int:
+    """The latest version of a Delta table; AnalysisException where the name is that of another table."""
+    if is_path(address):
+        history = DeltaTable.forPath(spark, address).history(1)
+    else:  # DeltaTable.forName takes no catalog's name before the schema's
+        history = spark.sql(f"DESCRIBE HISTORY {address} LIMIT 1")
+    return history.collect()[0]["version"]

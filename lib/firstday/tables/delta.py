@@ -1,0 +1,253 @@
+"""The tables of one output as Delta keeps them: folders under one root, or tables of one schema.
+
+Here are single operations; in what order they make a run's rows the published ones is the matter of `write`.
+"""
+
+import json
+import uuid
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+from delta.exceptions import ConcurrentTransactionException, DeltaConcurrentModificationException
+from delta.tables import DeltaTable
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import AnalysisException, PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
+
+from firstday.errors import OutputError, reason
+from firstday.tables.address import delta_frame, delta_version, is_path
+from firstday.tables.contract import EPOCH
+from firstday.tables.schemas import RUNS, column, quoted
+
+RUN_ID = "run_id"
+QUARANTINE_TABLE = "quarantine"
+RUNS_TABLE = "runs"
+TIMES = ("started_at", "published_at", "horizon")
+ATTEMPTS = 5
+NEEDS_MAPPING = frozenset(" ,;{}()\n\t=")  # column names with these can be kept under Delta's mapping only
+
+
+@dataclass(frozen=True)
+class Run:
+    """A published run: one row of the table `runs`. `sequence` numbers the runs of a job from 1."""
+
+    run_id: str
+    job: str
+    sequence: int
+    started_at: datetime
+    published_at: datetime
+    horizon: datetime | None = None
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    row_counts: Mapping[str, int] = field(default_factory=dict)
+
+
+class Store:
+    """The tables at `out`, a folder or a schema. Each is partitioned by run_id, but for `runs`."""
+
+    def __init__(self, spark: SparkSession, out: str) -> None:
+        self.spark = spark
+        self.out = out
+        self.is_folder = is_path(out)
+
+    def location(self, name: str) -> str:
+        return f"{self.out.rstrip('/')}/{name}" if self.is_folder else f"{self.out}.{name}"
+
+    def require(self) -> None:
+        """Raise OutputError where no tables can be."""
+        if not self.is_folder:
+            if not self._schema_exists():
+                raise OutputError(
+                    "the output's schema must exist",
+                    value=self.out,
+                    next_step=f"CREATE SCHEMA {self.out}; for a folder of this name, write ./{self.out}",
+                )
+        elif DeltaTable.isDeltaTable(self.spark, self.out):
+            raise OutputError(
+                "the output must not lie inside a Delta table, whose clean-up would delete it",
+                value=self.out,
+                next_step="name another folder",
+            )
+
+    def exists(self, name: str) -> bool:
+        if self.is_folder:
+            return DeltaTable.isDeltaTable(self.spark, self.location(name))
+        return self.spark.catalog.tableExists(self.location(name))
+
+    def schema(self, name: str) -> StructType:
+        """The columns of an existing table, without run_id."""
+        fields = delta_frame(self.spark, self.location(name)).schema.fields
+        return StructType([item for item in fields if item.name != RUN_ID])
+
+    def create(self, name: str, schema: StructType) -> None:
+        """Create the table unless it exists. Of two runs that do so at once, the second finds the first's."""
+        for attempt in range(ATTEMPTS):
+            if self.exists(name):
+                return
+            try:
+                self._create(name, schema)
+            except DeltaConcurrentModificationException:
+                if attempt == ATTEMPTS - 1:
+                    raise
+            except (Py4JJavaError, PySparkException) as error:
+                raise OutputError(
+                    f"the output must be a place for Delta tables ({reason(error)})",
+                    value=self.location(name),
+                    next_step="check that it can be written and holds nothing else of this name",
+                ) from error
+
+    def append(self, name: str, frame: DataFrame, run_id: str) -> None:
+        self._append(name, frame, run_id, {})
+
+    def read(self, name: str, run_id: str) -> DataFrame:
+        """One run's rows as they are now: pinned to the table's version, whatever is deleted later."""
+        version = delta_version(self.spark, self.location(name))
+        rows = delta_frame(self.spark, self.location(name), version)
+        return rows.where(column(RUN_ID) == run_id).drop(RUN_ID)
+
+    def census(self, names: Iterable[str]) -> dict[str, dict[str, int]]:
+        """Rows by run_id, for each of the tables that exists. Counted from the files' footers."""
+        existing = [name for name in names if self.exists(name)]
+        if not existing:
+            return {}
+        rows = [self._frame(name).select(F.lit(name).alias("name"), column(RUN_ID)) for name in existing]
+        counted = reduce(DataFrame.union, rows).groupBy("name", RUN_ID).count().collect()
+        census: dict[str, dict[str, int]] = {name: {} for name in existing}
+        for row in counted:
+            census[row["name"]][row[RUN_ID]] = row["count"]
+        return census
+
+    def remove(self, name: str, run_ids: Collection[str]) -> None:
+        """Delete these runs' rows, whole partitions. Others may be deleting the same ones."""
+        for attempt in range(ATTEMPTS):
+            try:
+                self._delete(name, sorted(run_ids))
+                return
+            except DeltaConcurrentModificationException:
+                if attempt == ATTEMPTS - 1:
+                    raise
+
+    def latest_run(self, *, job: str | None = None, table: str | None = None) -> Run | None:
+        """The latest published run of `job`, or of the job that writes `table`."""
+        wanted = F.lit(True)
+        if job is not None:
+            wanted &= F.col("job") == job
+        if table is not None:
+            wanted &= F.map_contains_key(F.from_json("row_counts", "map<string,bigint>"), table)
+        found = self._runs().where(wanted).orderBy(F.desc("sequence")).limit(1)
+        # As microseconds: Python's own times would be in the local zone.
+        times = {name: F.unix_micros(name) for name in TIMES}
+        return next((_run_of(row.asDict()) for row in found.withColumns(times).collect()), None)
+
+    def unpublished(self, run_ids: Collection[str]) -> set[str]:
+        """Those of `run_ids` that are not published."""
+        found = self._runs().where(column(RUN_ID).isin(list(run_ids))).select(RUN_ID).collect()
+        return set(run_ids) - {row[RUN_ID] for row in found}
+
+    def quarantined(self, job: str) -> set[str]:
+        """The runs of `job` that have rows in quarantine, which all jobs share."""
+        found = self._frame(QUARANTINE_TABLE).where(column("job") == job).select(RUN_ID).distinct().collect()
+        return {row[RUN_ID] for row in found}
+
+    def publish(self, run: Run) -> bool:
+        """Add the run to `runs`, in one commit. False if its sequence number is taken already."""
+        values = {**vars(run), "status": "published"}
+        for key in ("inputs", "settings", "row_counts"):
+            values[key] = json.dumps(values[key], ensure_ascii=False, sort_keys=True)
+        frame = self.spark.createDataFrame([tuple(values[name] for name in RUNS.names)], RUNS)
+        # Delta takes a (txnAppId, txnVersion) once. Another of the same is refused while the first is being
+        # committed, and later skipped in silence: so look whether the row is there.
+        transaction = {"txnAppId": f"firstday.publish.{run.job}", "txnVersion": str(run.sequence)}
+        with suppress(ConcurrentTransactionException):
+            self._append(RUNS_TABLE, frame, run.run_id, transaction)
+        return not self.unpublished([run.run_id])
+
+    def write_file(self, name: str, content: bytes) -> str:
+        """Put a file beside the tables, whole or not at all, and return where it is. For folders only."""
+        jvm: Any = self.spark._jvm
+        hadoop = jvm.org.apache.hadoop.fs
+        target = hadoop.Path(self.location(name))
+        unfinished = hadoop.Path(self.location(f".{name}.{uuid.uuid4().hex}"))
+        files = target.getFileSystem(self.spark._jsc.hadoopConfiguration())
+        if files.getScheme() == "file":
+            # Hadoop's local files have checksums beside them and are not replaced in one step.
+            local = Path(unfinished.toUri().getPath())
+            local.write_bytes(content)
+            local.replace(target.toUri().getPath())
+            return self.location(name)
+        stream = files.create(unfinished, True)
+        try:
+            stream.write(bytearray(content))
+        finally:
+            stream.close()
+        files.delete(target, False)  # on most file systems a rename does not replace
+        files.rename(unfinished, target)
+        return self.location(name)
+
+    def _frame(self, name: str) -> DataFrame:
+        return delta_frame(self.spark, self.location(name))
+
+    def _schema_exists(self) -> bool:
+        try:
+            return self.spark.catalog.databaseExists(self.out)
+        except AnalysisException:  # no name of a schema at all
+            return False
+
+    def _create(self, name: str, schema: StructType) -> None:
+        mapped = any(NEEDS_MAPPING & set(column) for column in schema.names)
+        properties = {"delta.columnMapping.mode": "name"} if mapped else {}
+        keys = [] if name == RUNS_TABLE else [RUN_ID]
+        schema = StructType([*schema, StructField(RUN_ID, StringType())])
+        if self.is_folder:
+            builder = DeltaTable.createIfNotExists(self.spark).addColumns(schema)
+            builder = builder.location(self.location(name))
+            for key, value in properties.items():
+                builder = builder.property(key, value)
+            builder.partitionedBy(*keys).execute()
+            return
+        columns = ", ".join(f"{quoted(item.name)} {item.dataType.simpleString()}" for item in schema)
+        statement = f"CREATE TABLE IF NOT EXISTS {self.location(name)} ({columns}) USING delta"
+        if keys:
+            statement += f" PARTITIONED BY ({', '.join(keys)})"
+        if properties:
+            told = ", ".join(f"'{key}' = '{value}'" for key, value in properties.items())
+            statement += f" TBLPROPERTIES ({told})"
+        self.spark.sql(statement)
+
+    def _delete(self, name: str, run_ids: list[str]) -> None:
+        if self.is_folder:
+            DeltaTable.forPath(self.spark, self.location(name)).delete(column(RUN_ID).isin(run_ids))
+            return
+        values = {f"run_{number}": run_id for number, run_id in enumerate(run_ids)}
+        markers = ", ".join(f":{marker}" for marker in values)
+        statement = f"DELETE FROM {self.location(name)} WHERE {RUN_ID} IN ({markers})"  # noqa: S608
+        self.spark.sql(statement, args=values)
+
+    def _append(self, name: str, frame: DataFrame, run_id: str, options: dict[str, str]) -> None:
+        rows = frame.withColumn(RUN_ID, F.lit(run_id))
+        writer = rows.write.format("delta").mode("append").options(**options)
+        if self.is_folder:
+            writer.save(self.location(name))
+        else:
+            writer.saveAsTable(self.location(name))
+
+    def _runs(self) -> DataFrame:
+        if self.exists(RUNS_TABLE):
+            return self._frame(RUNS_TABLE)
+        return self.spark.createDataFrame([], StructType([*RUNS, StructField(RUN_ID, StringType())]))
+
+
+def _run_of(row: dict[str, Any]) -> Run:
+    for key in ("inputs", "settings", "row_counts"):
+        row[key] = json.loads(row[key])
+    for key in TIMES:
+        row[key] = None if row[key] is None else EPOCH + timedelta(microseconds=row[key])
+    del row["status"]
+    return Run(**row)

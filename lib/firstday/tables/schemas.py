@@ -1,0 +1,158 @@
+"""What the inputs must hold and what the outputs look like. No IO: stages may import this module."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F
+from pyspark.sql.types import (
+    ArrayType,
+    DataType,
+    DateType,
+    IntegerType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
+
+Kind = Literal["id", "text", "instant", "date"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column of an input.
+
+    `kind` says what is accepted and what is handed on: "id" (text or whole numbers, as text), "text" (any
+    plain value, as text), "instant" (a point in time, as timestamp), "date" (a date or its text, as date).
+    A `nullable` field may be null, an `optional` one may be absent; `alias` is a second accepted name.
+    """
+
+    name: str
+    kind: Kind
+    nullable: bool = False
+    optional: bool = False
+    alias: str | None = None
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What the table `table` must hold. `unique` names the field whose values must not repeat."""
+
+    table: str
+    fields: tuple[Field, ...]
+    unique: str | None = None
+
+    @property
+    def instant(self) -> str:
+        """The field that places a row in time."""
+        return next(field.name for field in self.fields if field.kind == "instant")
+
+    @property
+    def date(self) -> str | None:
+        """The partition column that repeats the UTC date of the instant, if there is one."""
+        return next((field.name for field in self.fields if field.kind == "date"), None)
+
+
+def users(segments: Iterable[str] = ()) -> Contract:
+    """Users: one row each, with the instant their clock starts and the columns to segment by."""
+    return Contract(
+        "users",
+        (
+            Field("user_id", "id"),
+            Field("anchored_at", "instant", alias="signed_up_at"),
+            *(Field(name, "text", nullable=True) for name in segments),
+        ),
+        unique="user_id",
+    )
+
+
+def events(date_column: str | None = None) -> Contract:
+    """The log: one row an event. `date_column` is the partition column with the UTC date of occurred_at."""
+    return Contract(
+        "events",
+        (
+            Field("user_id", "id"),
+            Field("action", "text"),
+            Field("occurred_at", "instant"),
+            Field("event_id", "id", nullable=True, optional=True),
+            *([Field(date_column, "date", nullable=True)] if date_column else []),
+        ),
+    )
+
+
+def quoted(name: str) -> str:
+    """A name as SQL has it, whatever is in it."""
+    return "`" + name.replace("`", "``") + "`"
+
+
+def column(name: str) -> Column:
+    """The column of exactly this name: dots, quotes and backticks in it are part of it, never syntax."""
+    return F.col(quoted(name))
+
+
+def table_schema(columns: Iterable[tuple[str, DataType]]) -> StructType:
+    """A schema of nullable columns, as Delta tables have it."""
+    return StructType([StructField(name, kind) for name, kind in columns])
+
+
+# Every output table has run_id too; `Output` adds it. Quarantine keeps the job, since all jobs share it.
+QUARANTINE = table_schema(
+    [
+        ("table", StringType()),
+        ("reason", StringType()),
+        ("row", StringType()),
+        ("job", StringType()),
+        ("seen_at", TimestampType()),
+    ]
+)
+RUNS = table_schema(
+    [
+        ("job", StringType()),
+        ("sequence", LongType()),
+        ("status", StringType()),
+        ("started_at", TimestampType()),
+        ("published_at", TimestampType()),
+        ("inputs", StringType()),
+        ("settings", StringType()),
+        ("horizon", TimestampType()),
+        ("row_counts", StringType()),
+    ]
+)
+
+
+def moment_counts(segments: Sequence[str], days: Sequence[int]) -> StructType:
+    """The histogram of the log. A null action holds the whole cohort of the anchor date."""
+    return table_schema(
+        [
+            ("anchor_date", DateType()),
+            *((name, StringType()) for name in segments),
+            ("action", StringType()),
+            ("count", IntegerType()),
+            ("total_level", IntegerType()),
+            ("other_level", IntegerType()),
+            ("users", LongType()),
+            *((f"matured_d{day}", LongType()) for day in days),
+            *((f"retained_d{day}", LongType()) for day in days),
+        ]
+    )
+
+
+def moment_products(segments: Sequence[str]) -> StructType:
+    """Cross products of x = round(256 ln(1 + count)) over the leading actions of an anchor date."""
+    sums = ArrayType(LongType())
+    return table_schema(
+        [
+            ("anchor_date", DateType()),
+            *((name, StringType()) for name in segments),
+            ("day", IntegerType()),
+            ("users", LongType()),
+            ("retained", LongType()),
+            ("actions", ArrayType(StringType())),
+            ("sum_x", sums),
+            ("sum_xr", sums),
+            ("sum_xx", sums),
+        ]
+    )

@@ -1,0 +1,58 @@
+"""One Spark session for all tests, the real data where it is present, and Hypothesis' profile."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+from pyspark.sql import SparkSession
+
+from firstday import logs, session
+
+REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+# Spark's first job takes seconds: a deadline would test the machine. Derandomised: a red run can be repeated.
+settings.register_profile(
+    "firstday", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("firstday")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if REAL_DATA.is_dir():
+        return
+    absent = pytest.mark.skip(reason="no real data: the folder ../shared/data is absent")
+    for item in items:
+        if item.get_closest_marker("real_data"):
+            item.add_marker(absent)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets; tests that use it carry the marker real_data."""
+    return REAL_DATA
+
+
+@pytest.fixture
+def restored_logs() -> Iterator[None]:
+    """Undo what `logs.configure` sets up for the process."""
+    before = (logs.log.handlers, logs.log.propagate, logs.log.level, logs._live)
+    yield
+    logs.log.handlers, logs.log.propagate, logs.log.level, logs._live = before
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """Local mode as shipped, made quick for small data: one partition, no adaptive plans, the C1 compiler."""
+    conf = session.local_conf("firstday-tests", cores="2")
+    conf |= {
+        "spark.driver.memory": "2g",
+        "spark.driver.extraJavaOptions": conf["spark.driver.extraJavaOptions"] + " -XX:TieredStopAtLevel=1",
+        "spark.sql.shuffle.partitions": "1",
+        "spark.default.parallelism": "1",
+        "spark.sql.adaptive.enabled": "false",
+        "spark.local.dir": str(tmp_path_factory.mktemp("spark")),
+    }
+    spark = session.start_local(conf)
+    yield spark
+    spark.stop()

