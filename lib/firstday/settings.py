@@ -171,7 +171,7 @@ class DiscoverSettings(Settings):
     max_bad_share: Share = Field(0.05, description="Stop when a larger share of an input's rows is bad.")
     false_discovery_rate: OpenShare = Field(0.05, description="Rate held over all candidates.")
     choose_share: OpenShare = Field(
-        0.6, description="Share of anchor dates, the earlier ones, to choose on; the rest is reported on."
+        0.8, description="Share of anchor dates, the earlier ones, to choose on; the rest is reported on."
     )
     min_dates: int = Field(14, ge=3, description="Anchor dates needed before trends are compared.")
     event_date_column: str | None = Field(

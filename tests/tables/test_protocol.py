@@ -1,13 +1,15 @@
-"""The publishing protocol: killed at any instant, or two runs at once in any order, it leaves one run's rows.
+"""The publishing protocol: killed at any instant, or two at once in any order, it leaves one run's rows.
 
-Here it runs on tables in memory that do what Delta does, so that every order can be tried; test_write.py tries
-some of the orders on Delta itself.
+Here it runs on tables in memory that do what Delta does, so that every order can be tried. test_write.py
+tries some of the orders on Delta itself.
 """
 
 import itertools
+import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Generator, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, cast
 
 import pytest
@@ -20,23 +22,33 @@ from firstday.tables.delta import Store
 from firstday.tables.schemas import table_schema
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
-SCHEMAS = {name: table_schema([("x", LongType())]) for name in ("a", "b", "c")}
+SCHEMA = table_schema([("x", LongType())])
+SCHEMAS = dict.fromkeys(("a", "b", "c"), SCHEMA)
 
 
 class Killed(BaseException):
-    """A process that is killed runs no handler: the tests do not let this reach `with`."""
+    """Stands for a process that is killed: no `with` is left by it."""
+
+
+class Rows(list):
+    """Rows that stand for a DataFrame."""
+
+    schema = SCHEMA
 
 
 class Memory:
-    """What `Store` does, in memory. `step` is called before and after each change: it may end the process."""
+    """What `Store` does, in memory. `at` is called before each operation: it may end or suspend the run."""
 
     is_folder = True
 
-    def __init__(self) -> None:
+    def __init__(self, runs_before: int = 0) -> None:
         self.tables: dict[str, list[tuple[str, Any]]] = {}
+        self.schemas: dict[str, StructType] = {}
         self.runs: list[Run] = []
         self.taken: dict[str, int] = defaultdict(int)
-        self.step: Callable[[], None] = lambda: None
+        self.at: Callable[[str], None] = lambda operation: None
+        for number in range(runs_before):
+            run_whole(self, f"old {number}")
 
     def require(self) -> None:
         pass
@@ -45,31 +57,36 @@ class Memory:
         return name in self.tables
 
     def schema(self, name: str) -> StructType:
-        return SCHEMAS.get(name) or StructType([])
+        return self.schemas[name]
 
     def location(self, name: str) -> str:
         return name
 
     def create(self, name: str, schema: StructType) -> None:
-        self.change(lambda: self.tables.setdefault(name, []))
+        self.at("create")
+        self.tables.setdefault(name, [])
+        self.schemas.setdefault(name, schema)
 
     def append(self, name: str, frame: Iterable[Any], run_id: str) -> None:
-        self.change(lambda: self.tables[name].extend((run_id, row) for row in frame))
+        self.at("append")
+        self.tables[name] += [(run_id, row) for row in frame]
 
     def census(self, names: Iterable[str]) -> dict[str, dict[str, int]]:
-        census: dict[str, dict[str, int]] = {name: defaultdict(int) for name in names if name in self.tables}
-        for name, counts in census.items():
+        self.at("census")
+        census: dict[str, dict[str, int]] = {}
+        for name in names:
+            counts = census[name] = defaultdict(int)
             for run_id, _ in self.tables[name]:
                 counts[run_id] += 1
         return census
 
     def remove(self, name: str, run_ids: Collection[str]) -> None:
-        kept = [row for row in self.tables[name] if row[0] not in run_ids]
-        self.change(lambda: self.tables.__setitem__(name, kept))
+        self.at("remove")
+        self.tables[name] = [row for row in self.tables[name] if row[0] not in run_ids]
 
-    def latest_run(self, *, job: str | None = None, table: str | None = None) -> Run | None:
-        runs = [run for run in self.runs if run.job == job or (table and table in run.row_counts)]
-        return max(runs, key=lambda run: run.sequence, default=None)
+    def latest_run(self, *, job: str) -> Run | None:
+        self.at("latest_run")
+        return max((run for run in self.runs if run.job == job), key=lambda run: run.sequence, default=None)
 
     def unpublished(self, run_ids: Collection[str]) -> set[str]:
         return set(run_ids) - {run.run_id for run in self.runs}
@@ -78,25 +95,18 @@ class Memory:
         return {run_id for run_id, row in self.tables["quarantine"] if row[0] == job}
 
     def publish(self, run: Run) -> bool:
-        def add() -> None:
-            if self.taken[run.job] < run.sequence:  # as Delta takes a (txnAppId, txnVersion)
-                self.taken[run.job] = run.sequence
-                self.runs.append(run)
-
-        self.change(add)
+        self.at("publish")
+        if self.taken[run.job] < run.sequence:  # as Delta takes a (txnAppId, txnVersion)
+            self.taken[run.job] = run.sequence
+            self.runs.append(run)
         return run in self.runs
-
-    def change(self, change: Callable[[], Any]) -> None:
-        self.step()
-        change()
-        self.step()
 
     def naive(self) -> dict[str, list[Any]]:
         """The rows that a reader sees who does not ask for the published run."""
         return {name: sorted(row for _, row in self.tables.get(name, [])) for name in SCHEMAS}
 
     def published(self) -> dict[str, list[Any]]:
-        run = self.latest_run(job="discover")
+        run = max(self.runs, key=lambda run: run.sequence, default=None)
         return {
             name: sorted(row for run_id, row in self.tables.get(name, []) if run and run_id == run.run_id)
             for name in SCHEMAS
@@ -107,123 +117,179 @@ def output(memory: Memory, run_id: str, job: str = "discover") -> Output:
     return Output(cast(Store, memory), job=job, run_id=run_id, schemas=SCHEMAS, clock=lambda: NOW)
 
 
-def frame(*rows: Any) -> DataFrame:
-    return cast(DataFrame, rows)
+def write(out: Output, name: str, *rows: Any) -> None:
+    out.write(name, cast(DataFrame, Rows(rows)))
 
 
-def steps(out: Output, label: str) -> Generator[None, None, None]:
-    """One run that writes rows told by `label`, in steps between which another run may go on."""
+def quarantine(out: Output, row: str) -> None:
+    out._append("quarantine", cast(DataFrame, Rows([(out.job, row)])))
+
+
+def run_whole(memory: Memory, run_id: str, label: str | None = None) -> None:
+    """A run whose rows tell its label. It writes no rows to c."""
+    label = label or run_id
+    out = output(memory, run_id)
     out.begin()
-    yield
+    quarantine(out, f"bad in {label}")
     for name in ("a", "b"):
-        out.store.create(name, SCHEMAS[name])
-        out._append(name, frame(f"{name} of {label}", f"{name} of {label} too"))
-        yield
-    out._append("quarantine", frame((out.job, f"bad in {label}")))
-    yield
+        write(out, name, f"{name} of {label}", f"{name} of {label} too")
     out.publish(inputs=(), settings={})
-
-
-def run_whole(memory: Memory, run_id: str, label: str) -> None:
-    for _ in steps(output(memory, run_id), label):
-        pass
 
 
 def clean(label: str) -> dict[str, list[str]]:
     return {name: [f"{name} of {label}", f"{name} of {label} too"] for name in ("a", "b")} | {"c": []}
 
 
-def killed_after(memory: Memory, changes: int, run_id: str, label: str) -> bool:
-    """Run, and be killed at the given half step; whether that came before the end."""
-    counter = itertools.count(1)
-
-    def step() -> None:
-        if next(counter) > changes:
-            raise Killed
-
-    memory.step = step
-    try:
-        run_whole(memory, run_id, label)
-    except Killed:
-        return True
-    finally:
-        memory.step = lambda: None
-    return False
-
-
 @pytest.mark.parametrize("history", [0, 1, 2])
 def test_killed_at_any_instant_and_run_again_it_leaves_what_a_clean_run_leaves(history: int) -> None:
     for instant in itertools.count():
-        memory = Memory()
-        for number in range(history):
-            run_whole(memory, f"old {number}", f"old {number}")
+        memory = Memory(history)
         before = memory.published()
-        killed = killed_after(memory, instant, "killed", "new")
+        left = itertools.count(instant, -1)
+
+        def kill(operation: str, left: itertools.count = left) -> None:
+            if next(left) == 0:
+                raise Killed(operation)
+
+        memory.at = kill
+        try:
+            run_whole(memory, "killed", "new")
+            break
+        except Killed:
+            memory.at = lambda operation: None
         between = memory.published()
         assert between in (before, clean("new"))
         run_whole(memory, "again", "new")
         assert memory.naive() == memory.published() == clean("new")
-        bad = sorted(row[1] for _, row in memory.tables["quarantine"])
-        published_first = ["bad in new"] if between == clean("new") else []
-        assert bad == ["bad in new", *published_first, *(f"bad in old {number}" for number in range(history))]
-        if not killed:
-            break
-    assert instant > 20  # else the changes are not where the kills were
+        bad = [row[1] for _, row in memory.tables["quarantine"]]
+        runs = [f"old {number}" for number in range(history)] + ["new"] * (1 + (between == clean("new")))
+        assert bad == [f"bad in {run}" for run in runs]
+    assert instant > 12  # as many operations a run has
+
+
+class Turns:
+    """Lets two threads take their operations in a given order."""
+
+    def __init__(self, order: list[str], check: Callable[[], None]) -> None:
+        self.order = order
+        self.check = check
+        self.holder: str | None = None
+        self.changed = threading.Condition()
+
+    def take(self, label: str) -> None:
+        """End this thread's operation and wait until its next one is due."""
+        with self.changed:
+            self._release(label)
+            due = self.changed.wait_for(lambda: self.holder is None and label == self.order[0], timeout=10)
+            assert due, "the threads wait for each other"
+            self.holder = label
+
+    def end(self, label: str) -> None:
+        with self.changed:
+            self._release(label)
+            self.order = [other for other in self.order if other != label]
+            self.changed.notify_all()
+
+    def _release(self, label: str) -> None:
+        if self.holder == label:
+            self.check()
+            self.holder = None
+            self.order.pop(0)
+            self.changed.notify_all()
+
+
+# The operations at which it matters who comes first; what else a run does goes with the one before.
+OPERATIONS = ("latest_run", "append", "census", "publish", "remove")
+TURNS = 7  # of one run
 
 
 @pytest.mark.parametrize("history", [0, 1])
 def test_two_runs_at_once_in_any_order_publish_one_and_never_a_mixture(history: int) -> None:
-    length = 5  # steps of a run
-    for first in itertools.combinations(range(2 * length), length):
-        memory = Memory()
-        for number in range(history):
-            run_whole(memory, f"old {number}", f"old {number}")
-        outs = {label: output(memory, label) for label in "xy"}
-        runs = {label: steps(outs[label], label) for label in "xy"}
-        refused = set()
+    for places in itertools.combinations(range(2 * TURNS), TURNS):
+        if places[0] != 0:
+            continue  # x begins; that y does is the same with the names exchanged
+        memory = Memory(history)
         allowed = [memory.published(), clean("x"), clean("y")]
-        for position in range(2 * length):
-            label = "x" if position in first else "y"
-            try:
-                next(runs[label], None)
-            except ConflictError:
-                outs[label].discard()
-                refused.add(label)
-            assert memory.published() in allowed
-        overlapped = not (first == tuple(range(length)) or first == tuple(range(length, 2 * length)))
-        assert len(refused) == overlapped
-        winner = ({"x", "y"} - refused).pop() if refused else ("y" if first[0] == 0 else "x")
-        assert memory.naive() == memory.published() == clean(winner), first
+        order = ["x" if place in places else "y" for place in range(2 * TURNS)]
+        turns = Turns(order + ["x", "y"] * 20, partial(check_published, memory, allowed))
+        refused = run_both(memory, turns)
+        y_began_after = memory.runs[-1].sequence == history + 2
+        assert len(refused) == (not y_began_after), order
+        assert memory.naive() == memory.published() == clean(memory.runs[-1].run_id), order
+
+
+def check_published(memory: Memory, allowed: list[dict[str, list[Any]]]) -> None:
+    assert memory.published() in allowed
+
+
+def run_both(memory: Memory, turns: Turns) -> list[str]:
+    """The labels of the runs that were refused."""
+    refused: list[str] = []
+    failures: list[BaseException] = []
+
+    def at(operation: str) -> None:
+        if operation in OPERATIONS:
+            turns.take(threading.current_thread().name)
+
+    def work() -> None:
+        label = threading.current_thread().name
+        try:
+            with output(memory, label) as out:
+                for name in ("a", "b"):
+                    write(out, name, f"{name} of {label}", f"{name} of {label} too")
+                out.publish(inputs=(), settings={})
+        except ConflictError:
+            refused.append(label)
+        except BaseException as error:  # noqa: BLE001 - it is raised in the test's own thread
+            failures.append(error)
+        finally:
+            turns.end(label)
+
+    memory.at = at
+    threads = [threading.Thread(target=work, name=label) for label in "xy"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return refused
 
 
 def test_an_error_removes_the_rows_of_the_run_but_for_quarantine() -> None:
     memory = Memory()
-    with pytest.raises(ZeroDivisionError), output(memory, "failing") as out:
-        out.store.create("a", SCHEMAS["a"])
-        out._append("a", frame("x"))
-        out._append("quarantine", frame(("discover", "bad")))
-        raise ZeroDivisionError
+
+    def fail() -> None:
+        with output(memory, "failing") as out:
+            write(out, "a", "x")
+            quarantine(out, "bad")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert memory.tables == {"quarantine": [("failing", ("discover", "bad"))], "runs": [], "a": []}
-    with output(memory, "forgetful") as out:
-        out._append("a", frame("x"))
-    assert memory.naive()["a"] == []
+    with output(memory, "forgets to publish") as out:
+        write(out, "a", "x")
+    assert memory.tables["a"] == []
 
 
 def test_rows_stay_when_it_is_not_known_whether_they_were_published() -> None:
     """The commit of an interrupted publish may come through when the rows are being removed."""
     memory = Memory()
-    out = output(memory, "interrupted")
-    with pytest.raises(KeyboardInterrupt), out:
-        out.store.create("a", SCHEMAS["a"])
-        out._append("a", frame("x"))
-        late: list[Run] = []
+    late: list[Run] = []
 
-        def interrupted(run: Run) -> bool:
-            late.append(run)
-            raise KeyboardInterrupt
+    def interrupted(run: Run) -> bool:
+        late.append(run)
+        raise KeyboardInterrupt
 
-        memory.publish = interrupted  # type: ignore[method-assign]
-        out.publish(inputs=(), settings={})
+    def run() -> None:
+        with output(memory, "interrupted") as out:
+            write(out, "a", "x")
+            out.publish(inputs=(), settings={})
+
+    memory.publish = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        run()
     memory.runs += late
     assert memory.published()["a"] == ["x"]
 
@@ -231,40 +297,43 @@ def test_rows_stay_when_it_is_not_known_whether_they_were_published() -> None:
 def test_a_failing_clean_up_does_not_hide_the_error() -> None:
     memory = Memory()
 
-    def unreachable(name: str, run_ids: Collection[str]) -> None:
-        raise ConnectionError("storage is away")
+    def at(operation: str) -> None:
+        if operation == "remove":
+            raise ConnectionError("the storage is away")
 
-    memory.remove = unreachable  # type: ignore[method-assign]
-    with pytest.raises(ZeroDivisionError) as raised, output(memory, "failing") as out:
-        out.store.create("a", SCHEMAS["a"])
-        out._append("a", frame("x"))
-        raise ZeroDivisionError
-    assert "the next run does it" in raised.value.__notes__[0]
+    def fail() -> None:
+        with output(memory, "failing") as out:
+            write(out, "a", "x")
+            raise ZeroDivisionError
+
+    memory.at = at
+    with pytest.raises(ZeroDivisionError) as raised:
+        fail()
+    assert "the next run does it. the storage is away" in raised.value.__notes__[0]
 
 
 def test_jobs_that_share_an_output_do_not_disturb_one_another() -> None:
     memory = Memory()
     other = output(memory, "other", job="label")
+    other.schemas = {"d": SCHEMA}
     other.begin()
-    other._append("quarantine", frame(("label", "bad")))
-    run_whole(memory, "mine", "mine")
+    quarantine(other, "bad")
+    run_whole(memory, "mine")
     assert ("other", ("label", "bad")) in memory.tables["quarantine"]
-    schemas: Mapping[str, StructType] = {}
-    other.schemas = dict(schemas)
     assert other.publish(inputs=(), settings={}).sequence == 1
+    assert memory.latest_run(job="discover") != memory.latest_run(job="label")
 
 
 def test_a_conflict_names_the_run_that_was_quicker_or_the_rows_that_are_gone() -> None:
     memory = Memory()
     slow = output(memory, "slow")
     slow.begin()
-    run_whole(memory, "quick", "quick")
-    with pytest.raises(
-        ConflictError, match="run quick, published at 2024-06-01 00:00:00 UTC.*Next: Use its results"
-    ):
+    run_whole(memory, "quick")
+    message = r"run quick, published at 2024-06-01 00:00:00 UTC.*Next: Use its results"
+    with pytest.raises(ConflictError, match=message):
         slow.publish(inputs=(), settings={})
-    memory.runs.clear()  # someone deletes rows of `runs`: Delta still remembers their transactions
+    memory.runs.clear()  # somebody deletes rows of `runs`: Delta still remembers their transactions
     later = output(memory, "later")
     later.begin()
-    with pytest.raises(ConflictError, match="must keep all its rows.*name another --out"):
+    with pytest.raises(ConflictError, match=r"must keep all its rows.*another --out"):
         later.publish(inputs=(), settings={})

@@ -92,7 +92,7 @@ def false_discovery(p: Floats) -> Floats:
 
 def e_value(risk: Floats, other_risk: Floats) -> Floats:
     """How strongly a hidden confounder would have to be tied to both (as risk ratios) to explain the
-    difference away (VanderWeele & Ding 2017). 1 explains nothing away; NaN where a risk is 0 or unknown.
+    difference away (VanderWeele & Ding 2017). 1: there is none; NaN where a risk is 0 or unknown.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = risk / other_risk

@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from firstday.moments import adjust, trends
-from firstday.moments.cells import Cells, Cohort, date_series, level_strata, reached, split
+from firstday.moments.cells import Cells, Cohort, date_series, level_strata, reached, split, sums
 from firstday.moments.frontier import frontier_share, on_frontier
 from firstday.moments.members import quoted
 from firstday.moments.segments import ALL, with_segments
@@ -65,15 +65,21 @@ def analyse(counts: DataFrame, segments: Sequence[str], plan: Plan) -> DataFrame
     Segment `all` has rows for both halves of the anchor dates too.
     """
     measures = [f"{kind}_d{day}" for day in plan.days for kind in ("matured", "retained")]
-    sums = [F.sum(name).alias(name) for name in measures]
+    added = [F.sum(name).alias(name) for name in measures]
     cell = ["action", "count", "total_level", "other_level"]
     early = (F.col("anchor_date") <= F.lit(plan.choosing_until)).alias("early")
     named = [F.col(quoted(name)) for name in segments]
-    by_stratum = counts.groupBy(*named, early, *cell).agg(*sums)
-    stratum = F.to_json(F.array(*(F.col(quoted(name)).cast("string") for name in segments))) if segments else F.lit("")
-    by_stratum = with_segments(by_stratum, segments).select("segment", stratum.alias("stratum"), "early", *cell, *measures)
-    by_date = with_segments(counts.groupBy(*named, "anchor_date", *cell).agg(*sums), segments)
-    by_date = by_date.groupBy("segment", "anchor_date", *cell).agg(*(F.sum(name).alias(name) for name in measures))
+    by_stratum = counts.groupBy(*named, early, *cell).agg(*added)
+    stratum = (
+        F.to_json(F.array(*(F.col(quoted(name)).cast("string") for name in segments)))
+        if segments
+        else F.lit("")
+    )
+    by_stratum = with_segments(by_stratum, segments).select(
+        "segment", stratum.alias("stratum"), "early", *cell, *measures
+    )
+    by_date = with_segments(counts.groupBy(*named, "anchor_date", *cell).agg(*added), segments)
+    by_date = by_date.groupBy("segment", "anchor_date", *cell).agg(*added)
 
     def kernel(strata: pd.DataFrame, dates: pd.DataFrame) -> pd.DataFrame:
         return analyse_segment(strata, dates, plan)
@@ -94,7 +100,9 @@ def analyse_segment(strata: pd.DataFrame, dates: pd.DataFrame, plan: Plan) -> pd
         is_early = strata["early"].to_numpy(dtype=bool)
         halves |= {CHOOSING: (is_early, early), REPORTING: (~is_early, ~early)}
     parts = [
-        _analyse_half(strata[in_strata], dates[in_dates], day, plan).assign(half=half, segment=segment, day=day)
+        _analyse_half(strata[in_strata], dates[in_dates], day, plan).assign(
+            half=half, segment=segment, day=day
+        )
         for half, (in_strata, in_dates) in halves.items()
         for day in plan.days
     ]
@@ -119,7 +127,14 @@ def _analyse_half(strata: pd.DataFrame, dates: pd.DataFrame, day: int, plan: Pla
     frame = pd.concat(crude, ignore_index=True)
     frame["frontier_share"], frame["on"] = _frontier(cohort, date_cells, frame, plan)
     parts = [
-        _adjusted(cohort, cells, strata_cohort, of_action[cells.action], frame[frame["action"] == cells.action], plan)
+        _adjusted(
+            cohort,
+            cells,
+            strata_cohort,
+            of_action[cells.action],
+            frame[frame["action"] == cells.action],
+            plan,
+        )
         for cells in date_cells
         if cells.users.sum() >= plan.min_users
     ]
@@ -136,7 +151,9 @@ def _crude(cohort: Cohort, cells: Cells, plan: Plan) -> pd.DataFrame:
     zero = np.zeros(len(cells.count), dtype=np.int64)
     experienced = reached(cells, zero, 1, thresholds, cells.users)[0]
     both = reached(cells, zero, 1, thresholds, cells.retained)[0]
-    frame = pd.DataFrame({"action": cells.action, "threshold": thresholds, "experienced": experienced, "both": both})
+    frame = pd.DataFrame(
+        {"action": cells.action, "threshold": thresholds, "experienced": experienced, "both": both}
+    )
     frame["users"], frame["retained"] = cohort.users.sum(), cohort.retained.sum()
     return frame[frame["experienced"] > 0]
 
@@ -151,7 +168,7 @@ def _frontier(
         if len(thresholds):
             experienced.append(reached(cells, cells.place, cohort.places, thresholds, cells.users))
             both.append(reached(cells, cells.place, cohort.places, thresholds, cells.retained))
-    retained = np.bincount(cohort.place, cohort.retained, cohort.places)
+    retained = sums(cohort.place, cohort.retained, cohort.places)
     share = frontier_share(retained, np.hstack(experienced), np.hstack(both), plan.resamples, plan.seed)
     with np.errstate(invalid="ignore"):
         now = on_frontier(
@@ -193,7 +210,9 @@ def _adjusted(
             "trend_effect": effect,
             "trend_effect_low": effect - reach,
             "trend_effect_high": effect + reach,
-            "trend": trends.verdicts(effect, error, by_level.difference, by_level.error, dates, plan.min_dates),
+            "trend": trends.verdicts(
+                effect, error, by_level.difference, by_level.error, dates, plan.min_dates
+            ),
         },
         index=chosen.index,
     )
@@ -216,8 +235,8 @@ def _standardised(
         place, users, retained = level_strata(cohort, cells)
     else:
         place = cells.place
-        users = np.bincount(cohort.place, cohort.users, cohort.places)
-        retained = np.bincount(cohort.place, cohort.retained, cohort.places)
+        users = sums(cohort.place, cohort.users, cohort.places)
+        retained = sums(cohort.place, cohort.retained, cohort.places)
     experienced = reached(cells, place, len(users), thresholds, cells.users)
     both = reached(cells, place, len(users), thresholds, cells.retained)
     return (
@@ -242,9 +261,10 @@ def _movements(series: trends.Series, chosen: pd.DataFrame, phi: NDArray[np.floa
     if not np.isnan(phi).all():
         told[np.nanargmax(phi)] = True
     rows = {}
-    retention = series.retained / series.users
     for column in np.flatnonzero(told):
-        move = trends.movement(series.users, series.experienced[:, column] / series.users, retention)
+        move = trends.movement(
+            series.users, series.experienced[:, column], series.retained, series.both[:, column]
+        )
         rows[chosen.index[column]] = (
             move.levels, move.differences, move.lag_correlation, move.granger_p, move.lag
         )  # fmt: skip

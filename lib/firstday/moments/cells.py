@@ -49,11 +49,18 @@ def split(rows: pd.DataFrame, place: Integers, day: int) -> tuple[Cohort, list[C
     cohort = Cohort(place[whole], total_level[whole], users[whole], retained[whole])
     other_level = rows["other_level"].fillna(0).to_numpy(dtype=np.int64)
     count = rows["count"].to_numpy(dtype=np.int64)
-    cells = []
-    for action, index in _groups(rows["action"], ~whole):
-        cells.append(
-            Cells(action, *(array[index] for array in (place, count, total_level, other_level, users, retained)))
+    cells = [
+        Cells(
+            action,
+            place=place[index],
+            count=count[index],
+            total_level=total_level[index],
+            other_level=other_level[index],
+            users=users[index],
+            retained=retained[index],
         )
+        for action, index in _groups(rows["action"], ~whole)
+    ]
     return cohort, cells
 
 
@@ -64,6 +71,11 @@ def _groups(actions: pd.Series, among: NDArray[np.bool_]) -> Iterator[tuple[str,
     bounds = np.searchsorted(codes[order], np.arange(len(names) + 1))
     for number, name in enumerate(names):
         yield str(name), positions[order[bounds[number] : bounds[number + 1]]]
+
+
+def sums(place: Integers, values: Floats, places: int) -> Floats:
+    """Sum of `values` by place, (places,)."""
+    return np.bincount(place, values, places).astype(np.float64)
 
 
 def reached(cells: Cells, place: Integers, places: int, thresholds: Integers, values: Floats) -> Floats:
@@ -91,8 +103,7 @@ def level_strata(cohort: Cohort, cells: Cells) -> tuple[Integers, Floats, Floats
     size = len(known)
 
     def strata(whole: Floats, part: Floats) -> Floats:
-        others = np.bincount(of_cohort, whole, size) - np.bincount(at_total, part, size)
-        return np.asarray(others + np.bincount(at_other, part, size))
+        return sums(of_cohort, whole, size) - sums(at_total, part, size) + sums(at_other, part, size)
 
     return at_other, strata(cohort.users, cells.users), strata(cohort.retained, cells.retained)
 
@@ -102,16 +113,16 @@ def date_series(cohort: Cohort, cells: Cells, thresholds: Integers) -> Series:
     dates = cohort.places
 
     def by_date(whole: Floats, part: Floats, power: int = 1) -> Floats:
-        others = np.bincount(cohort.place, whole * cohort.level**power, dates)
-        others -= np.bincount(cells.place, part * cells.total_level**power, dates)
-        return np.asarray(others + np.bincount(cells.place, part * cells.other_level**power, dates))
+        others = sums(cohort.place, whole * cohort.level**power, dates)
+        others -= sums(cells.place, part * cells.total_level**power, dates)
+        return others + sums(cells.place, part * cells.other_level**power, dates)
 
     def at(values: Floats) -> Floats:
         return reached(cells, cells.place, dates, thresholds, values)
 
     return Series(
-        users=np.bincount(cohort.place, cohort.users, dates),
-        retained=np.bincount(cohort.place, cohort.retained, dates),
+        users=sums(cohort.place, cohort.users, dates),
+        retained=sums(cohort.place, cohort.retained, dates),
         experienced=at(cells.users),
         both=at(cells.retained),
         level=by_date(cohort.users, cells.users),

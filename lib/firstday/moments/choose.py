@@ -14,15 +14,16 @@ from firstday.moments.evidence import FEWEST_ACTIONS, ActionEvidence
 
 MOMENT, NONE = "moment", "none"
 CHOSEN, KEPT, DROPPED = "chosen", "kept", "dropped"
-# An action stands out if a mere companion would do so by chance in less than this share of apps, and both kinds
-# of evidence together make it a cause by these odds. Set on simulated apps: see docs/method.md.
+# An action stands out if a mere companion would do so by chance in less than this share of apps, and both
+# kinds of evidence together make it a cause by these odds. Set on simulated apps: see docs/method.md.
 MOST_P = 0.2
 LEAST_ODDS = 4.0
+CLEAR_ODDS = 2.0  # below which the dates are not said to bear an action out
 
 
 @dataclass(frozen=True)
 class Choice:
-    """verdict MOMENT or NONE, with the reason. candidates: those of the choosing half with verdict and reason.
+    """verdict: MOMENT or NONE, with the reason. candidates: of the choosing half, with verdict and reason.
 
     funnel: step, name, candidates, dropped, loser, figure. chosen: the row of `candidates`, or of the best of
     those that came furthest (None where there is none at all).
@@ -62,7 +63,9 @@ def choose(
     for number, step in enumerate(steps, start=1):
         keep = step.keep(left)
         out = left[~keep]
-        out = out.assign(verdict=DROPPED, reason=[f"{step.name}: {step.figure(row)}" for _, row in out.iterrows()])
+        out = out.assign(
+            verdict=DROPPED, reason=[f"{step.name}: {step.figure(row)}" for _, row in out.iterrows()]
+        )
         funnel.append(_row(number, step.name, left[keep], out, step.figure))
         dropped.append(out)
         if not keep.any():
@@ -74,19 +77,27 @@ def choose(
 def _chosen(left: pd.DataFrame, dropped: list[pd.DataFrame], funnel: list[dict[str, object]]) -> Choice:
     """The action with the best odds, at the threshold where its tie with retention is closest."""
     order = left.sort_values(
-        ["odds", "proportion_t", "adjusted_phi", "action", "threshold"], ascending=[False, False, False, True, True]
+        ["odds", "proportion_t", "adjusted_phi", "action", "threshold"],
+        ascending=[False, False, False, True, True],
     )
     action = order["action"].iloc[0]
     best = order[order["action"] == action].index[0]
     row = left.loc[best]
     others = left.drop(index=best)
     text = f"closest tie with retention, other activity held: {row['adjusted_phi']:.3f}"
-    others = others.assign(verdict=KEPT, reason=f"another threshold or action is closer to retention ({action})")
+    others = others.assign(
+        verdict=KEPT, reason=f"another threshold or action is closer to retention ({action})"
+    )
     left = left.loc[[best]].assign(verdict=CHOSEN, reason=text)
-    funnel.append(_row(len(funnel), "the closest threshold", left, others, lambda r: f"{r['adjusted_phi']:.3f}"))
+    funnel.append(
+        _row(len(funnel), "the closest threshold", left, others, lambda r: f"{r['adjusted_phi']:.3f}")
+    )
+    follows = "retention follows its daily ups and downs"
+    if row["trend_odds"] < CLEAR_ODDS:
+        follows = "its daily ups and downs say little for or against it"
     reason = (
-        f"{action} stands out from what engagement explains (chance {row['proportion_p']:.2g}), retention follows "
-        f"its daily ups and downs (odds {row['trend_odds']:.2g}); odds of a cause together {row['odds']:.0f} to 1"
+        f"{action} stands out from what engagement explains (chance {row['proportion_p']:.2g}), {follows} "
+        f"(odds {row['trend_odds']:.2g}); odds of a cause together {row['odds']:.0f} to 1"
     )
     return Choice(MOMENT, reason, pd.concat([*dropped, others, left]), pd.DataFrame(funnel), left.iloc[0])
 
@@ -115,17 +126,19 @@ def _steps(
         _Step(
             "goes with retention",
             lambda c: c["both"] * c["users"] > c["experienced"] * c["retained"],
-            lambda r: f"precision {r['both'] / r['experienced']:.3f} against {r['retained'] / r['users']:.3f} of all",
+            lambda r: (
+                f"precision {r['both'] / r['experienced']:.3f}, of all {r['retained'] / r['users']:.3f}"
+            ),
         ),
         _Step(
             "still does with segments and other activity held",
-            lambda c: (c["adjusted"] > 0) & (c["q_value"] <= rate) & (c["simpson"] != True),
-            lambda r: f"adjusted difference {r['adjusted']:+.3f}, false discovery rate {r['q_value']:.2g}",
+            lambda c: (c["adjusted"] > 0) & (c["q_value"] <= rate) & ~c["simpson"].eq(True),
+            _adjusted_figure,
         ),
         _Step(
             "enough dates and actions to compare",
             lambda c: pd.Series(dates >= min_dates and evidence is not None, index=c.index),
-            lambda r: f"not enough data: {dates} dates; {enough}",
+            lambda _: f"not enough data: {dates} dates; {enough}",
         ),
         _Step(
             "its trends do not differ from those of retention",
@@ -151,6 +164,12 @@ def _steps(
         ),
         _Step("holds on the later dates", holds_later, lambda _: "no positive adjusted difference there"),
     ]
+
+
+def _adjusted_figure(row: pd.Series) -> str:
+    if np.isnan(row["adjusted"]):
+        return "no adjusted difference: no stratum holds both kinds of users, or a neighbour stands for it"
+    return f"adjusted difference {row['adjusted']:+.3f}, false discovery rate {row['q_value']:.2g}"
 
 
 def _with_evidence(candidates: pd.DataFrame, evidence: ActionEvidence | None) -> pd.DataFrame:
@@ -193,7 +212,9 @@ def _row(
 def _no_moment(step: _Step, out: pd.DataFrame) -> str:
     best = _best(out)
     if best is None:
-        return "no moment found: there is no candidate, as nobody whose day is known did anything in the window"
+        return (
+            "no moment found: there is no candidate, as nobody whose day is known did anything in the window"
+        )
     return (
         f"no moment found: no candidate is left after '{step.name}'; the best known of the last ones, "
         f"{best['action']} at least {best['threshold']} times, fell with {step.figure(best)}"

@@ -80,6 +80,7 @@ def count(
     count_cap: int = 10_000,
     leading_actions: int = 40,
     broadcast_bytes: int = BROADCAST_BYTES,
+    rows_a_partition: int = ROWS_A_PARTITION,
 ) -> Counts:
     """Count `events` (user_id, action, occurred_at and, if there is one, event_id) of `users` (user_id,
     anchored_at, the segment columns).
@@ -101,7 +102,7 @@ def count(
         )
     members = Members.of(users, windows, segments, survey.horizon, dates)
     log = _log(events, survey, members, return_actions)
-    partitions = max(1, -(-survey.events // ROWS_A_PARTITION))
+    partitions = max(1, -(-survey.events // rows_a_partition))
     seen, doubles = Observation(), Observation()
     rows, whole = _exchanged(log, members, partitions, seen, broadcast_bytes, partial=dates is not None)
     if "event" in rows.columns:

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from firstday.moments.products import SCALE
 
 Floats = NDArray[np.float64]
-
+MEASURED_SHARE = 0.9  # of the users, on whose dates an action must be among the leading ones
 
 
 @dataclass(frozen=True)
 class DateProducts:
     """`dates` anchor dates, `actions` names; arrays end with retention as an (actions + 1)-th variable.
 
-    users: (dates,) matured users. means: (dates, actions + 1), net of segments. products: (dates, actions + 1,
-    actions + 1), sums of products of deviations from the date's and the segment's mean.
+    users: (dates,) matured users. means: (dates, actions + 1), net of segments. products:
+    (dates, actions + 1, actions + 1), sums of products of deviations from the date's and the segment's mean.
     """
 
     actions: tuple[str, ...]
@@ -51,8 +51,9 @@ class DateProducts:
         """Covariance of the dates' means without the sampling noise that users of one date share.
 
         A date's mean action and its mean retention come from the same users, so a plain covariance of the
-        means holds the covariance within dates, divided by the users a date. Taking that off is the same as
-        averaging over pairs of different users (leave one out).
+        means holds the covariance within dates, divided by the users a date. Taking that off is, on average
+        over worlds, the same as taking products over pairs of different users (leave one out); where all
+        dates have as many users it is so exactly.
         """
         weights = self.users / self.users.sum()
         centred = self.means - weights @ self.means
@@ -73,38 +74,57 @@ class DateProducts:
 
 def date_products(rows: pd.DataFrame, segments: Sequence[str]) -> DateProducts:
     """From rows of moment_products of one day: anchor_date, segment columns, users, retained, actions, sum_x,
-    sum_xr, sum_xx (upper triangle by rows). Only actions that are measured on nearly all dates are kept.
+    sum_xr, sum_xx (upper triangle by rows). Only actions that are measured on nearly all dates are kept, and
+    only dates on which all of these are.
     """
-    rows = rows[rows["users"] > 0]
-    actions = _measured_throughout(rows)
+    actions, kept = _measured_throughout(rows)
+    rows = rows[kept]
     width = len(actions) + 1
     sums, squares = _expand(rows, actions)
     users = rows["users"].to_numpy(dtype=float)
-    segment = rows.groupby(list(segments), dropna=False).ngroup().to_numpy() if segments else np.zeros(len(rows), int)
+    segment = _numbered(rows, segments)
     dates, date = np.unique(rows["anchor_date"].to_numpy(), return_inverse=True)
     # Take the segments' means out of every user's values, by way of the sums.
-    segment_users = np.bincount(segment, users)
-    segment_means = _sum_by(segment, sums) / segment_users[:, None]
-    mean = segment_means[segment]
+    mean = _mean_by(segment, sums, users)[segment]
     cross = sums[:, :, None] * mean[:, None, :]
     net_squares = squares - cross - cross.transpose(0, 2, 1)
     net_squares += users[:, None, None] * mean[:, :, None] * mean[:, None, :]
-    date_users = np.bincount(date, users)
-    means = _sum_by(date, sums - users[:, None] * mean) / date_users[:, None]
+    means = _mean_by(date, sums - users[:, None] * mean, users)
     products = _sum_by(date, net_squares.reshape(len(rows), -1)).reshape(len(dates), width, width)
+    date_users = _sum_by(date, users)
     products -= date_users[:, None, None] * means[:, :, None] * means[:, None, :]
     return DateProducts(actions, date_users, means, products)
 
 
-def _measured_throughout(rows: pd.DataFrame, share: float = 0.9) -> tuple[str, ...]:
-    """Actions that lead on dates that hold at least `share` of the users."""
-    measured = rows[["users", "actions"]].explode("actions").groupby("actions")["users"].sum()
-    kept = measured[measured >= share * rows["users"].sum()]
-    return tuple(sorted(map(str, kept.index)))
+def _measured_throughout(rows: pd.DataFrame) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
+    """As many actions as all lead on dates with MEASURED_SHARE of the users, and the rows of these dates.
+
+    What is not among a date's leading actions was not measured there; it is not 0.
+    """
+    users = rows["users"].to_numpy(dtype=float)
+    leading = [frozenset(names) for names in rows["actions"]]
+    measured = {
+        action: np.array([action in names for names in leading])
+        for action in frozenset[str]().union(*leading)
+    }
+    kept, together = [], users > 0
+    for action in sorted(measured, key=lambda name: (-users[measured[name]].sum(), name)):
+        if users[together & measured[action]].sum() < MEASURED_SHARE * users.sum():
+            break
+        kept.append(action)
+        together &= measured[action]
+    return tuple(sorted(kept)), together
+
+
+def _numbered(rows: pd.DataFrame, segments: Sequence[str]) -> NDArray[np.int64]:
+    """(rows,) the segment of each row, from 0; null is a value like others."""
+    if not segments or rows.empty:
+        return np.zeros(len(rows), dtype=np.int64)
+    return rows.groupby(list(segments), dropna=False).ngroup().to_numpy(dtype=np.int64)
 
 
 def _expand(rows: pd.DataFrame, actions: tuple[str, ...]) -> tuple[Floats, Floats]:
-    """Dense (rows, actions + 1) sums and (rows, actions + 1, actions + 1) cross products, in natural units."""
+    """Dense sums (rows, actions + 1) and products (rows, actions + 1, actions + 1), in natural units."""
     width = len(actions) + 1
     position = {action: i for i, action in enumerate(actions)}
     sums = np.zeros((len(rows), width))
@@ -124,6 +144,11 @@ def _expand(rows: pd.DataFrame, actions: tuple[str, ...]) -> tuple[Floats, Float
 
 
 def _sum_by(group: NDArray[np.int64], values: Floats) -> Floats:
-    total = np.zeros((int(group.max()) + 1, values.shape[1]))
+    """Sums of rows of `values` by group, (groups, ...)."""
+    total = np.zeros((int(group.max(initial=-1)) + 1, *values.shape[1:]))
     np.add.at(total, group, values)
     return total
+
+
+def _mean_by(group: NDArray[np.int64], sums: Floats, users: Floats) -> Floats:
+    return _sum_by(group, sums) / _sum_by(group, users)[:, None]

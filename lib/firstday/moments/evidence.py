@@ -2,14 +2,15 @@
 
 Two independent kinds of evidence, for each action:
 
-* Within dates. Engagement drives all actions and retention, so every action is tied to retention in proportion
-  to how well it measures engagement. A cause has a tie of its own on top. The ties that the common factors
-  explain are fitted to all actions; the cause is the one that stands out (a vanishing-covariance argument:
-  Spearman 1904; Bollen & Ting 1993; with one effect of an action on the outcome, Joreskog & Goldberger's MIMIC
-  model 1975). It is fooled by a second hidden cause that only one action measures.
+* Within dates. Engagement drives all actions and retention, so every action is tied to retention in
+  proportion to how well it measures engagement. A cause has a tie of its own on top. The ties that the common
+  factors explain are fitted to all actions; the cause is the one that stands out (a vanishing-covariance
+  argument: Spearman 1904; Bollen & Ting 1993; with one effect of an action on the outcome, Joreskog &
+  Goldberger's MIMIC model 1975). It is fooled by a second hidden cause that only one action measures.
 * Between dates. On some dates an action rises by itself: a changed button, a campaign for it. Such shocks are
-  instruments (Wald 1940): retention must rise with them by as much as the first kind of evidence says, once the
-  common movement of all other actions is held. Hidden causes that do not change from date to date cannot fool it.
+  instruments (Wald 1940): retention must rise with them by as much as the first kind of evidence says, once
+  the common movement of all other actions is held. Hidden causes that do not change from date to date cannot
+  fool it.
 
 Odds join the two: each is bounded, so that neither alone can carry what the other contradicts.
 """
@@ -34,11 +35,13 @@ EXPECTED_RANGE = (0.5, 1.0, 1.5, 2.0)
 
 @dataclass(frozen=True)
 class ActionEvidence:
-    """All arrays are (actions,). Ties and effects: covariance with, and slope of retention on, log(1 + count).
+    """All arrays are (actions,). A tie is a covariance with retention, an effect a slope of it, on
+    log(1 + count).
 
     observed, expected: the tie with retention and what the common factors explain of it. effect: the slope
-    left over. proportion_t, proportion_p: its t statistic and p-value, times the number of actions (Bonferroni).
-    trend_effect, trend_error: the slope between dates and its standard error. odds: of a cause, joined.
+    left over. proportion_t, proportion_p: its t statistic and p-value, times the number of actions
+    (Bonferroni). trend_effect, trend_error: the slope between dates and its standard error. odds: of a cause,
+    joined.
     """
 
     actions: tuple[str, ...]
@@ -120,13 +123,11 @@ def _left_over(data: DateProducts, factors: int, tie_error: Floats) -> Floats:
     return within[:-1, -1] - loadings @ _fit(loadings, within[:-1, -1], tie_error)
 
 
-def _stands_out(
-    tie: Floats, covariance: Floats, loadings: Floats, error: Floats
-) -> tuple[Floats, Floats]:
+def _stands_out(tie: Floats, covariance: Floats, loadings: Floats, error: Floats) -> tuple[Floats, Floats]:
     """Slope and t of each action as the only cause beside the common factors, in turn.
 
-    The scale of t is the misfit that is left with the action in, where that is above sampling noise: the other
-    actions show how far from proportion a mere companion can be.
+    The scale of t is the misfit that is left with the action in, where that is above sampling noise: the
+    other actions show how far from proportion a mere companion can be.
     """
     actions, factors = loadings.shape
     without = (((tie - loadings @ _fit(loadings, tie, error)) / error) ** 2).sum()

@@ -10,7 +10,7 @@ Floats = NDArray[np.float64]
 
 MOST_FACTORS = 3
 ACTIONS_PER_FACTOR = 4
-# Chi-square a degree of freedom above which one more factor is taken: well above sampling noise, which gives 1.
+# Chi-square a degree of freedom above which one more factor is taken; sampling noise alone gives 1.
 MISFIT_LIMIT = 3.2
 HIGHEST_COMMUNALITY = 0.95  # keeps each action some noise of its own (a Heywood case has none)
 

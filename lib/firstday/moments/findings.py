@@ -29,6 +29,22 @@ class Findings:
     evidence: pd.DataFrame
     trends: pd.DataFrame
     held: tuple[str, ...]
+    day: int
+
+    @property
+    def verdicts(self) -> pd.DataFrame:
+        """segment, action, threshold, day, verdict, reason of the candidates that the choice looked at."""
+        table = self.choice.candidates[["action", "threshold", "verdict", "reason"]]
+        return table.assign(segment=ALL, day=self.day)
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """By the name of the table in the output."""
+        return {
+            "hypotheses": pd.DataFrame([self.hypothesis]),
+            "funnel": self.choice.funnel,
+            "action_evidence": self.evidence,
+            "moment_trends": self.trends,
+        }
 
 
 def choosing_until(counts: DataFrame, settings: DiscoverSettings) -> date | None:
@@ -43,12 +59,11 @@ def choosing_until(counts: DataFrame, settings: DiscoverSettings) -> date | None
 
 
 def find(
-    counts: DataFrame, products: DataFrame, halves: DataFrame, until: date, settings: DiscoverSettings
+    counts: DataFrame, products: DataFrame, halves: pd.DataFrame, until: date, settings: DiscoverSettings
 ) -> Findings:
     """Choose on the dates up to `until`. halves: what `analyse` returned for segment `all`, by half."""
     day = settings.days[0]
-    table = to_driver(halves, "the candidates of segment 'all'")
-    table = table.sort_values(["half", "day", "action", "threshold"], ignore_index=True)
+    table = halves.sort_values(["half", "day", "action", "threshold"], ignore_index=True)
     first = table[table["day"] == day]
     choosing, reporting = (first[first["half"] == half] for half in (analyse.CHOOSING, analyse.REPORTING))
     rows, held = products_by_date(products, settings.segments, day, until)
@@ -69,6 +84,7 @@ def find(
         _evidence_table(evidence, choice, choosing, day),
         trends,
         held,
+        day,
     )
 
 
@@ -181,27 +197,3 @@ def series(counts: DataFrame, candidates: Sequence[tuple[str, int]], day: int) -
         (F.col("experienced") / F.col("users")).alias("share"),
         (F.col("retained") / F.col("users")).alias("retention"),
     )  # fmt: skip
-
-
-def candidates_with_verdict(findings: Findings, day: int) -> pd.DataFrame:
-    """segment, action, threshold, day, verdict, reason of the candidates that the choice looked at."""
-    table = findings.choice.candidates[["action", "threshold", "verdict", "reason"]]
-    return table.assign(segment=ALL, day=day)[["segment", "action", "threshold", "day", "verdict", "reason"]]
-
-
-def unmatured(counts: DataFrame, days: Sequence[int]) -> dict[int, int]:
-    """For each day n, users left out of Dn because its window had not ended at the horizon."""
-    cohort = counts.where(F.col("action").isNull())
-    sums = cohort.agg(F.sum("users").alias("users"), *(F.sum(f"matured_d{day}").alias(f"d{day}") for day in days)).first()
-    return {day: int((sums["users"] or 0) - (sums[f"d{day}"] or 0)) for day in days} if sums else {}
-
-
-def retention_by_date(counts: DataFrame, days: Sequence[int]) -> pd.DataFrame:
-    """anchor_date, users and, for each n, dn: the share retained, NaN where nobody's day n is known."""
-    cohort = counts.where(F.col("action").isNull()).groupBy("anchor_date")
-    sums = [F.sum(f"{kind}_d{day}").alias(f"{kind}_d{day}") for day in days for kind in ("matured", "retained")]
-    table = to_driver(cohort.agg(F.sum("users").alias("users"), *sums), "anchor dates").sort_values("anchor_date", ignore_index=True)
-    for day in days:
-        known = table[f"matured_d{day}"].to_numpy(dtype=float)
-        table[f"d{day}"] = np.divide(table[f"retained_d{day}"], known, out=np.full(len(table), np.nan), where=known > 0)
-    return table[["anchor_date", "users", *(f"d{day}" for day in days)]]

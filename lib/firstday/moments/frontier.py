@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+BLOCK = 1_000_000  # candidates x resamples looked at together: 8 MB an array
 
 
 def on_frontier(precision: Floats, recall: Floats) -> NDArray[np.bool_]:
@@ -30,9 +31,7 @@ def on_frontier(precision: Floats, recall: Floats) -> NDArray[np.bool_]:
     return result & known
 
 
-def frontier_share(
-    retained: Floats, experienced: Floats, both: Floats, resamples: int, seed: int
-) -> Floats:
+def frontier_share(retained: Floats, experienced: Floats, both: Floats, resamples: int, seed: int) -> Floats:
     """Share of bootstrap resamples over dates in which a candidate is on the frontier, (candidates,).
 
     retained: (dates,); experienced, both: (dates, candidates). Dates are drawn with replacement, as users of
@@ -43,8 +42,10 @@ def frontier_share(
         return np.full(candidates, np.nan)
     draw = np.random.default_rng(seed)
     weights = draw.multinomial(dates, np.full(dates, 1 / dates), resamples).astype(float)
-    drawn_both, drawn_experienced = weights @ both, weights @ experienced
-    drawn_retained = (weights @ retained)[:, None]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        on = on_frontier(drawn_both / drawn_experienced, drawn_both / drawn_retained)
-    return np.asarray(on.mean(axis=0))
+    times = np.zeros(candidates)
+    for block in np.array_split(weights, -(-resamples * candidates // BLOCK)):
+        drawn = block @ both
+        with np.errstate(invalid="ignore", divide="ignore"):
+            precision, recall = drawn / (block @ experienced), drawn / (block @ retained)[:, None]
+        times += on_frontier(precision, recall).sum(axis=0)
+    return times / resamples

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from firstday.moments.members import quoted
 from firstday.moments.segments import ALL, with_segments
 
 Z_95 = 1.959963984540054
@@ -31,22 +32,23 @@ def moments(
     """
     measures = [f"{kind}_d{day}" for day in days for kind in ("matured", "retained")]
     sums = [F.sum(name).alias(name) for name in measures]
-    by_count = with_segments(
-        counts.groupBy(*map(_quoted, segments), "action", "count").agg(*sums), segments
-    )
+    by_count = with_segments(counts.groupBy(*map(quoted, segments), "action", "count").agg(*sums), segments)
     cohort = by_count.where(F.col("action").isNull()).groupBy("segment").agg(*sums)
-    reached = by_count.where(F.col("action").isNotNull())
+    reached = by_count.where(F.col("action").isNotNull()).withColumn("wanted", F.lit(not thresholds))
     if thresholds:
-        reached = _at_thresholds(reached, thresholds, measures)
-    reached = reached.groupBy("segment", "action", F.col("count").alias("threshold")).agg(*sums)
+        reached = reached.unionByName(_wanted(reached, thresholds, measures))
+    reached = reached.groupBy("segment", "action", F.col("count").alias("threshold")).agg(
+        *sums, F.max("wanted").alias("wanted")
+    )
     from_here_up = (
         Window.partitionBy("segment", "action")
         .orderBy(F.col("threshold").desc())
         .rowsBetween(Window.unboundedPreceding, Window.currentRow)
     )
     reached = reached.select(
-        "segment", "action", "threshold", *(F.sum(name).over(from_here_up).alias(name) for name in measures)
-    )
+        *("segment", "action", "threshold", "wanted"),
+        *(F.sum(name).over(from_here_up).alias(name) for name in measures),
+    ).where("wanted")
     candidates = _by_day(reached, days, ("segment", "action", "threshold"), ("experienced", "both"))
     whole = _by_day(cohort, days, ("segment",), ("users", "retained"))
     whole = whole.where((F.col("segment") == ALL) | (F.col("users") >= min_users))
@@ -54,33 +56,34 @@ def moments(
 
 
 def mark_frontier(rows: DataFrame) -> DataFrame:
-    """`rows` with on_frontier: no candidate of the segment and day is as good in both precision and recall and
-    better in one. Candidates with an undefined ratio are never on it.
+    """`rows` with on_frontier: no candidate of the segment and day is as good in both precision and recall
+    and better in one. Candidates with an undefined ratio are never on it.
     """
-    place = ("segment", "day", "both")  # of one segment and day, recall is as `both` is
-    best = rows.groupBy(*place).agg(F.max("precision").alias("best"))
-    above = Window.partitionBy("segment", "day").orderBy(F.col("both").desc())
-    above = above.rowsBetween(Window.unboundedPreceding, -1)
-    best = best.withColumn("best_above", F.coalesce(F.max("best").over(above), F.lit(-1.0)))
-    beaten = (F.col("precision") < F.col("best")) | (F.col("best") <= F.col("best_above"))
-    known = F.col("precision").isNotNull() & F.col("recall").isNotNull()
-    marked = rows.join(best, list(place)).withColumn("on_frontier", F.coalesce(known & ~beaten, F.lit(False)))
-    return marked.drop("best", "best_above")
+    everyone = Window.partitionBy("segment", "day")  # of whom recall is in proportion to `both`
+    higher_recall = everyone.orderBy(F.col("both").desc()).rangeBetween(Window.unboundedPreceding, -1)
+    precision = F.col("precision")
+    equal_best = F.max(precision).over(Window.partitionBy("segment", "day", "both"))
+    higher_best = F.coalesce(F.max(precision).over(higher_recall), F.lit(-1.0))
+    known = precision.isNotNull() & F.col("recall").isNotNull()
+    kept = known & (precision == equal_best) & (precision > higher_best)
+    return rows.withColumn("on_frontier", F.coalesce(kept, F.lit(False)))
 
 
-def _at_thresholds(reached: DataFrame, thresholds: Sequence[int], measures: Sequence[str]) -> DataFrame:
-    """Each count held at the largest threshold it reaches; empty rows so that every threshold is there."""
-    held = F.lit(None).cast("int")
-    for threshold in sorted(thresholds):
-        held = F.when(F.col("count") >= threshold, F.lit(threshold)).otherwise(held)
-    there = reached.select("segment", "action").distinct()
-    empty = there.select(
-        "*",
-        F.explode(F.array(*(F.lit(threshold) for threshold in thresholds))).alias("count"),
-        *(F.lit(0).cast("long").alias(name) for name in measures),
+def _wanted(reached: DataFrame, thresholds: Sequence[int], measures: Sequence[str]) -> DataFrame:
+    """A row of nobody at each threshold of each action, so that the cumulative sum has a value there.
+
+    The thresholds are one literal: the plan is the same however many there are.
+    """
+    listed = F.split(F.lit(",".join(map(str, thresholds))), ",").cast("array<int>")
+    return (
+        reached.select("segment", "action")
+        .distinct()
+        .select(
+            *("segment", "action", F.explode(listed).alias("count")),
+            *(F.lit(0).cast("long").alias(name) for name in measures),
+            F.lit(True).alias("wanted"),
+        )
     )
-    kept = reached.withColumn("count", held).where(F.col("count").isNotNull())
-    return kept.select(*empty.columns).unionByName(empty)
 
 
 def _by_day(rows: DataFrame, days: Sequence[int], keys: Sequence[str], names: Sequence[str]) -> DataFrame:
@@ -146,7 +149,3 @@ def _newcombe(part: Column, whole: Column, other_part: Column, other: Column) ->
         F.when(known, low).alias("difference_low"),
         F.when(known, high).alias("difference_high"),
     )
-
-
-def _quoted(name: str) -> Column:
-    return F.col("`" + name.replace("`", "``") + "`")

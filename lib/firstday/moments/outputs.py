@@ -1,5 +1,9 @@
 """The tables that discovery writes beside moment_counts and moment_products, without run_id."""
 
+import numpy as np
+import pandas as pd
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from firstday.moments import analyse
@@ -41,3 +45,47 @@ HYPOTHESES = _schema(
     adjusted="d", adjusted_low="d", adjusted_high="d",
     baseline="d", detectable_effect="d", users_per_arm="l", days_needed="l", alpha="d", power="d",
 )  # fmt: skip
+VERDICTS = _schema(**_CANDIDATE, verdict="s", reason="s")
+TABLES = {
+    "moments": MOMENTS,
+    "moment_halves": MOMENT_HALVES,
+    "action_evidence": ACTION_EVIDENCE,
+    "moment_trends": MOMENT_TRENDS,
+    "funnel": FUNNEL,
+    "hypotheses": HYPOTHESES,
+}
+
+
+def moments(measured: DataFrame, analysed: DataFrame, verdicts: DataFrame) -> DataFrame:
+    """The table `moments`: each measured candidate, with what was found about it and why it stayed or fell."""
+    keys = list(_CANDIDATE)
+    found = analysed.select(*keys, *_FIGURES, *_FINDINGS)
+    return measured.join(found, keys, "left").join(verdicts, keys, "left").select(*_cast(MOMENTS))
+
+
+def halves(analysed: DataFrame) -> DataFrame:
+    """The table `moment_halves`, from what `analyse` returned."""
+    return analysed.where(F.col("half") != analyse.WHOLE).select(*_cast(MOMENT_HALVES))
+
+
+def _cast(schema: T.StructType) -> list[Column]:
+    return [F.col(field.name).cast(field.dataType).alias(field.name) for field in schema.fields]
+
+
+def typed(frame: pd.DataFrame, schema: T.StructType) -> tuple[list[tuple[object, ...]], T.StructType]:
+    """Rows and schema for createDataFrame: a small table with Python values, unknown ones as None."""
+    columns = [
+        [_plain(value, field.dataType) for value in frame[field.name]]
+        if field.name in frame
+        else [None] * len(frame)
+        for field in schema.fields
+    ]
+    return list(zip(*columns, strict=True)), schema
+
+
+def _plain(value: object, kind: T.DataType) -> object:
+    if value is None or value is pd.NaT or (isinstance(value, float | np.floating) and np.isnan(value)):
+        return None
+    if isinstance(kind, T.IntegerType | T.LongType):
+        return int(value)  # type: ignore[call-overload]
+    return float(value) if isinstance(kind, T.DoubleType) else value  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statsmodels.stats.power import NormalIndPower
 from statsmodels.stats.proportion import proportion_effectsize
 
-# The treatment is expected to bring this share of the users who would not have reached the moment to reach it.
+# Of the users who would not have reached the moment, the share whom the treatment is expected to bring to it.
 UPTAKE = 0.2
 
 

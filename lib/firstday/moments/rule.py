@@ -27,5 +27,9 @@ def sql(action: str, threshold: int, window: timedelta, with_event_id: bool = Fa
 
 
 def literal(text: str) -> str:
-    """A string literal of Spark SQL: data, whatever is in it."""
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    """A string literal of Spark SQL: data, whatever is in it.
+
+    A dollar sign is written by its code: Spark replaces ${...} also within a literal.
+    """
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("$", "\\u0024")
+    return f"'{escaped}'"

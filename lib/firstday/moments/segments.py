@@ -7,6 +7,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from firstday.errors import LimitError
+from firstday.moments.members import quoted
 
 ALL = "all"
 MOST_COLUMNS = 6  # the cube has two to this power subsets
@@ -25,7 +26,7 @@ def with_segments(rows: DataFrame, columns: Sequence[str]) -> DataFrame:
 
 
 def _label(subset: Sequence[str]) -> Column:
-    """`country=KR,gender=f`; a comma, an equals sign or a backslash in the data is escaped, null is \\N."""
+    r"""E.g. `country=KR,gender=f`; commas, equals signs and backslashes in it are escaped, null is \N."""
     if not subset:
         return F.lit(ALL)
     parts = [F.concat(F.lit(escape(name) + "="), _value(name)) for name in subset]
@@ -33,7 +34,7 @@ def _label(subset: Sequence[str]) -> Column:
 
 
 def _value(name: str) -> Column:
-    column = F.col("`" + name.replace("`", "``") + "`").cast("string")
+    column = F.col(quoted(name)).cast("string")
     return F.coalesce(F.regexp_replace(column, r"([\\,=])", r"\\$1"), F.lit("\\N"))
 
 

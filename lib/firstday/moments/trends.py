@@ -7,14 +7,16 @@ sampling noise alone would tie the two, so every product of two means leaves eac
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
+from statsmodels.tools.sm_exceptions import InfeasibleTestError
 from statsmodels.tsa.stattools import grangercausalitytests
 
 Floats = NDArray[np.float64]
 
 SIMILAR, DIFFERS, TOO_LITTLE = "similar", "differs", "not enough data"
+FEWEST_DATES = 3
+LEAST_VARIANCE = 1e-6  # of a share over dates: it moves by less than a tenth of a point
 LAGS = range(-3, 4)
 GRANGER_LAG = 2
 GRANGER_DATES = 30
@@ -40,50 +42,79 @@ class Series:
 
 def date_effect(series: Series) -> tuple[Floats, Floats]:
     """Slope of retention on the share experienced over dates, the mean level of other activity held, and its
-    standard error; both (thresholds,). A date's shock to one action is the instrument (Wald 1940); the error
-    is from leaving out a date at a time (Efron & Stein 1981).
+    standard error; both (thresholds,), NaN where the share does not move. A date's shock to one action is the
+    instrument (Wald 1940); the error is from leaving out a date at a time (Efron & Stein 1981).
     """
-    pairs = _pairs(series)
-    estimate = _slope(*(part.sum(axis=0) for part in pairs))
-    dates = len(pairs[0])
-    left_out = np.array([_slope(*(part.sum(axis=0) - part[date] for part in pairs)) for date in range(dates)])
+    by_date = _by_date(series)
+    dates = by_date.shape[1]
+    if dates < FEWEST_DATES:
+        unknown = np.full(by_date.shape[2], np.nan)
+        return unknown, unknown
+    total = by_date.sum(axis=1)
+    left_out = _slope(total[:, None] - by_date)
     deviations = left_out - left_out.mean(axis=0)
-    return estimate, np.sqrt((dates - 1) / dates * (deviations**2).sum(axis=0))
+    return _slope(total), np.sqrt((dates - 1) / dates * (deviations**2).sum(axis=0))
 
 
-def _pairs(series: Series) -> tuple[Floats, ...]:
-    """By date: weight, weighted means and weighted products of means of different users, (dates, thresholds)."""
+def _by_date(series: Series) -> Floats:
+    """What `_slope` takes sums of, (sums, dates, thresholds), of the dates with at least two users."""
     keep = series.users >= 2
-    n = series.users[keep][:, None]
-    retained, experienced = series.retained[keep][:, None], series.experienced[keep]
-    level = series.level[keep][:, None]
-    pairs = n * (n - 1)
-    weight = n * np.ones_like(experienced)
-    products = (
-        experienced * retained - series.both[keep],
-        experienced * (experienced - 1),
-        experienced * level - series.level_experienced[keep],
-        level * retained - series.level_retained[keep][:, None],
-        level**2 - series.level_squared[keep][:, None],
+    users, retained, level, level_retained, level_squared = (
+        values[keep][:, None]
+        for values in (
+            series.users,
+            series.retained,
+            series.level,
+            series.level_retained,
+            series.level_squared,
+        )
     )
-    means = (experienced, retained, level)
-    return (weight, *(m * np.ones_like(weight) for m in means), *(p / pairs * weight for p in products))
+    experienced, both, level_experienced = (
+        values[keep] for values in (series.experienced, series.both, series.level_experienced)
+    )
+    rows = [users, experienced, retained, level]
+    for one, other, same in (
+        (experienced, retained, both),
+        (experienced, experienced, experienced),
+        (experienced, level, level_experienced),
+        (level, retained, level_retained),
+        (level, level, level_squared),
+    ):
+        rows += _pairs(users, one, other, same)
+    return np.stack(np.broadcast_arrays(*rows))
 
 
-def _slope(
-    weight: Floats, experienced: Floats, retained: Floats, level: Floats, *products: Floats
-) -> Floats:
-    share, retention, mean_level = experienced / weight, retained / weight, level / weight
-    with_retention, own, with_level, level_retention, level_own = (p / weight for p in products)
-    covariance = with_retention - share * retention
-    variance = own - share**2
-    share_level = with_level - share * mean_level
+def _pairs(users: Floats, one: Floats, other: Floats, same: Floats) -> tuple[Floats, Floats]:
+    """By date, from sums over its users: the product of two means over pairs of different users, times users,
+    and the covariance of two values of the same user, times users. same: sum of products of these.
+    """
+    product = one * other / users
+    covariance = (same - product) / (users - 1)
+    return product - covariance, users * covariance
+
+
+def _slope(sums: Floats) -> Floats:
+    """From sums over dates of the rows of `_by_date`."""
+    users, experienced, retained, level, *pairs = sums
+    share, retention, mean_level = experienced / users, retained / users, level / users
+    means = (
+        share * retention,
+        share**2,
+        share * mean_level,
+        mean_level * retention,
+        mean_level**2,
+    )
+    # The products of the overall means hold users' own pairs too, the fewer the more dates there are.
+    covariance, variance, share_level, level_retention, level_own = (
+        different / users - mean + same / users**2
+        for different, same, mean in zip(pairs[::2], pairs[1::2], means, strict=True)
+    )
     # Where hardly anything moves everybody, this variance is near 0 and may be negative: nothing to hold.
-    common = np.maximum(level_own - mean_level**2, 1e-4)
-    covariance = covariance - share_level * (level_retention - mean_level * retention) / common
-    own_variance = variance - share_level**2 / common
-    least = np.maximum(0.1 * variance, 1e-6)
-    return np.asarray(covariance / np.maximum(own_variance, least))
+    common = np.maximum(level_own, 1e-4)
+    covariance = covariance - share_level * level_retention / common
+    own_variance = np.maximum(variance - share_level**2 / common, 0.1 * variance)
+    moves = variance > LEAST_VARIANCE
+    return np.divide(covariance, own_variance, out=np.full_like(covariance, np.nan), where=moves)
 
 
 def verdicts(
@@ -114,43 +145,60 @@ class Movement:
     granger_p: float
 
 
-def movement(users: Floats, share: Floats, retention: Floats) -> Movement:
-    """All (dates,), in the order of the dates. Dates weigh by their users (differences: harmonic mean)."""
-    pairs = {lag: _lagged(users, share, retention, lag) for lag in LAGS}
-    known = {lag: value for lag, value in pairs.items() if not np.isnan(value)}
-    best = max(known, key=lambda lag: (known[lag], -abs(lag)), default=0)
-    return Movement(
-        _correlation(users, share, retention),
-        _correlation(2 / (1 / users[1:] + 1 / users[:-1]), np.diff(share), np.diff(retention)),
-        best,
-        known.get(best, np.nan),
-        _granger(share, retention),
+def movement(users: Floats, experienced: Floats, retained: Floats, both: Floats) -> Movement:
+    """All (dates,), in the order of the dates. Dates weigh by their users (differences: harmonic mean).
+
+    What the two shares of one date have in common because they are of the same users is taken out of their
+    covariance, so that where nothing ties them the correlations are 0 on average.
+    """
+    share, retention = experienced / users, retained / users
+    noise = (both / users - share * retention) / np.maximum(users - 1, 1)
+    weight = users / users.sum()
+    between = 2 / (1 / users[1:] + 1 / users[:-1])
+    between = between / between.sum()
+    differences = _correlation(
+        between,
+        np.diff(share),
+        np.diff(retention),
+        between @ (noise[1:] + noise[:-1]) - np.diff(between, prepend=0, append=0) ** 2 @ noise,
     )
+    by_lag = {lag: _lagged(users, share, retention, lag) for lag in LAGS if lag}
+    by_lag[0] = _correlation(weight, share, retention, weight * (1 - weight) @ noise)
+    known = {lag: value for lag, value in by_lag.items() if not np.isnan(value)}
+    best = max(known, key=lambda lag: (known[lag], -abs(lag), lag), default=0)
+    return Movement(by_lag[0], differences, best, known.get(best, np.nan), _granger(share, retention))
 
 
 def _lagged(users: Floats, share: Floats, retention: Floats, lag: int) -> float:
     size = len(users) - abs(lag)
-    if size < 4:
+    if size < FEWEST_DATES + 1:
         return np.nan
-    first, second = (slice(0, size), slice(lag, lag + size)) if lag >= 0 else (slice(-lag, -lag + size), slice(0, size))
-    return _correlation(np.sqrt(users[first] * users[second]), share[first], retention[second])
+    first = slice(max(-lag, 0), max(-lag, 0) + size)
+    second = slice(max(lag, 0), max(lag, 0) + size)
+    weight = np.sqrt(users[first] * users[second])
+    return _correlation(weight / weight.sum(), share[first], retention[second])
 
 
-def _correlation(weight: Floats, one: Floats, other: Floats) -> float:
-    if len(weight) < 3 or weight.sum() <= 0:
+def _correlation(weight: Floats, one: Floats, other: Floats, shared: float = 0.0) -> float:
+    """Weights add up to 1; `shared` is taken out of the covariance. NaN where a series does not move."""
+    if len(weight) < FEWEST_DATES:
         return np.nan
-    weight = weight / weight.sum()
     one, other = one - weight @ one, other - weight @ other
     spread = (weight @ one**2) * (weight @ other**2)
-    return float(weight @ (one * other) / np.sqrt(spread)) if spread > 1e-18 else np.nan
+    if spread < 1e-18:
+        return np.nan
+    return float(np.clip((weight @ (one * other) - shared) / np.sqrt(spread), -1, 1))
 
 
 def _granger(share: Floats, retention: Floats) -> float:
-    """p-value that past shares say nothing of retention beyond its own past (Granger 1969), on differences."""
+    """Granger's p-value (1969), on differences: past shares say nothing of retention beyond its own past."""
     if len(share) < GRANGER_DATES:
         return np.nan
-    moves = pd.DataFrame({"retention": np.diff(retention), "share": np.diff(share)})
-    if (moves.std() < 1e-12).any():
+    moves = np.column_stack([np.diff(retention), np.diff(share)])
+    if (moves.std(axis=0) < 1e-12).any():
         return np.nan
-    tests = grangercausalitytests(moves[["retention", "share"]], maxlag=[GRANGER_LAG])
+    try:
+        tests = grangercausalitytests(moves, maxlag=[GRANGER_LAG])
+    except InfeasibleTestError:  # one series follows from the other: there is no noise to measure it by
+        return np.nan
     return float(tests[GRANGER_LAG][0]["ssr_ftest"][1])

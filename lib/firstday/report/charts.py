@@ -9,8 +9,6 @@ import altair as alt
 from firstday.report.figures import ROOM, Chart, Record, inline
 from firstday.report.palette import FAINT, GREY, MUTED, Key
 
-BAND = "#dcdcdc"
-
 
 @dataclass(frozen=True)
 class Series:
@@ -39,11 +37,10 @@ class Mark:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of a row chart: a label above its marks. `band` is a range drawn behind them."""
+    """One line of a row chart: a label above its marks."""
 
     label: str
     marks: tuple[Mark, ...]
-    band: tuple[float | None, float | None] = (None, None)
 
 
 def row_chart(rows: Sequence[Row], title: str, *, signed: bool = True, joined: bool = False) -> Chart:
@@ -57,9 +54,7 @@ def row_chart(rows: Sequence[Row], title: str, *, signed: bool = True, joined: b
     labels: list[Record] = []
     marks: list[Record] = []
     for index, row in enumerate(rows):
-        low, high = row.band
         labels.append({"top": index, "y": index + 0.26, "label": row.label})
-        labels[-1] |= {"band": index + 0.66, "low": low, "high": high}
         for line, mark in enumerate(row.marks):
             place = index + (0.66 if joined else 0.42 + 0.48 * (line + 0.5) / lines)
             told: Record = {"label": row.label, "series": mark.series.label, "text": mark.text}
@@ -84,9 +79,6 @@ def row_chart(rows: Sequence[Row], title: str, *, signed: bool = True, joined: b
     ]
     on_labels, on_marks = alt.Chart(inline(labels)), alt.Chart(inline(marks))
     layers = [on_labels.mark_rule(color=FAINT).encode(y=y("top"))]
-    if any(row.band[0] is not None for row in rows):
-        band = on_labels.mark_rule(color=BAND, strokeWidth=14)
-        layers.append(band.encode(x=x("low"), x2="high:Q", y=y("band")))
     layers.append(alt.Chart(inline([{"x": 0}])).mark_rule(color=MUTED).encode(x=x("x")))
     layers += halo_text(
         on_labels.encode(x=alt.value(0), y=y("y")), "label:N", align="left", baseline="middle", limit=2000

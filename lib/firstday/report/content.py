@@ -43,12 +43,13 @@ class DiscoverContent:
     segments, thinned to a few thousand. trend is 'similar', 'differs' or 'not enough data'; verdict is
     'chosen', 'kept' or 'dropped'.
     `actions`: one row an action. observed is its tie with retention, expected what that would be if the
-    action only measured engagement, proportion_t their difference in standard errors.
+    action only measured engagement, proportion_t and proportion_p say how far it is out of proportion.
     `trends`: the chosen candidate and the strongest losers by anchor date; share is that of the users who
     experienced it.
     `consistency`: one row an anchor date; beside its columns one a day, d1, d7, ...: the share retained, null
     where the date's users have not matured.
-    `day_effects`: the chosen candidate, or the best one, on each day n: figures of the reporting dates.
+    `day_effects`: the chosen candidate, or the best-known one (named by two more columns, action and
+    threshold), on each day n: figures of the reporting dates.
     `funnel`: one row a step: the candidates left after it, those it dropped, the best-known one of these and
     its figure, as text.
     """

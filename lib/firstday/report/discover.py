@@ -23,8 +23,13 @@ WORDS = (
     ("interval", "Where the true value lies in 19 of 20 such studies, going by chance alone."),
     ("points", "A difference of two percentages: from 40% to 45% is +5 points."),
     ("adjusted", "Compared among users of the same segment that did about as much of everything else."),
+    ("tie", "The covariance of coming back with log(1 + times done), inside dates and segments."),
     ("companion", "An action that goes with staying only because engaged users do more of everything."),
     ("odds", "How much better the data fit 'it matters itself' than 'it is a companion'; 1 to 1 is a draw."),
+    (
+        "t, chance (p)",
+        "How clearly an action is out of proportion, and how often a companion would be as much.",
+    ),
     (
         "E-value",
         "How strong a hidden cause would have to be to explain the difference away; 1: any would do.",
@@ -45,10 +50,11 @@ def discover_report(content: DiscoverContent, *, png: bool = True) -> Report:
     """
     found = content.hypothesis
     candidate = (found.get("action"), found.get("threshold"))
-    moments = content.moments[content.moments["day"] == _day(content)]
+    moments = content.moments[content.moments["day"] == _day(content)].reset_index(drop=True)
     is_chosen = (moments["action"] == candidate[0]) & (moments["threshold"] == candidate[1])
     moments = moments.assign(chosen=is_chosen & (found["verdict"] == "moment"))
     everyone = moments[moments["segment"] == "all"]
+    moments["verdict"] = _verdicts(moments, everyone)
     styles = _styles(content, everyone)
     made = f"{content.generated_at:%Y-%m-%d %H:%M %Z}".strip()
     page = Page(
@@ -72,7 +78,7 @@ def discover_report(content: DiscoverContent, *, png: bool = True) -> Report:
         page,
         found=is_found,
         verdict=_verdict(content),
-        reason=words.sentence(found.get("reason")),
+        reason=words.sentence(str(found.get("reason") or "").removeprefix("no moment found: ")),
         facts=_how_sure(content) if is_found else _what_came_closest(content),
         test=_planned_test(content) if is_found else [],
         sql=found.get("sql") or "",
@@ -80,6 +86,13 @@ def discover_report(content: DiscoverContent, *, png: bool = True) -> Report:
         run=_run(content),
     )
     return Report(html, pictures(page) if png else {})
+
+
+def _verdicts(moments: pd.DataFrame, everyone: pd.DataFrame) -> pd.Series:
+    """The choice is made for everyone: a candidate that it dropped counts as dropped in each segment."""
+    overall = everyone.set_index(["action", "threshold"])["verdict"].to_dict()
+    pairs = zip(moments["action"], moments["threshold"], strict=True)
+    return pd.Series([overall.get(pair) for pair in pairs], index=moments.index, dtype=object)
 
 
 def _verdict(content: DiscoverContent) -> str:
@@ -129,7 +142,11 @@ def _what_came_closest(content: DiscoverContent) -> list[Fact]:
     known = content.actions[content.actions["odds"].notna()]
     actions = known.sort_values("odds", ascending=False, kind="stable").head(3)
     return [
-        Fact(words.name(row.action, 40), words.odds(row.odds), words.sentence(row.reason))
+        Fact(
+            words.name(row.action, 40),
+            words.odds(row.odds),
+            words.sentence(f"fell at: {words.text(row.reason)}"),
+        )
         for row in actions.itertuples(index=False, name="Row")
     ]
 
@@ -145,7 +162,9 @@ def _planned_test(content: DiscoverContent) -> list[Fact]:
             "new users, drawn at random.",
         ),
         Fact(
-            "Days to sign them up", words.number(found.get("days_needed")), "at the present rate of sign-ups."
+            "Days needed",
+            words.number(found.get("days_needed")),
+            f"for them to sign up at the present rate and to reach {words.day(found.get('day'))}.",
         ),
         Fact(
             "Smallest change it can see",

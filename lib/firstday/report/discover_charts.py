@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
-import numpy as np
 import pandas as pd
 
 from firstday.report import words
-from firstday.report.charts import BAND, Mark, Row, Series, halo_text, lines_by_date, row_chart, ticks
+from firstday.report.charts import Mark, Row, Series, halo_text, lines_by_date, row_chart, ticks
 from firstday.report.figures import Chart, Figure, Panel, Record, inline, records
 from firstday.report.palette import (
-    BAR,
     BLUE,
     CIRCLE,
     COLOURS,
@@ -57,17 +55,17 @@ def stands_out(title: str, actions: pd.DataFrame, chosen: str | None) -> Figure:
     """Each action's tie with retention against what it would be if the action only measured engagement."""
     rows = []
     for row in actions.itertuples(index=False, name="Row"):
-        expected, observed = _finite(row.expected), _finite(row.observed)
-        told = f"{words.decimal(observed)}, odds {words.odds(row.odds)}"
-        marks = (Mark(EXPECTED, expected, text=words.decimal(expected)), Mark(OBSERVED, observed, text=told))
-        label = words.name(row.action, 30) + (" · chosen" if row.action == chosen else "")
-        rows.append(Row(label, marks, _chance_range(row)))
-    keys = [EXPECTED.key(), OBSERVED.key()]
-    if any(row.band[0] is not None for row in rows):
-        keys.append(Key("where chance would put it, 19 times in 20", BAND, BAR))
+        told = f"{words.decimal(row.observed)} (t {words.decimal(row.proportion_t, 1)})"
+        marks = (
+            Mark(EXPECTED, row.expected, text=words.decimal(row.expected)),
+            Mark(OBSERVED, row.observed, text=told),
+        )
+        label = [words.name(row.action, 30), *(["chosen"] if row.action == chosen else [])]
+        label += [] if words.absent(row.odds) else [f"odds {words.odds(row.odds)}"]
+        rows.append(Row(" · ".join(label), marks))
     panel = Panel(row_chart(rows, "Tie with retention →", signed=False, joined=True), wide=True)
     description = f"Expected and observed tie with retention of {len(rows)} actions."
-    return Figure("stands_out", title, description, (panel,), tuple(keys))
+    return Figure("stands_out", title, description, (panel,), (EXPECTED.key(), OBSERVED.key()))
 
 
 def trends(title: str, candidates: Sequence[tuple[str, str, pd.DataFrame]]) -> Figure:
@@ -174,17 +172,6 @@ def funnel(title: str, steps: pd.DataFrame) -> Figure:
     return Figure("funnel", title, description, (Panel(chart, wide=True),), keys)
 
 
-def _chance_range(action: Any) -> tuple[float | None, float | None]:
-    """Expected ± 1.96 standard errors, which follow from the difference and its t."""
-    expected, observed, t = (
-        _finite(value) for value in (action.expected, action.observed, action.proportion_t)
-    )
-    if expected is None or observed is None or not t:
-        return None, None
-    error = abs((observed - expected) / t)
-    return expected - 1.96 * error, expected + 1.96 * error
-
-
 def _difference(series: Series, value: Any, low: Any, high: Any) -> Mark:
     """A difference of shares as a mark in percentage points."""
     told = words.points_with(value, low, high)
@@ -221,7 +208,3 @@ def _standardised(values: pd.Series) -> pd.Series:
     known = values.astype(float)
     spread = known.std()
     return (known - known.mean()) / spread if spread > 0 else known * 0.0
-
-
-def _finite(value: Any) -> float | None:
-    return None if words.absent(value) or not np.isfinite(value) else float(value)

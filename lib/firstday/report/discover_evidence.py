@@ -15,6 +15,8 @@ from firstday.report.palette import Styles
 
 SEGMENTS_SHOWN = 8
 SEGMENT_ROWS = 300
+DRAWN_FROM = 30  # users that did it: with fewer the interval of precision is wider than ±18 points
+DATE_FROM = 20  # users that signed up on a date: shares of fewer jump up and down and hide the others
 CANDIDATES_SHOWN = 12
 ACTIONS_SHOWN = 15
 TRENDS_SHOWN = 6
@@ -29,9 +31,10 @@ def funnel(content: DiscoverContent) -> Section:
         return Section("funnel", title, nothing="the run kept no steps.")
     first, last = steps.iloc[0], steps.iloc[-1]
     start = int(first["candidates"]) + words.count(first["dropped"])
+    left = words.some(last["candidates"], "is", "are") if last["candidates"] else "none is"
     finding = (
-        f"{words.some(start, 'candidate', 'candidates')} went in; "
-        f"{words.some(last['candidates'], 'is', 'are')} left after {words.some(len(steps), 'step', 'steps')}."
+        f"{words.some(start, 'candidate', 'candidates')} went in; {left} left "
+        f"after {words.some(int((steps['step'] > 0).sum()), 'step', 'steps')}."
     )
     how = (
         "Each step asks one more question. The dashed part of a bar is what it dropped; the list below names "
@@ -50,7 +53,7 @@ def candidates(everyone: pd.DataFrame, styles: Styles) -> Section:
         )
     best = shown.sort_values("phi", ascending=False, na_position="last", kind="stable").iloc[0]
     finding = (
-        f"{words.some(len(shown), 'candidate', 'candidates')} for {words.day(best['day'])}, over all dates. "
+        f"{words.some(len(shown), 'candidate', 'candidates')} shown for {words.day(best['day'])}, all dates. "
         f"The closest tie with coming back has {_named(best)} (phi {words.decimal(best['phi'], 2)}): "
         f"{words.share(best['precision'])} of those who did it came back, and "
         f"{words.share(best['recall'])} of those who came back had done it."
@@ -68,7 +71,11 @@ def candidates(everyone: pd.DataFrame, styles: Styles) -> Section:
         "Higher: more of those who did it came back. Further right: it covers more of those who came back. "
         "Upper right is best. Press an action in the legend to bring it out; point at a mark for its figures."
     )
-    figure = scatter.scatter(title, shown, styles)
+    drawn = _enough(shown)
+    if len(drawn) < len(shown):
+        few = words.some(len(shown) - len(drawn), "candidate is", "candidates are")
+        how += f" {few} not drawn: fewer than {DRAWN_FROM} users did it."
+    figure = scatter.scatter(title, drawn, styles)
     return Section("candidates", title, (finding,), how, figure, (tables.candidates(shown),))
 
 
@@ -81,11 +88,12 @@ def segments(moments: pd.DataFrame, styles: Styles) -> Section:
         return Section("segments", title, nothing="no segments were set, or none has enough users.")
     sizes = drawn.groupby("segment")["users"].max().reset_index()
     ranked = sizes.sort_values(["users", "segment"], ascending=[False, True])["segment"].tolist()
-    largest = ranked[:SEGMENTS_SHOWN]
+    parts = {segment: _enough(drawn[drawn["segment"] == segment]) for segment in ranked}
+    largest = [segment for segment, rows in parts.items() if len(rows) > 2][:SEGMENTS_SHOWN] or ranked[:1]
     chosen = inside[inside["chosen"]]
     compared = chosen[chosen["difference"].notna()]
     if compared.empty:
-        finding = f"{words.some(len(ranked), 'segment', 'segments')} of enough users."
+        finding = f"{words.some(len(ranked), 'segment was', 'segments were')} looked at."
         listed = tables.segment_frontiers(drawn, largest)
     else:
         ahead = int((compared["difference"] > 0).sum())
@@ -95,13 +103,13 @@ def segments(moments: pd.DataFrame, styles: Styles) -> Section:
         )
         listed = tables.chosen_by_segment(chosen)
     if len(ranked) > len(largest):
-        finding += f" Drawn are the {len(largest)} largest."
+        finding += f" Drawn: the {len(largest)} largest." if len(largest) > 1 else " Drawn: the largest."
     how = (
         "All on the same axes. If a candidate were only a sign of who the users are, its place would change "
         "from segment to segment."
     )
-    thinned = pd.concat([_thinned(drawn[drawn["segment"] == segment]) for segment in largest])
-    figure = scatter.segment_scatter(title, thinned, largest, styles)
+    shown = drawn.loc[[place for segment in largest for place in _thinned(parts[segment]).index]]
+    figure = scatter.segment_scatter(title, shown, largest, styles)
     return Section("segments", title, (finding,), how, figure, (listed,))
 
 
@@ -128,8 +136,8 @@ def adjusted(everyone: pd.DataFrame) -> Section:
     how = (
         "Busy users do more of everything and come back more. The upper mark of each row is the plain "
         "difference in retention between those who did it and the others; the marks below compare like with "
-        "like. Bars are 95% intervals. Other activity may itself follow from the action: then the lowest mark "
-        "says too little."
+        "like. Bars are 95% intervals. Other activity may itself follow from the action: then the lowest "
+        "mark says too little."
     )
     return Section(
         "adjusted", title, (finding,), how, charts.adjusted(title, top), (tables.adjusted(listed),)
@@ -147,20 +155,20 @@ def stands_out(content: DiscoverContent) -> Section:
     if known.empty:
         finding = "What each action's tie would be if it only measured engagement could not be told."
         return Section("stands-out", title, (finding,), tables=(tables.actions(ranked),))
-    gaps = (known["observed"] - known["expected"]).astype(float).sort_values(ascending=False, kind="stable")
-    top = known.loc[gaps.index[0]]
+    known = known.sort_values("proportion_t", ascending=False, na_position="last", kind="stable")
+    top = known.iloc[0]
     finding = (
-        f"{words.name(top['action'])} exceeds its expected tie the most: {words.decimal(top['observed'])} "
-        f"against {words.decimal(top['expected'])}. Together with the dates' evidence the odds are "
+        f"{words.name(top['action'])} stands out the most: its tie with retention is "
+        f"{words.decimal(top['observed'])}, where engagement explains {words.decimal(top['expected'])} "
+        f"(t {words.decimal(top['proportion_t'], 1)}). Together with the dates' evidence the odds are "
         f"{words.odds(top['odds'])} that it is more than a companion."
     )
     how = (
         "Every action measures hidden engagement to some degree, and goes with retention in proportion. The "
-        "hollow mark is where that proportion puts it, the filled one where it is. Far to the right of the "
-        "grey range is an action that matters itself."
+        "hollow mark is where that proportion puts it, the filled one where it is. An action whose filled "
+        "mark lies far to the right of the hollow one matters itself. From the dates the choice was made on."
     )
-    shown = known.loc[gaps.index].head(ACTIONS_SHOWN)
-    figure = charts.stands_out(title, shown, content.hypothesis.get("action"))
+    figure = charts.stands_out(title, known.head(ACTIONS_SHOWN), content.hypothesis.get("action"))
     return Section("stands-out", title, (finding,), how, figure, (tables.actions(ranked),))
 
 
@@ -170,7 +178,8 @@ def trends(content: DiscoverContent, everyone: pd.DataFrame) -> Section:
     counts = everyone["trend"].value_counts()
     said = [f"{words.number(counts[kind])} {word}" for kind, word in TREND_WORDS.items() if kind in counts]
     findings = (f"Trends of all candidates: {words.listed(said)}.",) if said else ()
-    dates = content.trends[content.trends["segment"] == "all"].sort_values("anchor_date", kind="stable")
+    dates = content.trends[content.trends["segment"] == "all"]
+    dates = dates.sort_values("anchor_date", kind="stable", ignore_index=True)
     if dates.empty:
         return Section("trends", title, findings, nothing="no candidate has enough dates to draw.")
     keyed = everyone.set_index(["action", "threshold"])
@@ -187,8 +196,12 @@ def trends(content: DiscoverContent, everyone: pd.DataFrame) -> Section:
         "which makes any two lines look alike; the trend effect takes that out, so trust it more than the "
         "lines."
     )
-    figure = charts.trends(title, drawn[:TRENDS_SHOWN])
-    return Section("trends", title, findings, how, figure, (tables.trends(dates),))
+    how += _not_drawn(dates)
+    figure = charts.trends(
+        title, [(name, said, _populated(rows)) for name, said, rows in drawn[:TRENDS_SHOWN]]
+    )
+    listed = dates.loc[[place for _, _, rows in drawn for place in rows.index]]
+    return Section("trends", title, findings, how, figure, (tables.trends(listed),))
 
 
 def later_days(content: DiscoverContent) -> Section:
@@ -203,31 +216,42 @@ def later_days(content: DiscoverContent) -> Section:
     how = (
         f"A test may be read after {words.day(days[0])} only if later days move with it." if days[1:] else ""
     )
-    figure = charts.consistency(title, dates, days)
+    how += _not_drawn(dates)
+    figure = charts.consistency(title, _populated(dates), days)
     findings = (finding or f"Only {words.day(days[0])} was looked at, or is over.",)
     return Section("days", title, findings, how, figure, (tables.consistency(dates, days),))
 
 
 def day_effects(content: DiscoverContent) -> Section:
     """The candidate's adjusted difference on each day."""
-    action, threshold = content.hypothesis.get("action"), content.hypothesis.get("threshold")
-    subject = "the strongest candidate" if action is None else words.candidate(action, threshold, 40)
-    title = f"Does it hold on later days: {subject}"
     effects = content.day_effects.sort_values("day", kind="stable")
+    title = f"Does it hold on later days: {_followed(content)}"
     if effects.empty:
-        return Section(
-            "day-effects", title, nothing="there is no candidate to follow, or no later day is over."
-        )
-    above = effects["low"].astype(float) > 0
+        return Section("day-effects", title, nothing="there is no candidate to follow, or no day is over.")
+    low, known = effects["low"].astype(float), effects["adjusted"].notna()
     said = [
-        f"{kind} above zero on {words.listed([words.day(day) for day in effects.loc[rows, 'day']])}"
-        for kind, rows in (("clearly", above), ("not clearly", ~above))
+        f"{kind} on {words.listed([words.day(day) for day in effects.loc[rows, 'day']])}"
+        for kind, rows in (
+            ("clearly above zero", known & (low > 0)),
+            ("not clearly above zero", known & ~(low > 0)),
+            ("unknown, for too few users compare,", ~known),
+        )
         if rows.any()
     ]
     finding = f"On the reporting dates the adjusted difference is {words.listed(said)}."
     how = "The same comparison of like with like for each day, on dates that had no part in the choice."
-    figure = charts.day_effects(title, effects)
+    figure = charts.day_effects(title, effects[known]) if known.any() else None
     return Section("day-effects", title, (finding,), how, figure, (tables.day_effects(effects),))
+
+
+def _followed(content: DiscoverContent) -> str:
+    """The candidate that `day_effects` follows: the chosen one, or the one its own columns name."""
+    found, effects = content.hypothesis, content.day_effects
+    if found["verdict"] == "moment":
+        return words.candidate(found.get("action"), found.get("threshold"), 40)
+    if len(effects) and {"action", "threshold"} <= set(effects.columns):
+        return words.candidate(effects["action"].iloc[0], effects["threshold"].iloc[0], 40)
+    return "the best-known candidate"
 
 
 def _named(row: Any) -> str:
@@ -236,6 +260,25 @@ def _named(row: Any) -> str:
 
 def _drawable(moments: pd.DataFrame) -> pd.DataFrame:
     return moments[moments["precision"].notna() & moments["recall"].notna()]
+
+
+def _populated(dates: pd.DataFrame) -> pd.DataFrame:
+    """Dates with enough users to be drawn; all of them where there are too few of these for a line."""
+    populated = dates[dates["users"] >= DATE_FROM]
+    return populated if populated["anchor_date"].nunique() > 2 else dates
+
+
+def _not_drawn(dates: pd.DataFrame) -> str:
+    left_out = dates["anchor_date"].nunique() - _populated(dates)["anchor_date"].nunique()
+    if not left_out:
+        return ""
+    return f" {words.some(left_out, 'date is', 'dates are')} not drawn: fewer than {DATE_FROM} users each."
+
+
+def _enough(rows: pd.DataFrame) -> pd.DataFrame:
+    """Candidates that enough users did to be drawn; all of them where none is."""
+    enough = rows[(rows["experienced"] >= DRAWN_FROM) | rows["chosen"]]
+    return rows if enough.empty else enough
 
 
 def _thinned(rows: pd.DataFrame) -> pd.DataFrame:

@@ -36,23 +36,23 @@ def candidates(everyone: pd.DataFrame) -> Table:
         ranked,
         {
             "Candidate": lambda row: words.candidate(row.action, row.threshold),
+            "Verdict": lambda row: words.text(row.verdict),
             "Did it": lambda row: words.number(row.experienced),
-            "Did it and came back": lambda row: words.number(row.both),
-            "Precision": lambda row: words.share(row.precision),
-            "interval of precision": lambda row: words.share_interval(row.precision_low, row.precision_high),
-            "Recall": lambda row: words.share(row.recall),
-            "interval of recall": lambda row: words.share_interval(row.recall_low, row.recall_high),
-            "Lift": lambda row: words.decimal(row.lift, 2),
-            "F1": lambda row: words.decimal(row.f1),
+            "and came back": lambda row: words.number(row.both),
+            "Precision (interval)": lambda row: words.share_with(
+                row.precision, row.precision_low, row.precision_high
+            ),
+            "Recall (interval)": lambda row: words.share_with(row.recall, row.recall_low, row.recall_high),
             "Phi": lambda row: words.decimal(row.phi),
+            "F1": lambda row: words.decimal(row.f1),
+            "Lift": lambda row: words.decimal(row.lift, 2),
             "On the frontier": lambda row: words.yes(row.on_frontier),
             "in resamples": lambda row: words.share(row.frontier_share, 0),
-            "Verdict": lambda row: words.text(row.verdict),
-            "Why": lambda row: words.text(row.reason),
+            "Decided by": lambda row: words.text(row.reason),
         },
         numeric=(
-            *("Did it", "Did it and came back", "Precision", "interval of precision", "Recall"),
-            *("interval of recall", "Lift", "F1", "Phi", "On the frontier", "in resamples"),
+            *("Did it", "and came back", "Precision (interval)", "Recall (interval)"),
+            *("Phi", "F1", "Lift", "On the frontier", "in resamples"),
         ),
         limit=100,
         of_most=" by phi",
@@ -73,8 +73,9 @@ def chosen_by_segment(chosen: pd.DataFrame) -> Table:
             "Precision": lambda row: words.share(row.precision),
             "Recall": lambda row: words.share(row.recall),
             "Difference": lambda row: words.points(row.difference),
-            "Adjusted": lambda row: words.points(row.adjusted),
-            "interval": lambda row: words.points_interval(row.adjusted_low, row.adjusted_high),
+            "Adjusted (interval)": lambda row: words.points_with(
+                row.adjusted, row.adjusted_low, row.adjusted_high
+            ),
             "Trend": lambda row: words.text(row.trend),
             "Trend effect": lambda row: words.decimal(row.trend_effect, 2),
         },
@@ -129,22 +130,20 @@ def adjusted(candidates: pd.DataFrame) -> Table:
         candidates,
         {
             "Candidate": lambda row: words.candidate(row.action, row.threshold),
-            "As counted": lambda row: words.points(row.difference),
-            "interval": lambda row: words.points_interval(row.difference_low, row.difference_high),
-            "Same segment": lambda row: words.points(row.segment_adjusted),
-            "its interval": lambda row: words.points_interval(
-                row.segment_adjusted_low, row.segment_adjusted_high
+            "As counted": lambda row: words.points_with(
+                row.difference, row.difference_low, row.difference_high
             ),
-            "Same activity too": lambda row: words.points(row.adjusted),
-            "interval of that": lambda row: words.points_interval(row.adjusted_low, row.adjusted_high),
+            "Same segment": lambda row: words.points_with(
+                row.segment_adjusted, row.segment_adjusted_low, row.segment_adjusted_high
+            ),
+            "Same activity too": lambda row: words.points_with(
+                row.adjusted, row.adjusted_low, row.adjusted_high
+            ),
             "E-value": lambda row: words.decimal(row.e_value, 2),
             "q-value": lambda row: words.probability(row.q_value),
             "Turns round": lambda row: words.yes(row.simpson),
         },
-        numeric=(
-            *("As counted", "interval", "Same segment", "its interval", "Same activity too"),
-            *("interval of that", "E-value", "q-value", "Turns round"),
-        ),
+        numeric=("As counted", "Same segment", "Same activity too", "E-value", "q-value", "Turns round"),
     )
 
 
@@ -155,22 +154,29 @@ def actions(ranked: pd.DataFrame) -> Table:
         ranked,
         {
             "Action": lambda row: words.name(row.action),
+            "Verdict": lambda row: words.text(row.verdict),
             "Users that did it": lambda row: words.share(row.share_experienced_once),
             "Expected tie": lambda row: words.decimal(row.expected),
             "Observed tie": lambda row: words.decimal(row.observed),
-            "t": lambda row: words.decimal(row.proportion_t, 1),
-            "p": lambda row: words.probability(row.proportion_p),
+            "t of the rest": lambda row: words.decimal(row.proportion_t, 1),
+            "Chance (p)": lambda row: words.probability(row.proportion_p),
             "Odds from this": lambda row: words.odds(row.proportion_odds),
             "Trend effect": lambda row: words.decimal(row.trend_effect, 2),
-            "interval": lambda row: words.interval(row.trend_low, row.trend_high),
+            "(interval)": lambda row: words.interval(row.trend_low, row.trend_high),
             "Odds from dates": lambda row: words.odds(row.trend_odds),
             "Odds together": lambda row: words.odds(row.odds),
-            "Verdict": lambda row: words.text(row.verdict),
-            "Why": lambda row: words.text(row.reason),
+            "Decided by": lambda row: words.text(row.reason),
         },
         numeric=(
-            *("Users that did it", "Expected tie", "Observed tie", "t", "p", "Odds from this"),
-            *("Trend effect", "interval", "Odds from dates", "Odds together"),
+            *(
+                "Users that did it",
+                "Expected tie",
+                "Observed tie",
+                "t of the rest",
+                "Chance (p)",
+                "Odds from this",
+            ),
+            *("Trend effect", "(interval)", "Odds from dates", "Odds together"),
         ),
     )
 
@@ -220,8 +226,7 @@ def day_effects(effects: pd.DataFrame) -> Table:
             "Day": lambda row: words.day(row.day),
             "Precision": lambda row: words.share(row.precision),
             "Recall": lambda row: words.share(row.recall),
-            "Adjusted difference": lambda row: words.points(row.adjusted),
-            "interval": lambda row: words.points_interval(row.low, row.high),
+            "Adjusted difference (interval)": lambda row: words.points_with(row.adjusted, row.low, row.high),
         },
-        numeric=("Precision", "Recall", "Adjusted difference", "interval"),
+        numeric=("Precision", "Recall", "Adjusted difference (interval)"),
     )

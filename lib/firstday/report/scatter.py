@@ -18,14 +18,14 @@ Bounds = tuple[float, float]
 
 def scatter(title: str, moments: pd.DataFrame, styles: Styles) -> Figure:
     """Every candidate of one segment on one day."""
-    chart = _chart(moments, styles, 440, _bounds(moments["recall"]), _bounds(moments["precision"]))
+    chart = _chart(moments, styles, 440, _bounds(moments["recall"]), _bounds(_heights(moments)))
     description = f"Scatter of precision against recall for {len(moments):,} candidates."
     return Figure("precision_recall", title, description, (Panel(chart, wide=True),), _keys(moments, styles))
 
 
 def segment_scatter(title: str, moments: pd.DataFrame, segments: Sequence[str], styles: Styles) -> Figure:
     """The same inside each of `segments`, all on the same axes."""
-    recall, precision = _bounds(moments["recall"]), _bounds(moments["precision"])
+    recall, precision = _bounds(moments["recall"]), _bounds(_heights(moments))
     panels = []
     for segment in segments:
         rows = moments[moments["segment"] == segment]
@@ -65,7 +65,7 @@ def _chart(moments: pd.DataFrame, styles: Styles, height: int, recall: Bounds, p
         ),
         chosen.mark_point(size=330, color=INK, strokeWidth=2, opacity=1),
         _marks(base, styles),  # after the lines and the ring, which would catch the pointer
-        *halo_text(everyone, "text:N", align="right", dy=-7, fontSize=11, color=MUTED, x="width"),
+        *halo_text(everyone, "text:N", align="left", dy=-7, fontSize=11, color=MUTED, x=4),
         *halo_text(to_the_right, "name:N", align="left", dx=14, **name),
         *halo_text(to_the_left, "name:N", align="right", dx=-14, **name),
     ]
@@ -120,7 +120,6 @@ def _rows(moments: pd.DataFrame, styles: Styles, middle: float) -> list[Record]:
             "y": "precision",
             "z": "threshold",
             "both": "both",
-            "phi": "phi",
             "chosen": "chosen",
         },
         series=lambda row: codes[row.action],
@@ -130,6 +129,7 @@ def _rows(moments: pd.DataFrame, styles: Styles, middle: float) -> list[Record]:
         frontier=lambda row: words.true(row.on_frontier),
         label=lambda row: "right" if row.recall < middle else "left",
         name=lambda row: words.candidate(row.action, row.threshold, 32),
+        phi=lambda row: words.decimal(row.phi),
         did=lambda row: f"{words.number(row.experienced)} of {words.number(row.users)}",
         precision=lambda row: words.share_with(row.precision, row.precision_low, row.precision_high),
         recall=lambda row: words.share_with(row.recall, row.recall_low, row.recall_high),
@@ -144,6 +144,11 @@ def _everyone(moments: pd.DataFrame) -> list[Record]:
     first = moments.iloc[0]
     share = float(first["retained"] / first["users"])
     return [{"y": share, "text": f"everyone {words.share(share)}"}]
+
+
+def _heights(moments: pd.DataFrame) -> pd.Series:
+    """All that is drawn over the axis of precision: the candidates' and everyone's retention."""
+    return pd.concat([moments["precision"], moments["retained"] / moments["users"]]).astype(float)
 
 
 def _bounds(values: pd.Series) -> Bounds:

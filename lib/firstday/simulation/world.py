@@ -68,6 +68,8 @@ def simulate(
     """
     if users < 1 or dates < 1:
         raise SettingsError("a world needs users and dates", value=(users, dates), next_step="give 1 or more")
+    if effect < 0:
+        raise SettingsError("a planted effect is not negative", value=effect, next_step="give 0 or more")
     draw = np.random.default_rng(seed)
     date = draw.integers(0, dates, users)
     segment = {name: draw.integers(0, len(values), users) for name, values in SEGMENTS.items()}
@@ -107,9 +109,7 @@ def _engagement(draw: np.random.Generator, kind: Engagement, users: int) -> NDAr
     return draw.normal(0, 1, users)
 
 
-def _segment_effects(
-    draw: np.random.Generator, segment: dict[str, NDArray[np.int64]]
-) -> NDArray[np.float64]:
+def _segment_effects(draw: np.random.Generator, segment: dict[str, NDArray[np.int64]]) -> NDArray[np.float64]:
     effects = [draw.normal(0, 0.25, len(SEGMENTS[name]))[index] for name, index in segment.items()]
     return np.asarray(sum(effects))
 

@@ -13,7 +13,15 @@ from functools import reduce
 from pathlib import Path
 from typing import Any
 
-from delta.exceptions import ConcurrentTransactionException, DeltaConcurrentModificationException
+from delta.exceptions import (
+    ConcurrentAppendException,
+    ConcurrentDeleteDeleteException,
+    ConcurrentDeleteReadException,
+    ConcurrentTransactionException,
+    ConcurrentWriteException,
+    MetadataChangedException,
+    ProtocolChangedException,
+)
 from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException, PySparkException
@@ -30,7 +38,18 @@ RUN_ID = "run_id"
 QUARANTINE_TABLE = "quarantine"
 RUNS_TABLE = "runs"
 TIMES = ("started_at", "published_at", "horizon")
+# What the loser of a race gets: in delta-spark these classes have no base of their own.
+CONFLICTS = (
+    ConcurrentAppendException,
+    ConcurrentDeleteDeleteException,
+    ConcurrentDeleteReadException,
+    ConcurrentTransactionException,
+    ConcurrentWriteException,
+    MetadataChangedException,
+    ProtocolChangedException,
+)
 ATTEMPTS = 5
+LOCAL = "file"
 NEEDS_MAPPING = frozenset(" ,;{}()\n\t=")  # column names with these can be kept under Delta's mapping only
 
 
@@ -93,7 +112,7 @@ class Store:
                 return
             try:
                 self._create(name, schema)
-            except DeltaConcurrentModificationException:
+            except CONFLICTS:
                 if attempt == ATTEMPTS - 1:
                     raise
             except (Py4JJavaError, PySparkException) as error:
@@ -118,7 +137,8 @@ class Store:
         if not existing:
             return {}
         rows = [self._frame(name).select(F.lit(name).alias("name"), column(RUN_ID)) for name in existing]
-        counted = reduce(DataFrame.union, rows).groupBy("name", RUN_ID).count().collect()
+        # In one task: there are few files, and starting tasks and a shuffle would take longer than they do.
+        counted = reduce(DataFrame.union, rows).coalesce(1).groupBy("name", RUN_ID).count().collect()
         census: dict[str, dict[str, int]] = {name: {} for name in existing}
         for row in counted:
             census[row["name"]][row[RUN_ID]] = row["count"]
@@ -130,7 +150,7 @@ class Store:
             try:
                 self._delete(name, sorted(run_ids))
                 return
-            except DeltaConcurrentModificationException:
+            except CONFLICTS:
                 if attempt == ATTEMPTS - 1:
                     raise
 
@@ -176,7 +196,7 @@ class Store:
         target = hadoop.Path(self.location(name))
         unfinished = hadoop.Path(self.location(f".{name}.{uuid.uuid4().hex}"))
         files = target.getFileSystem(self.spark._jsc.hadoopConfiguration())
-        if files.getScheme() == "file":
+        if files.getScheme() == LOCAL:
             # Hadoop's local files have checksums beside them and are not replaced in one step.
             local = Path(unfinished.toUri().getPath())
             local.write_bytes(content)

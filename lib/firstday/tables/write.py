@@ -115,6 +115,10 @@ class Output:
         self.store.create(name, self.schemas[name])
         self._append(name, frame)
 
+    def written(self, name: str) -> DataFrame:
+        """The rows that this run has written so far, without run_id."""
+        return self.store.read(name, self.run_id)
+
     def quarantine(self, *inputs: Checked, max_bad_share: float) -> None:
         """Keep the inputs' bad rows. Raises DataError when they are more than `max_bad_share` of one."""
         for checked in inputs:

@@ -1,0 +1,266 @@
+"""Find what, done on the first day, makes users stay: from users and events to one hypothesis."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from firstday import logs
+from firstday.cli import run_job
+from firstday.errors import DataError, SettingsError
+from firstday.moments import analyse, counts, metrics, outputs, story
+from firstday.moments.collect import to_driver
+from firstday.moments.findings import Findings, choosing_until, find
+from firstday.moments.segments import ALL
+from firstday.moments.windows import Windows, instant_at, microseconds
+from firstday.session import get_session
+from firstday.settings import DiscoverSettings
+from firstday.tables import Checked, Output, check, open_input, open_output, schemas
+from firstday.tracking import TrackedRun, tracked_run
+
+# Counts of an earlier run can be kept only where these settings are the same.
+COUNTED_BY = (
+    "users", "events", "segments", "days", "window", "retention", "time_zone", "overlap", "return_actions",
+    "count_cap", "leading_actions", "input_time_zone",
+)  # fmt: skip
+
+
+def run(settings: DiscoverSettings, run_id: str) -> Path | None:
+    """Find the moment and publish it. Returns where the report is; None if the output is a schema."""
+    windows = Windows.of(settings)  # refuses what contradicts itself before anything starts
+    spark = get_session("firstday discover")
+    with (
+        tracked_run(
+            settings.experiment_name, "discover", run_id=run_id, settings=settings.model_dump(mode="json")
+        ) as tracked,
+        open_output(
+            spark, settings.out, job="discover", run_id=run_id, schemas=_schemas(settings)
+        ) as output,
+    ):
+        since = _count_from(settings, windows, output)
+        users, events = _read(spark, settings, windows, since, output)
+        horizon = settings.horizon or events.profile.latest
+        tallies = _count(users, events, since, horizon, settings, windows, output)
+        moment_counts, products = output.written("moment_counts"), output.written("moment_products")
+        findings, halves = _find(moment_counts, products, settings, output)
+        facts = story.Facts(
+            unmatured=story.unmatured(moment_counts, settings.days),
+            tallies=tallies,
+            cut_days=windows.cut_days,
+            counted_from=since,
+            held=findings.held,
+        )
+        inputs = [users.source, events.source]
+        output.publish(inputs=inputs, settings=settings.model_dump(mode="json"), horizon=horizon)
+        _track(tracked, users, events, findings, facts)
+        return _report(moment_counts, findings, halves, facts, settings, output, tracked, (users, events))
+
+
+def _schemas(settings: DiscoverSettings) -> dict[str, StructType]:
+    return {
+        "moment_counts": schemas.moment_counts(settings.segments, settings.days),
+        "moment_products": schemas.moment_products(settings.segments),
+        **outputs.TABLES,
+    }
+
+
+def _count_from(settings: DiscoverSettings, windows: Windows, output: Output) -> date | None:
+    """The first anchor date to count anew; None for all of them."""
+    if not settings.daily and settings.since is None:
+        return None
+    base = output.base
+    if base is None or base.horizon is None:
+        return None  # the first run is a full one
+    told = settings.model_dump(mode="json")
+    changed = [name for name in COUNTED_BY if base.settings.get(name) != told[name]]
+    if changed:
+        raise SettingsError(
+            "earlier counts can be kept only if they were made with the same settings",
+            value=changed,
+            next_step="run once without --daily and --since",
+        )
+    horizon = min(base.horizon, settings.horizon or base.horizon)
+    first_open = windows.first_open_date(microseconds(horizon))
+    return min(first_open, settings.since) if settings.since else first_open
+
+
+def _read(
+    spark: SparkSession, settings: DiscoverSettings, windows: Windows, since: date | None, output: Output
+) -> tuple[Checked, Checked]:
+    now = datetime.now(UTC)
+    zone = settings.input_time_zone
+    with logs.step("Reading and checking the inputs") as step:
+        users = check(
+            open_input(spark, settings.users, name="users", time_zone=zone),
+            schemas.users(settings.segments),
+            now=now,
+        )
+        start = None if since is None else instant_at(windows.time_range([since])[0])
+        events = check(
+            open_input(spark, settings.events, name="events", time_zone=zone),
+            schemas.events(settings.event_date_column),
+            now=now,
+            since=start - timedelta(days=1) if start else None,
+        )
+        output.quarantine(users, events, max_bad_share=settings.max_bad_share)
+        step.note(users=users.profile.rows, events=events.profile.rows)
+    for checked in (users, events):
+        if checked.profile.latest is None:
+            raise DataError(
+                f"{checked.source.name} must have rows",
+                value=checked.source.source,
+                next_step="check the address, and that the upstream job has run",
+            )
+    return users, events
+
+
+def _count(
+    users: Checked,
+    events: Checked,
+    since: date | None,
+    horizon: datetime | None,
+    settings: DiscoverSettings,
+    windows: Windows,
+    output: Output,
+) -> dict[str, int]:
+    """Write moment_counts and moment_products: new counts, and for dates before `since` the earlier ones."""
+    with logs.step("Counting the first days") as step:
+        counted = counts.count(
+            users.good,
+            events.good,
+            windows,
+            settings.segments,
+            horizon=microseconds(horizon) if horizon else None,
+            dates=_dates(since, users.profile.latest) if since else None,
+            event_date_column=settings.event_date_column,
+            return_actions=settings.return_actions,
+            count_cap=settings.count_cap,
+            leading_actions=settings.leading_actions,
+        )
+        for name, fresh in (
+            ("moment_counts", counted.moment_counts),
+            ("moment_products", counted.moment_products),
+        ):
+            earlier = output.previous(name) if since else None
+            if earlier is not None:
+                fresh = fresh.unionByName(earlier.where(F.col("anchor_date") < F.lit(since)))
+            output.write(name, fresh)
+        counted.release()
+        tallies = {name: value for name, value in counted.tallies.items() if value is not None}
+        step.note(events=tallies["events"])
+    return tallies
+
+
+def _dates(first: date, latest: datetime | None) -> list[date]:
+    last = max(first, (latest + timedelta(days=1)).date()) if latest else first
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+def _find(
+    moment_counts: DataFrame, products: DataFrame, settings: DiscoverSettings, output: Output
+) -> tuple[Findings, pd.DataFrame]:
+    """Measure all candidates, choose, and write every table of results."""
+    until = choosing_until(moment_counts, settings) or date.min
+    plan = analyse.Plan(
+        days=settings.days,
+        choosing_until=until,
+        min_users=settings.min_users,
+        min_dates=settings.min_dates,
+        thresholds=settings.thresholds,
+        resamples=0 if settings.quick else settings.bootstrap,
+        seed=settings.seed,
+    )
+    with logs.step("Measuring all candidates at once") as step:
+        analysed = analyse.analyse(moment_counts, settings.segments, plan).persist()
+        halves = to_driver(analysed.where(F.col("segment") == ALL), "the candidates of segment 'all'")
+        step.note(candidates=int((halves["half"] == analyse.WHOLE).sum()))
+    with logs.step("Choosing") as step:
+        findings = find(moment_counts, products, halves, until, settings)
+        step.note(verdict=findings.choice.verdict)
+    with logs.step("Writing the results"):
+        candidates = metrics.moments(
+            moment_counts,
+            settings.segments,
+            settings.days,
+            thresholds=settings.thresholds,
+            min_users=settings.min_users,
+        )
+        spark = moment_counts.sparkSession
+        verdicts = spark.createDataFrame(*outputs.typed(findings.verdicts, outputs.VERDICTS))
+        whole = analysed.where(F.col("half") == analyse.WHOLE)
+        output.write("moments", outputs.moments(metrics.mark_frontier(candidates), whole, verdicts))
+        output.write("moment_halves", outputs.halves(analysed))
+        for name, frame in findings.tables().items():
+            output.write(name, spark.createDataFrame(*outputs.typed(frame, outputs.TABLES[name])))
+        analysed.unpersist()
+    return findings, halves
+
+
+def _track(
+    tracked: TrackedRun, users: Checked, events: Checked, findings: Findings, facts: story.Facts
+) -> None:
+    tracked.log_inputs([users.source, events.source])
+    tracked.log_metrics(
+        {
+            "users": users.profile.rows,
+            "events": events.profile.rows,
+            "bad_rows": users.profile.bad_rows + events.profile.bad_rows,
+            **{f"tally_{name}": value for name, value in facts.tallies.items()},
+            **{f"left_out_d{day}": value for day, value in facts.unmatured.items()},
+            **story.numbers(findings.hypothesis),
+        }
+    )
+    tracked.set_tags({"verdict": findings.choice.verdict, "reason": findings.choice.reason})
+
+
+def _report(
+    moment_counts: DataFrame,
+    findings: Findings,
+    halves: pd.DataFrame,
+    facts: story.Facts,
+    settings: DiscoverSettings,
+    output: Output,
+    tracked: TrackedRun,
+    inputs: Sequence[Checked],
+) -> Path | None:
+    from firstday.report import DiscoverContent, discover_report
+
+    with logs.step("Writing the report"):
+        content = DiscoverContent(
+            run_id=output.run_id,
+            generated_at=datetime.now(UTC),
+            hypothesis=findings.hypothesis,
+            moments=story.shown(output.written("moments"), settings.days[0]),
+            actions=findings.evidence,
+            trends=findings.trends,
+            consistency=story.retention_by_date(moment_counts, settings.days),
+            day_effects=story.day_effects(halves, findings),
+            funnel=findings.choice.funnel,
+            settings={name: str(value) for name, value in settings.model_dump(mode="json").items()},
+            inputs={c.source.name: f"{c.source.source} ({c.source.format}, {c.source.version})" for c in inputs},
+            notes=facts.sentences(),
+            tallies={**facts.tallies, **_quarantined(inputs)},
+        )
+        report = discover_report(content, png=not settings.quick)
+        tracked.log_report("report.html", report.html)
+        for name, image in report.figures.items():
+            tracked.log_figure(name, image)
+        where = output.write_file("report.html", report.html.encode())
+    return Path(where) if where else None
+
+
+def _quarantined(inputs: Sequence[Checked]) -> Mapping[str, int]:
+    return {f"{c.source.name}_quarantined": c.profile.bad_rows for c in inputs if c.profile.bad_rows}
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command `firstday discover`, for spark-submit and for a wheel task."""
+    run_job("discover", argv)
+
+
+if __name__ == "__main__":
+    main()

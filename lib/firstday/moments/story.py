@@ -1,0 +1,121 @@
+"""Small tables that tell the story of a run: verdicts, retention by date, the largest segments."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pandas as pd
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from firstday.moments.analyse import REPORTING
+from firstday.moments.collect import to_driver
+from firstday.moments.findings import Findings
+from firstday.moments.segments import ALL
+
+SHOWN_SEGMENTS = 8
+SHOWN_CANDIDATES = 2_000
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a reader must know of how a run was made.
+
+    unmatured: users left out of each Dn. cut_days: days whose label window lost its overlap with the action
+    window. counted_from: first anchor date counted anew. held: segment columns held in the evidence.
+    """
+
+    unmatured: Mapping[int, int]
+    tallies: Mapping[str, int]
+    cut_days: Sequence[int]
+    counted_from: date | None
+    held: Sequence[str]
+
+    def sentences(self) -> list[str]:
+        """For the report."""
+        told = [
+            f"{users:,} users are left out of D{day}: its time had not run out at the horizon."
+            for day, users in self.unmatured.items()
+            if users
+        ]
+        told += [
+            f"D{day} begins for some users before their action window ends: that part is cut off, so that "
+            "no event counts both as an action and as a return."
+            for day in self.cut_days
+        ]
+        told += [text.format(self.tallies[name]) for name, text in TALLIES.items() if self.tallies.get(name)]
+        if self.counted_from:
+            told.append(f"Anchor dates before {self.counted_from} are as an earlier run counted them.")
+        if self.held:
+            told.append(f"Differences between segments ({', '.join(self.held)}) are held throughout the evidence.")
+        return [*told, OTHER_ACTIVITY]
+
+
+TALLIES = {
+    "before_anchor": "{:,} events before their user's anchor are left out.",
+    "unknown_users": "{:,} events of users that are not in the table of users are left out.",
+    "after_horizon": "{:,} events after the horizon are left out.",
+    "duplicates": "{:,} events with an event_id that had been there already are left out.",
+    "top_coded": "{:,} counts above the cap are held at it.",
+}
+OTHER_ACTIVITY = (
+    "Adjusted differences hold all other activity of the first day still. Other activity may itself follow from "
+    "the action; what flows through it is then missing from the adjusted difference."
+)
+
+
+def numbers(hypothesis: Mapping[str, object]) -> dict[str, float]:
+    """The figures of the hypothesis, for tracking."""
+    return {name: float(value) for name, value in hypothesis.items() if isinstance(value, int | float)}
+
+
+def shown(moments: DataFrame, day: int) -> pd.DataFrame:
+    """Rows of one day for the report: segment `all` and the largest others; thresholds that were adjusted or
+    are on the frontier.
+    """
+    of_day = moments.where(F.col("day") == day)
+    sizes = of_day.where(F.col("segment") != ALL).groupBy("segment").agg(F.first("users").alias("users"))
+    largest = sizes.orderBy(F.col("users").desc(), "segment").limit(SHOWN_SEGMENTS)
+    names = [ALL, *(row["segment"] for row in largest.collect())]
+    rows = of_day.where(F.col("segment").isin(*names) & (F.col("adjusted").isNotNull() | F.col("on_frontier")))
+    table = to_driver(rows, "candidates in the report")
+    order = {name: place for place, name in enumerate(names)}
+    table = table.assign(order=table["segment"].map(order), apart=table["verdict"] != "chosen")
+    table = table.sort_values(["order", "apart", "phi", "action", "threshold"], ascending=[True, True, False, True, True])
+    return table.groupby("segment", sort=False).head(SHOWN_CANDIDATES).drop(columns=["order", "apart"]).reset_index(drop=True)
+
+
+def day_effects(halves: pd.DataFrame, findings: Findings) -> pd.DataFrame:
+    """The chosen candidate, or the best-known one, for each day n on the reporting dates."""
+    columns = ["day", "precision", "recall", "adjusted", "low", "high"]
+    best = findings.choice.chosen
+    if best is None:
+        return pd.DataFrame(columns=columns)
+    there = halves[(halves["half"] == REPORTING) & (halves["segment"] == ALL)]
+    there = there[(there["action"] == best["action"]) & (there["threshold"] == best["threshold"])].sort_values("day")
+    return there.assign(
+        precision=there["both"] / there["experienced"],
+        recall=there["both"] / there["retained"].where(there["retained"] > 0),
+        low=there["adjusted_low"],
+        high=there["adjusted_high"],
+    )[columns].reset_index(drop=True)
+
+
+def unmatured(counts: DataFrame, days: Sequence[int]) -> dict[int, int]:
+    """For each day n, users left out of Dn because its window had not ended at the horizon."""
+    cohort = counts.where(F.col("action").isNull())
+    known = [F.sum(f"matured_d{day}").alias(f"d{day}") for day in days]
+    sums = cohort.agg(F.sum("users").alias("users"), *known).first()
+    return {day: int((sums["users"] or 0) - (sums[f"d{day}"] or 0)) for day in days} if sums else {}
+
+
+def retention_by_date(counts: DataFrame, days: Sequence[int]) -> pd.DataFrame:
+    """anchor_date, users and, for each n, dn: the share retained, NaN where nobody's day n is known."""
+    cohort = counts.where(F.col("action").isNull()).groupBy("anchor_date")
+    sums = [F.sum(f"{kind}_d{day}").alias(f"{kind}_d{day}") for day in days for kind in ("matured", "retained")]
+    table = to_driver(cohort.agg(F.sum("users").alias("users"), *sums), "anchor dates").sort_values("anchor_date", ignore_index=True)
+    for day in days:
+        known = table[f"matured_d{day}"].to_numpy(dtype=float)
+        table[f"d{day}"] = np.divide(table[f"retained_d{day}"], known, out=np.full(len(table), np.nan), where=known > 0)
+    return table[["anchor_date", "users", *(f"d{day}" for day in days)]]

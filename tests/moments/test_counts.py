@@ -1,0 +1,272 @@
+"""The counts, against a naive count in plain Python, on random logs with all that logs have."""
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from math import log
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from firstday.errors import DataError
+from firstday.moments.counts import Counts, count, restrict
+from firstday.moments.survey import survey
+from firstday.moments.windows import DAY, Windows, instant_at, microseconds
+
+TICK, HOUR, ONE_DAY = timedelta(microseconds=1), timedelta(hours=1), timedelta(days=1)
+ODD = "'; drop table \"users\" --\n`x` 🎉"
+LEVELS = (1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128)
+
+User = tuple[str, datetime, str | None, str | None]  # user_id, anchored_at, two segments
+Event = tuple[str, str, datetime, str | None]  # user_id, action, occurred_at, event_id
+
+
+@dataclass(frozen=True)
+class World:
+    """Users, a log, and how to count them."""
+
+    users: list[User]
+    events: list[Event]
+    windows: Windows
+    with_ids: bool = False
+    horizon: datetime | None = None
+    return_actions: tuple[str, ...] = ()
+    count_cap: int = 10_000
+    leading_actions: int = 40
+
+    @property
+    def end(self) -> datetime | None:
+        return self.horizon or max((at for _, _, at, _ in self.events), default=None)
+
+
+# --- the naive count
+
+
+def midnight(day: date, windows: Windows) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(windows.time_zone)).astimezone(UTC)
+
+
+def date_of(at: datetime, windows: Windows) -> date:
+    return at.astimezone(ZoneInfo(windows.time_zone)).date()
+
+
+def label(day: int, anchor: datetime, windows: Windows) -> tuple[datetime, datetime]:
+    if windows.retention == "rolling":
+        start, end = anchor + day * ONE_DAY, anchor + (day + 1) * ONE_DAY
+    else:
+        first = date_of(anchor, windows) + day * ONE_DAY
+        start, end = midnight(first, windows), midnight(first + ONE_DAY, windows)
+    return max(start, anchor + windows.window), end
+
+
+def what_counts(world: World, user: User) -> tuple[list[Event], dict[int, list[Event]], int]:
+    """Events in the window, returns by day, and how many copies of events were left out."""
+    user_id, anchor, *_ = user
+    windows, end = world.windows, world.end
+    known = [e for e in world.events if e[0] == user_id and end is not None and e[2] <= end]
+    labels = {day: label(day, anchor, windows) for day in windows.days}
+
+    def counts(event: Event) -> bool:
+        _, action, at, _ = event
+        back = not world.return_actions or action in world.return_actions
+        in_window = anchor <= at < anchor + windows.window
+        return in_window or (back and any(start <= at < stop for start, stop in labels.values()))
+
+    counting = [event for event in known if counts(event)]
+    kept: list[Event] = []
+    if world.with_ids:
+        ids = set()
+        for event in sorted(counting, key=lambda e: e[2]):
+            if event[3] is None or event[3] not in ids:
+                kept.append(event)
+                ids.add(event[3])
+    else:
+        kept = counting
+    acted = [e for e in kept if anchor <= e[2] < anchor + windows.window]
+    returned = {day: [e for e in kept if start <= e[2] < stop] for day, (start, stop) in labels.items()}
+    return acted, returned, len(counting) - len(kept)
+
+
+def level(events: int) -> int:
+    return sum(start <= events for start in LEVELS)
+
+
+def naive(world: World) -> tuple[Counter[Any], dict[Any, Any], dict[str, int]]:
+    """moment_counts as {key: sums}, moment_products as {key: sums}, and the tallies."""
+    windows, end = world.windows, world.end
+    histogram: dict[Any, Any] = defaultdict(Counter)
+    products: dict[Any, Any] = {}
+    tallies = Counter(events=len(world.events))
+    by_date: dict[date, Counter[str]] = defaultdict(Counter)
+    anchors = {user[0]: user[1] for user in world.users}
+    for user_id, action, at, _ in world.events:
+        if end is not None and at > end:
+            tallies["after_horizon"] += 1
+            continue
+        by_date[date_of(at, windows)][action] += 1
+        tallies["unknown_users"] += user_id not in anchors
+        tallies["before_anchor"] += user_id in anchors and at < anchors[user_id]
+    for user in world.users:
+        _, anchor, *segments = user
+        acted, returned, copies = what_counts(world, user)
+        counted = Counter(action for _, action, _, _ in acted)
+        held = {action: min(n, world.count_cap) for action, n in counted.items()}
+        total = sum(held.values())
+        sums = Counter(users=1)
+        cohort = (date_of(anchor, windows), *segments)
+        ranked = sorted(by_date[cohort[0]].items(), key=lambda item: (-item[1], item[0]))
+        actions = tuple(sorted(action for action, _ in ranked[: world.leading_actions]))
+        x = [round(256 * log(1 + held.get(action, 0))) for action in actions]
+        for day in windows.days:
+            start, stop = label(day, anchor, windows)
+            if end is None or stop > end or start >= stop:
+                continue
+            retained = bool(returned[day])
+            sums[f"matured_d{day}"] += 1
+            sums[f"retained_d{day}"] += retained
+            row = products.setdefault((*cohort, day), [0, 0, actions, *(Counter() for _ in range(3))])
+            row[0] += 1
+            row[1] += retained
+            for i, one in enumerate(x):
+                row[3][i] += one
+                row[4][i] += one * retained
+                for j in range(i, len(x)):
+                    row[5][i, j] += one * x[j]
+        histogram[(*cohort, None, 0, level(total), None)] += sums
+        for action, n in held.items():
+            histogram[(*cohort, action, n, level(total), level(total - n))] += sums
+        tallies["in_window"] += len(acted)
+        tallies["returns"] += sum(map(len, returned.values()))
+        tallies["duplicates"] += copies
+        tallies["top_coded"] += sum(n > world.count_cap for n in counted.values())
+    return histogram, products, tallies
+
+
+# --- the two side by side
+
+
+def frames(spark: SparkSession, world: World) -> tuple[DataFrame, DataFrame]:
+    users = spark.createDataFrame(
+        world.users, "user_id string, anchored_at timestamp, `a b` string, ```c``` string"
+    )
+    events = spark.createDataFrame(
+        world.events, "user_id string, action string, occurred_at timestamp, event_id string"
+    )
+    return users, events if world.with_ids else events.drop("event_id")
+
+
+def counted(spark: SparkSession, world: World, partitions: int = 1, **options: Any) -> Counts:
+    users, events = frames(spark, world)
+    horizon = None if world.horizon is None else microseconds(world.horizon)
+    return count(
+        users.repartition(partitions),
+        events.repartition(partitions),
+        world.windows,
+        ["a b", "`c`"],
+        horizon=horizon,
+        return_actions=world.return_actions,
+        count_cap=world.count_cap,
+        leading_actions=world.leading_actions,
+        **options,
+    )
+
+
+def histogram_of(counts: Counts) -> dict[Any, Any]:
+    rows = [row.asDict() for row in counts.moment_counts.collect()]
+    keys = ["anchor_date", "a b", "`c`", "action", "count", "total_level", "other_level"]
+    found = {
+        tuple(row[key] for key in keys): {name: n for name, n in row.items() if name not in keys and n} for row in rows
+    }
+    assert len(found) == len(rows)
+    return found
+
+
+def products_of(counts: Counts) -> dict[Any, Any]:
+    rows = counts.moment_products.collect()
+    found = {
+        (row["anchor_date"], row["a b"], row["`c`"], row["day"]): (
+            *(row["users"], row["retained"], tuple(row["actions"])),
+            *(row["sum_x"], row["sum_xr"], row["sum_xx"]),
+        )
+        for row in rows
+    }
+    assert len(found) == len(rows)
+    return found
+
+
+def assert_equal_to_naive(counts: Counts, world: World) -> None:
+    histogram, products, tallies = naive(world)
+    assert histogram_of(counts) == {key: {n: v for n, v in sums.items() if v} for key, sums in histogram.items()}
+    dense = {}
+    for key, (users, retained, actions, x, xr, xx) in products.items():
+        k = range(len(actions))
+        upper = [xx[i, j] for i in k for j in k if j >= i]
+        dense[key] = (users, retained, actions, [x[i] for i in k], [xr[i] for i in k], upper)
+    assert products_of(counts) == dense
+    assert {name: n for name, n in counts.tallies.items() if n} == {name: n for name, n in tallies.items() if n}
+
+
+# --- random worlds
+
+BASE = datetime(2026, 3, 27, 22, tzinfo=UTC)  # clocks go forward in Berlin two nights later
+NAMES = ["view", "send", "send ", "", ODD]
+
+
+@st.composite
+def worlds(draw: st.DrawFn) -> World:
+    retention = draw(st.sampled_from(["rolling", "calendar"]))
+    window = draw(st.sampled_from([HOUR, 12 * HOUR, 24 * HOUR]))
+    days = draw(st.sampled_from([(1,), (1, 2, 7), (2, 3)]))
+    zone = draw(st.sampled_from(["UTC", "Europe/Berlin", "Asia/Kathmandu"]))
+    windows = Windows(window, days, retention, zone)  # type: ignore[arg-type]
+    chance = random.Random(draw(st.integers(0, 2**32)))
+    users: list[User] = []
+    for number in range(draw(st.integers(0, 12))):
+        anchor = BASE + chance.choice([timedelta(0), TICK, HOUR, 25 * HOUR, 26 * HOUR, 49 * HOUR])
+        segments = [chance.choice([None, "x", ODD]) for _ in range(2)]
+        users.append((f"u{number}" if number else ODD, anchor, segments[0], segments[1]))
+    events: list[Event] = []
+    for _ in range(draw(st.integers(0, 120))):
+        user_id, anchor, *_ = chance.choice([*users, ("stranger", BASE, None, None)])
+        day = chance.choice(days)
+        edge = chance.choice([anchor, anchor, anchor + window, *label(day, anchor, windows)])
+        at = edge + chance.choice([-TICK, timedelta(0), TICK, HOUR, 5 * HOUR])
+        event_id = chance.choice([None, *(f"e{number}" for number in range(6))])
+        events.append((user_id, chance.choice(NAMES), at, event_id))
+        if chance.random() < 0.2:
+            events.append(events[-1])
+    horizon = draw(st.sampled_from([None, BASE + 50 * HOUR, BASE + 9 * ONE_DAY]))
+    with_ids = draw(st.booleans())
+    if with_ids:  # which of two copies at one instant stays would hang on their hashes
+        events = list({(e[0], e[2], e[3]): e for e in events}.values()) + events[:0]
+    return World(
+        *(users, events, windows, with_ids, horizon),
+        return_actions=draw(st.sampled_from([(), ("send", ODD)])),
+        count_cap=draw(st.sampled_from([2, 10_000])),
+        leading_actions=draw(st.sampled_from([1, 2, 40])),
+    )
+
+
+@settings(max_examples=25)
+@given(
+    world=worlds(),
+    partitions=st.integers(1, 3),
+    broadcast_bytes=st.sampled_from([0, 1 << 30]),
+    rows_a_partition=st.sampled_from([3, 40, 1000]),
+)
+def test_equals_the_naive_count(
+    spark: SparkSession, world: World, partitions: int, broadcast_bytes: int, rows_a_partition: int
+) -> None:
+    counts = counted(
+        spark, world, partitions, broadcast_bytes=broadcast_bytes, rows_a_partition=rows_a_partition
+    )
+    assert_equal_to_naive(counts, world)
+    counts.release()

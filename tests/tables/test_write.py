@@ -1,0 +1,324 @@
+"""Outputs on Delta itself, in a folder and in a schema of the catalog."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import deltalake
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import LongType, StringType, StructType
+
+from firstday.errors import ConflictError, DataError, OutputError
+from firstday.tables import Input, Output, check, open_output, read_published
+from firstday.tables.delta import RUN_ID, Store
+from firstday.tables.schemas import events, moment_counts, moment_products, table_schema
+
+NOW = datetime(2024, 6, 1, 12, 30, 0, 5, tzinfo=UTC)
+ODD = 'a "b", c;\n`d`.e\\ 😀 DROP TABLE users;--'
+NUMBERS = table_schema([("number", LongType())])
+NAMES = table_schema([(ODD, StringType()), ("number", LongType())])
+SCHEMAS = {"numbers": NUMBERS, "names": NAMES, "unwritten": NUMBERS}
+
+
+@pytest.fixture(params=["folder", "schema"])
+def out(request: pytest.FixtureRequest, spark: SparkSession, tmp_path: Path) -> Iterator[str]:
+    if request.param == "folder":
+        yield str(tmp_path / "out [1] é")
+        return
+    spark.sql("CREATE DATABASE write_test")
+    yield "spark_catalog.write_test"
+    spark.sql("DROP DATABASE write_test CASCADE")
+
+
+def opened(
+    spark: SparkSession, out: str, run_id: str, schemas: dict[str, StructType] | None = None
+) -> Output:
+    return open_output(
+        spark, out, job="discover", run_id=run_id, schemas=schemas or SCHEMAS, clock=lambda: NOW
+    )
+
+
+def numbers(spark: SparkSession, *values: int) -> DataFrame:
+    return spark.createDataFrame([(value,) for value in values], NUMBERS)
+
+
+def write_all(spark: SparkSession, output: Output, *values: int) -> None:
+    output.write("numbers", numbers(spark, *values))
+    output.write("names", spark.createDataFrame([(ODD, value) for value in values], NAMES))
+
+
+def rows(frame: DataFrame) -> list[tuple]:
+    return sorted(tuple(row) for row in frame.collect())
+
+
+def naive(spark: SparkSession, output: Output, name: str) -> DataFrame:
+    """The rows that a reader sees who does not ask for the published run."""
+    where = output.location(name)
+    reader = spark.read.format("delta")
+    return (reader.load(where) if "/" in where else reader.table(where)).drop(RUN_ID)
+
+
+def checked_log(spark: SparkSession, bad: int, good: int) -> Any:
+    values = [("u", "a", NOW)] * good + [(None, ODD, NOW)] * bad
+    frame = spark.createDataFrame(values, "user_id string, action string, occurred_at timestamp")
+    return check(Input("events", "here", "delta", "Delta version 3", frame, None), events(), now=NOW)
+
+
+def test_a_run_is_published_whole_and_supersedes_the_one_before(spark: SparkSession, out: str) -> None:
+    log = checked_log(spark, bad=1, good=3)
+    with opened(spark, out, "first") as first:
+        assert first.previous("numbers") is None
+        first.quarantine(log, max_bad_share=0.25)
+        write_all(spark, first, 1, 2)
+        with pytest.raises(DataError, match="published run with the table numbers"):
+            read_published(spark, out, "numbers")
+        run = first.publish(inputs=[log.source], settings={"days": [1, 7]}, horizon=NOW)
+    assert (run.sequence, run.row_counts) == (1, {"numbers": 2, "names": 2, "unwritten": 0})
+    assert run == first.store.latest_run(job="discover")
+    assert run.inputs == {"events": {"source": "here", "format": "delta", "version": "Delta version 3"}}
+    assert (run.settings, run.horizon, run.published_at) == ({"days": [1, 7]}, NOW, NOW)
+    old = read_published(spark, out, "numbers")
+
+    with opened(spark, out, "second") as second:
+        before = second.previous("numbers")
+        assert before is not None
+        write_all(spark, second, 2, 3, 4)
+        assert rows(read_published(spark, out, "numbers")) == [(1,), (2,)]
+        assert rows(naive(spark, second, "numbers")) == [(1,), (2,), (2,), (3,), (4,)]
+        second.publish(inputs=[], settings={})
+    for name, expected in (("numbers", [(2,), (3,), (4,)]), ("unwritten", [])):
+        assert rows(read_published(spark, out, name)) == rows(naive(spark, second, name)) == expected
+    assert rows(read_published(spark, out, "names")) == [(ODD, 2), (ODD, 3), (ODD, 4)]
+    assert rows(old) == rows(before) == [(1,), (2,)]  # whoever has opened a run's rows keeps them
+
+    kept = naive(spark, second, "quarantine").collect()
+    assert [(row["table"], row["reason"], row["job"]) for row in kept] == [
+        ("events", "user_id is null", "discover")
+    ]
+    assert json.loads(kept[0]["row"])["action"] == ODD
+    runs = naive(spark, second, "runs").select("job", "sequence", "status").collect()
+    assert sorted(tuple(row) for row in runs) == [("discover", 1, "published"), ("discover", 2, "published")]
+
+
+def test_a_reader_that_knows_nothing_of_runs_sees_the_published_rows(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    for run_id in ("first", "second"):
+        with opened(spark, str(tmp_path), run_id, {"numbers": NUMBERS}) as output:
+            output.write("numbers", numbers(spark, 1, 2))
+            output.publish(inputs=[], settings={})
+    seen = deltalake.DeltaTable(str(tmp_path / "numbers")).to_pyarrow_table().to_pylist()
+    assert seen == [{"number": 1, "run_id": "second"}, {"number": 2, "run_id": "second"}]
+    runs = deltalake.DeltaTable(str(tmp_path / "runs")).to_pyarrow_table().to_pylist()
+    assert sorted(run["run_id"] for run in runs) == ["first", "second"]
+
+
+class Killed(BaseException):
+    """Stands for a process that is killed: no `with` is left by it."""
+
+
+@pytest.mark.parametrize(("operation", "after"), [("append", True), ("publish", True), ("remove", False)])
+def test_killed_at_an_operation_and_run_again(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: str, after: bool
+) -> None:
+    schemas = {"numbers": NUMBERS}
+
+    def run(run_id: str) -> Output:
+        output = opened(spark, str(tmp_path), run_id, schemas)
+        output.begin()
+        output.write("numbers", numbers(spark, 3, 4))
+        output.publish(inputs=[], settings={})
+        return output
+
+    with opened(spark, str(tmp_path), "old", schemas) as old:
+        old.write("numbers", numbers(spark, 1))
+        old.publish(inputs=[], settings={})
+    original = getattr(Store, operation)
+
+    def killing(*arguments: Any) -> Any:
+        if after:
+            original(*arguments)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, operation, killing)
+        with pytest.raises(Killed):
+            run("killed")
+    between = rows(read_published(spark, str(tmp_path), "numbers"))
+    assert between == ([(1,)] if operation == "append" else [(3,), (4,)])
+    again = run("again")
+    assert rows(naive(spark, again, "numbers")) == [(3,), (4,)]
+    assert rows(read_published(spark, str(tmp_path), "numbers")) == [(3,), (4,)]
+
+
+def together(*works: Callable[[], Any]) -> list[BaseException | None]:
+    """Do all at once, in threads, and return what they raise."""
+    errors: list[BaseException | None] = [None] * len(works)
+    barrier = threading.Barrier(len(works))
+
+    def do(number: int) -> None:
+        barrier.wait()
+        try:
+            works[number]()
+        except Exception as error:  # noqa: BLE001 - the caller looks at it
+            errors[number] = error
+
+    threads = [threading.Thread(target=do, args=(number,)) for number in range(len(works))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return errors
+
+
+def test_of_two_runs_at_once_one_is_published_and_the_other_leaves_nothing(
+    spark: SparkSession, out: str
+) -> None:
+    outputs = {run_id: opened(spark, out, run_id) for run_id in ("x", "y")}
+
+    def run(run_id: str, number: int) -> None:
+        with outputs[run_id] as output:  # both create all tables
+            write_all(spark, output, number)
+            output.publish(inputs=[], settings={})
+
+    errors = together(lambda: run("x", 1), lambda: run("y", 2))
+    refused = [error for error in errors if error is not None]
+    assert [type(error) for error in refused] in ([ConflictError], []), errors
+    runs = rows(naive(spark, outputs["x"], "runs").select("sequence"))
+    assert runs == [(number,) for number in range(1, 3 - len(refused))]
+    winner = outputs["x"].store.latest_run(job="discover")
+    assert winner is not None
+    expected = [({"x": 1, "y": 2}[winner.run_id],)]
+    for name in ("numbers", "names"):
+        seen = naive(spark, outputs["x"], name).select("number")
+        assert rows(seen) == rows(read_published(spark, out, name).select("number")) == expected
+
+
+def test_a_sequence_number_is_taken_once(spark: SparkSession, out: str) -> None:
+    first, second, third = (opened(spark, out, run_id) for run_id in ("first", "second", "third"))
+    for output in (first, second, third):
+        output.begin()
+    errors = together(
+        lambda: first.publish(inputs=[], settings={}), lambda: second.publish(inputs=[], settings={})
+    )
+    assert sorted(str(type(error)) for error in errors) == sorted([str(ConflictError), str(type(None))])
+    with pytest.raises(ConflictError, match="Use its results, or run again"):
+        third.publish(inputs=[], settings={})  # later: Delta skips it in silence
+
+
+def test_a_read_that_is_overtaken_takes_the_newer_run(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def publish(number: int) -> None:
+        with opened(spark, str(tmp_path), f"run {number}", {"numbers": NUMBERS}) as output:
+            output.write("numbers", numbers(spark, number))
+            output.publish(inputs=[], settings={})
+
+    publish(1)
+    read = Store.read
+    overtaking = iter([2, 3])
+
+    def overtaken(*arguments: Any) -> DataFrame:
+        for number in overtaking:
+            publish(number)
+            break
+        return read(*arguments)
+
+    monkeypatch.setattr(Store, "read", overtaken)
+    assert rows(read_published(spark, str(tmp_path), "numbers")) == [(3,)]
+
+
+def test_an_output_with_another_schema_is_refused_before_anything_is_written(
+    spark: SparkSession, out: str
+) -> None:
+    days = {
+        "moment_counts": moment_counts(["country"], [1, 7]),
+        "moment_products": moment_products(["country"]),
+    }
+    with opened(spark, out, "old", days) as old:
+        for name, schema in days.items():
+            old.write(name, spark.createDataFrame([], schema))
+        old.publish(inputs=[], settings={})
+    others = {"moment_counts": moment_counts(["country", ODD], [1]), "fresh": NUMBERS}
+    output = opened(spark, out, "new", others)
+    with pytest.raises(OutputError) as raised:
+        output.begin()
+    message = str(raised.value)
+    assert f"moment_counts has no {ODD!r}, 'matured_d7' in addition, 'retained_d7' in addition" in message
+    assert "another --out" in message
+    assert not output.store.exists("fresh")
+    output.store.create("numbers", NUMBERS)
+    with pytest.raises(OutputError, match="'number' as bigint, not string"):
+        opened(spark, out, "new", {"numbers": table_schema([("number", StringType())])}).begin()
+    with pytest.raises(ValueError, match="fresh has"):
+        output.write("fresh", spark.createDataFrame([], NAMES))
+
+
+def test_too_many_bad_rows_stop_the_run_and_leave_quarantine_only(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    out = str(tmp_path / "out")
+
+    def run(run_id: str, bad: int) -> None:
+        with opened(spark, out, run_id) as output:
+            output.quarantine(checked_log(spark, bad=bad, good=1), max_bad_share=0.5)
+            write_all(spark, output, 1)
+            output.publish(inputs=[], settings={})
+
+    with pytest.raises(DataError, match=r"2 of 3 are \(user_id is null: 2\)"):
+        run("stopped", 2)
+    assert sorted(path.name for path in Path(out).iterdir()) == ["quarantine", "runs"]
+    kept = spark.read.format("delta").load(f"{out}/quarantine")
+    assert kept.select(RUN_ID, "reason").collect() == [("stopped", "user_id is null")] * 2
+    assert [row["seen_at"].astimezone(UTC) for row in kept.collect()] == [NOW] * 2
+    run("mended", 1)
+    kept = spark.read.format("delta").load(f"{out}/quarantine")
+    assert [row[RUN_ID] for row in kept.collect()] == ["mended"]  # the stopped run's are settled
+
+
+def test_places_where_no_output_can_be_are_refused(spark: SparkSession, tmp_path: Path) -> None:
+    numbers(spark, 1).write.format("delta").save(str(tmp_path / "table"))
+    (tmp_path / "file").write_text("")
+    (tmp_path / "taken" / "runs").mkdir(parents=True)
+    (tmp_path / "taken" / "runs" / "data.csv").write_text("x")
+    cases = {
+        str(tmp_path / "table" / "out"): "must not lie inside a Delta table",
+        str(tmp_path / "file"): "must be a place for Delta tables",
+        str(tmp_path / "taken"): "must be a place for Delta tables.*holds nothing else of this name",
+        "spark_catalog.nowhere": "schema must exist.*CREATE SCHEMA spark_catalog.nowhere",
+        "x y.z; DROP": "schema must exist",
+    }
+    for out, message in cases.items():
+        with pytest.raises(OutputError, match=f"(?s){message}"):
+            opened(spark, out, "run").begin()
+
+
+def test_files_lie_beside_the_tables_of_a_folder_once_the_run_is_published(
+    spark: SparkSession, out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = opened(spark, out, "first")
+    output.begin()
+    with pytest.raises(RuntimeError, match="publish first"):
+        output.write_file("report.html", b"early")
+    output.publish(inputs=[], settings={})
+    if not output.store.is_folder:
+        assert output.write_file("report.html", b"nowhere") is None
+        return
+    for content in (b"one", b"two"):
+        assert output.write_file("report.html", content) == f"{out}/report.html"
+        assert (Path(out) / "report.html").read_bytes() == content
+    later = opened(spark, out, "later")
+    later.begin()
+    later.publish(inputs=[], settings={})
+    assert output.write_file("report.html", b"outdated") is None
+    assert (Path(out) / "report.html").read_bytes() == b"two"
+    monkeypatch.setattr("firstday.tables.delta.LOCAL", "none")  # as on any other file system of Hadoop
+    assert later.write_file("report.html", b"three \x00\xff") == f"{out}/report.html"
+    assert (Path(out) / "report.html").read_bytes() == b"three \x00\xff"
+    assert not [
+        path for path in Path(out).iterdir() if ".report.html." in path.name and path.suffix != ".crc"
+    ]
