@@ -1,6 +1,6 @@
 """How often the whole job finds what was planted in simulated apps, and how often it finds what was not.
 
-`python -m benchmarks.truth [--worlds 20]`. Each world is simulated, written, read and judged as a user's would be.
+`python -m benchmarks.truth [--worlds 20]`. Each world is simulated, written, read and judged as a user's is.
 """
 
 import argparse
@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from firstday.jobs import discover, simulate
+
 from firstday.session import get_session
 from firstday.settings import DiscoverSettings, SimulateSettings
 from firstday.tables import read_published
@@ -68,7 +69,8 @@ def judge(world: SimulateSettings, folder: Path) -> Result:
 def table(results: list[Result]) -> str:
     """Markdown: how many worlds of each kind, and in how many each answer was given."""
     lines = [
-        "| effect | dates move everybody | worlds | action named | threshold too | another named | none | phi alone |",
+        "| effect | dates move everybody | worlds "
+        "| action named | threshold too | another named | none | phi alone |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     kinds = sorted({(result.effect, result.common_shocks) for result in results})
@@ -78,7 +80,16 @@ def table(results: list[Result]) -> str:
         exact = sum(bool(r.named and r.named == r.planted) for r in of_kind)
         none = sum(r.named is None for r in of_kind)
         phi = sum(bool(r.planted and r.highest_phi[0] == r.planted[0]) for r in of_kind)
-        cells = (effect, "yes" if shocks else "no", len(of_kind), action, exact, len(of_kind) - action - none, none, phi)
+        cells = (
+            effect,
+            "yes" if shocks else "no",
+            len(of_kind),
+            action,
+            exact,
+            len(of_kind) - action - none,
+            none,
+            phi,
+        )
         lines.append("| " + " | ".join(map(str, cells)) + " |")
     return "\n".join(lines)
 
@@ -95,7 +106,11 @@ def main() -> None:
         results.append(result)
         named = result.named[0] if result.named else None
         planted = result.planted[0] if result.planted else None
-        print(f"seed {world.seed}: planted {result.planted}, named {result.named}", "" if named == planted else "MISS", flush=True)
+        print(
+            f"seed {world.seed}: planted {result.planted}, named {result.named}",
+            "" if named == planted else "MISS",
+            flush=True,
+        )
     print(table(results))
 
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import reduce
 from pathlib import Path
 
 import pandas as pd
+from firstday.tracking import TrackedRun, tracked_run
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
@@ -20,7 +22,6 @@ from firstday.moments.windows import Windows, instant_at, microseconds
 from firstday.session import get_session
 from firstday.settings import DiscoverSettings
 from firstday.tables import Checked, Output, check, open_input, open_output, schemas
-from firstday.tracking import TrackedRun, tracked_run
 
 # Counts of an earlier run can be kept only where these settings are the same.
 COUNTED_BY = (
@@ -37,9 +38,7 @@ def run(settings: DiscoverSettings, run_id: str) -> Path | None:
         tracked_run(
             settings.experiment_name, "discover", run_id=run_id, settings=settings.model_dump(mode="json")
         ) as tracked,
-        open_output(
-            spark, settings.out, job="discover", run_id=run_id, schemas=_schemas(settings)
-        ) as output,
+        open_output(spark, settings.out, job="discover", run_id=run_id, schemas=_schemas(settings)) as output,
     ):
         since = _count_from(settings, windows, output)
         users, events = _read(spark, settings, windows, since, output)
@@ -146,9 +145,8 @@ def _count(
             ("moment_products", counted.moment_products),
         ):
             earlier = output.previous(name) if since else None
-            if earlier is not None:
-                fresh = fresh.unionByName(earlier.where(F.col("anchor_date") < F.lit(since)))
-            output.write(name, fresh)
+            kept = [] if earlier is None else [earlier.where(F.col("anchor_date") < F.lit(since))]
+            output.write(name, reduce(DataFrame.unionByName, kept, fresh))
         counted.release()
         tallies = {name: value for name, value in counted.tallies.items() if value is not None}
         step.note(events=tallies["events"])
@@ -240,8 +238,10 @@ def _report(
             consistency=story.retention_by_date(moment_counts, settings.days),
             day_effects=story.day_effects(halves, findings),
             funnel=findings.choice.funnel,
-            settings={name: str(value) for name, value in settings.model_dump(mode="json").items()},
-            inputs={c.source.name: f"{c.source.source} ({c.source.format}, {c.source.version})" for c in inputs},
+            settings=story.told(settings.model_dump(mode="json")),
+            inputs={
+                c.source.name: f"{c.source.source} ({c.source.format}, {c.source.version})" for c in inputs
+            },
             notes=facts.sentences(),
             tallies={**facts.tallies, **_quarantined(inputs)},
         )

@@ -64,7 +64,8 @@ def choose(
         keep = step.keep(left)
         out = left[~keep]
         out = out.assign(
-            verdict=DROPPED, reason=[f"{step.name}: {step.figure(row)}" for _, row in out.iterrows()]
+            verdict=DROPPED,
+            reason=[f"fell at '{step.name}': {step.figure(row)}" for _, row in out.iterrows()],
         )
         funnel.append(_row(number, step.name, left[keep], out, step.figure))
         dropped.append(out)

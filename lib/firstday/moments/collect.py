@@ -57,5 +57,7 @@ def _sum_of_arrays(name: str) -> Column:
     """Element by element, over the rows of a group."""
     parts = F.collect_list(name)
     return F.aggregate(
-        F.slice(parts, 2, F.size(parts)), parts[0], lambda one, other: F.zip_with(one, other, lambda a, b: a + b)
+        F.slice(parts, 2, F.size(parts)),
+        parts[0],
+        lambda one, other: F.zip_with(one, other, lambda a, b: a + b),
     )

@@ -110,18 +110,19 @@ def count(
     kernel = Kernel(survey.keys, survey.leading, windows.days, count_cap)
     reduced = rows.select(*ROW).mapInArrow(kernel, from_arrow_schema(kernel.schema)).persist()
     sums = reduced.agg(*(F.sum(name).alias(name) for name in TALLIES)).first()
+    duplicates = doubles.get.get("duplicates") if "event_id" in events.columns else 0
+    # Without users nothing is left to exchange, and Spark drops the plan before it, with what it observed.
+    unknown = seen.get.get("unknown", survey.events - survey.after_horizon)
     return Counts(
         moment_counts=_moment_counts(reduced, kernel, members, whole),
         moment_products=_moment_products(reduced, members, whole),
         tallies={
             "events": survey.events,
             "after_horizon": survey.after_horizon,
-            "unknown_users": seen.get["unknown"] if dates is None else None,
-            "before_anchor": seen.get["before"],
-            "duplicates": (doubles.get["duplicates"] or 0) if "event_id" in events.columns else 0,
-            "in_window": sums["events"] or 0,
-            "returns": sums["returns"] or 0,
-            "top_coded": sums["top_coded"] or 0,
+            "unknown_users": unknown if dates is None else None,
+            "before_anchor": seen.get.get("before", 0),
+            "duplicates": duplicates or 0,
+            **{name: sums[name] or 0 for name in TALLIES},
         },
         horizon=survey.horizon,
         cached=(reduced, members.frame),
@@ -189,7 +190,8 @@ def _kept(joined: DataFrame, members: Members, seen: Observation) -> DataFrame:
 
 def _distinct(rows: DataFrame, doubles: Observation) -> DataFrame:
     """One row for each event of a user; the exchange has brought its copies together already."""
-    first = rows.groupBy("slot", "user", "event").agg(
+    event = F.coalesce("event", "what")  # a user's own rows have none, and are not one another's copies
+    first = rows.groupBy("slot", "user", event).agg(
         F.min(F.struct("at", "what")).alias("first"), F.count("*").alias("copies")
     )
     first = first.observe(doubles, F.sum(F.col("copies") - 1).alias("duplicates"))

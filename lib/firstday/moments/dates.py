@@ -79,18 +79,17 @@ def date_products(rows: pd.DataFrame, segments: Sequence[str]) -> DateProducts:
     """
     actions, kept = _measured_throughout(rows)
     rows = rows[kept]
-    width = len(actions) + 1
     sums, squares = _expand(rows, actions)
     users = rows["users"].to_numpy(dtype=float)
     segment = _numbered(rows, segments)
-    dates, date = np.unique(rows["anchor_date"].to_numpy(), return_inverse=True)
+    date = _numbered(rows, ["anchor_date"])
     # Take the segments' means out of every user's values, by way of the sums.
     mean = _mean_by(segment, sums, users)[segment]
     cross = sums[:, :, None] * mean[:, None, :]
     net_squares = squares - cross - cross.transpose(0, 2, 1)
     net_squares += users[:, None, None] * mean[:, :, None] * mean[:, None, :]
     means = _mean_by(date, sums - users[:, None] * mean, users)
-    products = _sum_by(date, net_squares.reshape(len(rows), -1)).reshape(len(dates), width, width)
+    products = _sum_by(date, net_squares)
     date_users = _sum_by(date, users)
     products -= date_users[:, None, None] * means[:, :, None] * means[:, None, :]
     return DateProducts(actions, date_users, means, products)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-import numpy as np
 import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -18,6 +17,10 @@ from firstday.moments.segments import ALL
 from firstday.settings import DiscoverSettings
 
 SHOWN_TRENDS = 6
+TREND_COLUMNS = [
+    "segment", "action", "threshold", "day", "anchor_date",
+    "users", "experienced", "retained", "both", "share", "retention",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,8 +51,8 @@ class Findings:
 
 
 def choosing_until(counts: DataFrame, settings: DiscoverSettings) -> date | None:
-    """The last anchor date of the choosing half: the earlier `choose_share` of the dates on which users have a
-    known first day. None where there are none.
+    """The last anchor date of the choosing half: of the dates with users whose first Dn is known, the earlier
+    `choose_share`. None where there are none.
     """
     known = counts.where(F.col("action").isNull() & (F.col(f"matured_d{settings.days[0]}") > 0))
     dates = sorted(row[0] for row in known.select("anchor_date").distinct().collect())
@@ -149,7 +152,9 @@ def _evidence_table(
         table = table.join(pd.DataFrame(columns, index=list(evidence.actions)))
     # An action's fate is that of the candidate of its that came furthest.
     order = {choose.DROPPED: 0, choose.KEPT: 1, choose.CHOSEN: 2}
-    fate = choice.candidates.assign(rank=choice.candidates["verdict"].map(order), position=range(len(choice.candidates)))
+    fate = choice.candidates.assign(
+        rank=choice.candidates["verdict"].map(order), position=range(len(choice.candidates))
+    )
     fate = fate.sort_values(["rank", "position"]).drop_duplicates("action", keep="last").set_index("action")
     return table.join(fate[["verdict", "reason"]]).rename_axis("action").reset_index().assign(day=day)
 
@@ -157,43 +162,48 @@ def _evidence_table(
 def _trends(counts: DataFrame, choice: choose.Choice, day: int) -> pd.DataFrame:
     """By anchor date, for the chosen candidate and the best-known one of each of a few other actions."""
     shown = choice.candidates.assign(phi=choose.phi(choice.candidates))
-    shown = shown.sort_values(["phi", "action", "threshold"], ascending=[False, True, True]).drop_duplicates("action")
+    shown = shown.assign(first=shown["verdict"] == choose.CHOSEN)
+    shown = shown.sort_values(
+        ["first", "phi", "action", "threshold"], ascending=[False, False, True, True]
+    ).drop_duplicates("action")
     pairs = [(str(row["action"]), int(row["threshold"])) for _, row in shown.head(SHOWN_TRENDS).iterrows()]
-    if choice.verdict == choose.MOMENT and choice.chosen is not None:
-        chosen = (str(choice.chosen["action"]), int(choice.chosen["threshold"]))
-        pairs = [chosen, *(pair for pair in pairs if pair[0] != chosen[0])][:SHOWN_TRENDS]
     if not pairs:
-        return pd.DataFrame(columns=["segment", "action", "threshold", "day", "anchor_date", "users", "experienced", "retained", "both", "share", "retention"])
-    return to_driver(series(counts, pairs, day), "trends").sort_values(
-        ["action", "threshold", "anchor_date"], ignore_index=True
-    )
+        return pd.DataFrame(columns=TREND_COLUMNS)
+    table = to_driver(_series(counts, pairs, day), "trends")
+    return table.sort_values(["action", "threshold", "anchor_date"], ignore_index=True)
 
 
-def series(counts: DataFrame, candidates: Sequence[tuple[str, int]], day: int) -> DataFrame:
+def _series(counts: DataFrame, candidates: Sequence[tuple[str, int]], day: int) -> DataFrame:
     """Share experienced and retention by anchor date for a few candidates, in segment `all`; dates on which
     nobody's day is known are left out.
     """
     matured, retained = f"matured_d{day}", f"retained_d{day}"
     cohort = counts.where(F.col("action").isNull()).groupBy("anchor_date")
-    cohort_sums = cohort.agg(F.sum(matured).alias("users"), F.sum(retained).alias("retained")).where("users > 0")
-    reached = [(F.col("action") == F.lit(a)) & (F.col("count") >= z) for a, z in candidates]
-    sums = [F.sum(F.when(is_there, F.col(c))).alias(f"{c}_{i}") for i, is_there in enumerate(reached) for c in (matured, retained)]
-    by_date = cohort_sums.join(counts.where(F.col("action").isNotNull()).groupBy("anchor_date").agg(*sums), "anchor_date", "left")
+    cohort_sums = cohort.agg(F.sum(matured).alias("users"), F.sum(retained).alias("retained"))
+    reached = [(F.col("action") == F.lit(action)) & (F.col("count") >= times) for action, times in candidates]
+    sums = [
+        F.sum(F.when(there, F.col(name))).alias(f"{name}_{place}")
+        for place, there in enumerate(reached)
+        for name in (matured, retained)
+    ]
+    of_actions = counts.where(F.col("action").isNotNull()).groupBy("anchor_date").agg(*sums)
     parts = F.array(
         *(
             F.struct(
                 F.lit(action).alias("action"),
                 F.lit(threshold).alias("threshold"),
-                F.coalesce(F.col(f"{matured}_{i}"), F.lit(0)).alias("experienced"),
-                F.coalesce(F.col(f"{retained}_{i}"), F.lit(0)).alias("both"),
+                F.coalesce(F.col(f"{matured}_{place}"), F.lit(0)).alias("experienced"),
+                F.coalesce(F.col(f"{retained}_{place}"), F.lit(0)).alias("both"),
             )
-            for i, (action, threshold) in enumerate(candidates)
+            for place, (action, threshold) in enumerate(candidates)
         )
     )
-    rows = by_date.select("anchor_date", "users", "retained", F.inline(parts))
-    return rows.select(
-        F.lit(ALL).alias("segment"), "action", "threshold", F.lit(day).alias("day"), "anchor_date",
-        "users", "experienced", "retained", "both",
-        (F.col("experienced") / F.col("users")).alias("share"),
-        (F.col("retained") / F.col("users")).alias("retention"),
-    )  # fmt: skip
+    rows = cohort_sums.where("users > 0").join(of_actions, "anchor_date", "left")
+    rows = rows.select("anchor_date", "users", "retained", F.inline(parts))
+    derived = {
+        "segment": F.lit(ALL),
+        "day": F.lit(day),
+        "share": F.col("experienced") / F.col("users"),
+        "retention": F.col("retained") / F.col("users"),
+    }
+    return rows.withColumns(derived).select(*TREND_COLUMNS)

@@ -25,7 +25,7 @@ CELL = {
     "total_level": pa.int32(),
     "other_level": pa.int32(),
 }
-TALLIES = {"events": pa.int64(), "returns": pa.int64(), "top_coded": pa.int64()}
+TALLIES = {"in_window": pa.int64(), "returns": pa.int64(), "top_coded": pa.int64()}
 PRODUCTS = {
     "products_of": pa.int64(),
     "day": pa.int32(),
@@ -152,8 +152,7 @@ class Partition:
 
     Of users: cohort (a key), anchor_day (days since 1970), closed (bits), retained (users × days), total
     (events in the window, counts held at the cap). Of users' actions: who (position of the user), action
-    (position), count (held at the cap). Of the partition: events in the window, returns, top_coded (counts
-    above the cap).
+    (position), count (held at the cap). Of the partition: in_window and returns (events), top_coded (counts above the cap).
     """
 
     cohort: Integers
@@ -164,7 +163,7 @@ class Partition:
     who: Integers
     action: Integers
     count: Integers
-    events: int
+    in_window: int
     returns: int
     top_coded: int
 
@@ -186,7 +185,7 @@ class Partition:
             who=who,
             action=counted.code[acted] - days,
             count=count,
-            events=n.sum(),
+            in_window=n.sum(),
             returns=counted.n[~acted].sum(),
             top_coded=(n > count_cap).sum(),
         )

@@ -33,6 +33,7 @@ def moments(
     measures = [f"{kind}_d{day}" for day in days for kind in ("matured", "retained")]
     sums = [F.sum(name).alias(name) for name in measures]
     by_count = with_segments(counts.groupBy(*map(quoted, segments), "action", "count").agg(*sums), segments)
+    by_count = by_count.select("segment", "action", "count", *measures)
     cohort = by_count.where(F.col("action").isNull()).groupBy("segment").agg(*sums)
     reached = by_count.where(F.col("action").isNotNull()).withColumn("wanted", F.lit(not thresholds))
     if thresholds:

@@ -8,7 +8,10 @@ from pyspark.sql import types as T
 
 from firstday.moments import analyse
 
-_KINDS = {"s": T.StringType(), "i": T.IntegerType(), "l": T.LongType(), "d": T.DoubleType(), "b": T.BooleanType(), "t": T.DateType()}
+_KINDS: dict[str, T.DataType] = {
+    "s": T.StringType(), "i": T.IntegerType(), "l": T.LongType(),
+    "d": T.DoubleType(), "b": T.BooleanType(), "t": T.DateType(),
+}  # fmt: skip
 
 
 def _schema(**columns: str) -> T.StructType:

@@ -48,7 +48,9 @@ class Facts:
         if self.counted_from:
             told.append(f"Anchor dates before {self.counted_from} are as an earlier run counted them.")
         if self.held:
-            told.append(f"Differences between segments ({', '.join(self.held)}) are held throughout the evidence.")
+            told.append(
+                f"Differences between segments ({', '.join(self.held)}) are held in the evidence."
+            )
         return [*told, OTHER_ACTIVITY]
 
 
@@ -65,6 +67,16 @@ OTHER_ACTIVITY = (
 )
 
 
+def told(settings: Mapping[str, object]) -> dict[str, str]:
+    """Settings as a reader would write them; those that say nothing are left out."""
+    shown = {}
+    for name, value in settings.items():
+        if value is None or value == []:
+            continue
+        shown[name] = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return shown
+
+
 def numbers(hypothesis: Mapping[str, object]) -> dict[str, float]:
     """The figures of the hypothesis, for tracking."""
     return {name: float(value) for name, value in hypothesis.items() if isinstance(value, int | float)}
@@ -78,22 +90,33 @@ def shown(moments: DataFrame, day: int) -> pd.DataFrame:
     sizes = of_day.where(F.col("segment") != ALL).groupBy("segment").agg(F.first("users").alias("users"))
     largest = sizes.orderBy(F.col("users").desc(), "segment").limit(SHOWN_SEGMENTS)
     names = [ALL, *(row["segment"] for row in largest.collect())]
-    rows = of_day.where(F.col("segment").isin(*names) & (F.col("adjusted").isNotNull() | F.col("on_frontier")))
+    rows = of_day.where(
+        F.col("segment").isin(*names) & (F.col("adjusted").isNotNull() | F.col("on_frontier"))
+    )
     table = to_driver(rows, "candidates in the report")
     order = {name: place for place, name in enumerate(names)}
     table = table.assign(order=table["segment"].map(order), apart=table["verdict"] != "chosen")
-    table = table.sort_values(["order", "apart", "phi", "action", "threshold"], ascending=[True, True, False, True, True])
-    return table.groupby("segment", sort=False).head(SHOWN_CANDIDATES).drop(columns=["order", "apart"]).reset_index(drop=True)
+    table = table.sort_values(
+        ["order", "apart", "phi", "action", "threshold"], ascending=[True, True, False, True, True]
+    )
+    return (
+        table.groupby("segment", sort=False)
+        .head(SHOWN_CANDIDATES)
+        .drop(columns=["order", "apart"])
+        .reset_index(drop=True)
+    )
 
 
 def day_effects(halves: pd.DataFrame, findings: Findings) -> pd.DataFrame:
     """The chosen candidate, or the best-known one, for each day n on the reporting dates."""
-    columns = ["day", "precision", "recall", "adjusted", "low", "high"]
+    columns = ["action", "threshold", "day", "precision", "recall", "adjusted", "low", "high"]
     best = findings.choice.chosen
     if best is None:
         return pd.DataFrame(columns=columns)
     there = halves[(halves["half"] == REPORTING) & (halves["segment"] == ALL)]
-    there = there[(there["action"] == best["action"]) & (there["threshold"] == best["threshold"])].sort_values("day")
+    there = there[
+        (there["action"] == best["action"]) & (there["threshold"] == best["threshold"])
+    ].sort_values("day")
     return there.assign(
         precision=there["both"] / there["experienced"],
         recall=there["both"] / there["retained"].where(there["retained"] > 0),
@@ -113,9 +136,15 @@ def unmatured(counts: DataFrame, days: Sequence[int]) -> dict[int, int]:
 def retention_by_date(counts: DataFrame, days: Sequence[int]) -> pd.DataFrame:
     """anchor_date, users and, for each n, dn: the share retained, NaN where nobody's day n is known."""
     cohort = counts.where(F.col("action").isNull()).groupBy("anchor_date")
-    sums = [F.sum(f"{kind}_d{day}").alias(f"{kind}_d{day}") for day in days for kind in ("matured", "retained")]
-    table = to_driver(cohort.agg(F.sum("users").alias("users"), *sums), "anchor dates").sort_values("anchor_date", ignore_index=True)
+    sums = [
+        F.sum(f"{kind}_d{day}").alias(f"{kind}_d{day}") for day in days for kind in ("matured", "retained")
+    ]
+    table = to_driver(cohort.agg(F.sum("users").alias("users"), *sums), "anchor dates").sort_values(
+        "anchor_date", ignore_index=True
+    )
     for day in days:
         known = table[f"matured_d{day}"].to_numpy(dtype=float)
-        table[f"d{day}"] = np.divide(table[f"retained_d{day}"], known, out=np.full(len(table), np.nan), where=known > 0)
+        table[f"d{day}"] = np.divide(
+            table[f"retained_d{day}"], known, out=np.full(len(table), np.nan), where=known > 0
+        )
     return table[["anchor_date", "users", *(f"d{day}" for day in days)]]

@@ -16,7 +16,6 @@ Floats = NDArray[np.float64]
 
 SIMILAR, DIFFERS, TOO_LITTLE = "similar", "differs", "not enough data"
 FEWEST_DATES = 3
-LEAST_VARIANCE = 1e-6  # of a share over dates: it moves by less than a tenth of a point
 LAGS = range(-3, 4)
 GRANGER_LAG = 2
 GRANGER_DATES = 30
@@ -42,8 +41,9 @@ class Series:
 
 def date_effect(series: Series) -> tuple[Floats, Floats]:
     """Slope of retention on the share experienced over dates, the mean level of other activity held, and its
-    standard error; both (thresholds,), NaN where the share does not move. A date's shock to one action is the
-    instrument (Wald 1940); the error is from leaving out a date at a time (Efron & Stein 1981).
+    standard error; both (thresholds,), NaN where the share moves no more than by chance. A date's shock to
+    one action is the instrument (Wald 1940); the error is from leaving out a date at a time (Efron & Stein
+    1981).
     """
     by_date = _by_date(series)
     dates = by_date.shape[1]
@@ -51,9 +51,10 @@ def date_effect(series: Series) -> tuple[Floats, Floats]:
         unknown = np.full(by_date.shape[2], np.nan)
         return unknown, unknown
     total = by_date.sum(axis=1)
-    left_out = _slope(total[:, None] - by_date)
+    left_out = _slope(total[:, None] - by_date, dates - 1)
     deviations = left_out - left_out.mean(axis=0)
-    return _slope(total), np.sqrt((dates - 1) / dates * (deviations**2).sum(axis=0))
+    error = np.sqrt((dates - 1) / dates * (deviations**2).sum(axis=0))
+    return np.where(np.isnan(error), np.nan, _slope(total, dates)), error
 
 
 def _by_date(series: Series) -> Floats:
@@ -93,7 +94,7 @@ def _pairs(users: Floats, one: Floats, other: Floats, same: Floats) -> tuple[Flo
     return product - covariance, users * covariance
 
 
-def _slope(sums: Floats) -> Floats:
+def _slope(sums: Floats, dates: int) -> Floats:
     """From sums over dates of the rows of `_by_date`."""
     users, experienced, retained, level, *pairs = sums
     share, retention, mean_level = experienced / users, retained / users, level / users
@@ -104,16 +105,19 @@ def _slope(sums: Floats) -> Floats:
         mean_level * retention,
         mean_level**2,
     )
+    noise = [
+        same / users**2 for same in pairs[1::2]
+    ]  # of the overall means; a date's is `dates` times as much
     # The products of the overall means hold users' own pairs too, the fewer the more dates there are.
     covariance, variance, share_level, level_retention, level_own = (
-        different / users - mean + same / users**2
-        for different, same, mean in zip(pairs[::2], pairs[1::2], means, strict=True)
+        different / users - mean + own for different, mean, own in zip(pairs[::2], means, noise, strict=True)
     )
-    # Where hardly anything moves everybody, this variance is near 0 and may be negative: nothing to hold.
-    common = np.maximum(level_own, 1e-4)
+    # What sampling noise shows at most (two standard errors) of a variance over dates that is 0.
+    _, least_variance, _, _, least_common = (np.sqrt(8 * dates) * own + 1e-9 for own in noise)
+    common = np.maximum(level_own, least_common)  # where nothing moves everybody there is little to hold
     covariance = covariance - share_level * level_retention / common
     own_variance = np.maximum(variance - share_level**2 / common, 0.1 * variance)
-    moves = variance > LEAST_VARIANCE
+    moves = variance > least_variance
     return np.divide(covariance, own_variance, out=np.full_like(covariance, np.nan), where=moves)
 
 
@@ -195,7 +199,7 @@ def _granger(share: Floats, retention: Floats) -> float:
     if len(share) < GRANGER_DATES:
         return np.nan
     moves = np.column_stack([np.diff(retention), np.diff(share)])
-    if (moves.std(axis=0) < 1e-12).any():
+    if (moves.std(axis=0) < 1e-12).any() or abs(np.corrcoef(moves, rowvar=False)[0, 1]) > 1 - 1e-9:
         return np.nan
     try:
         tests = grangercausalitytests(moves, maxlag=[GRANGER_LAG])

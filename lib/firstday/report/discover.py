@@ -145,7 +145,7 @@ def _what_came_closest(content: DiscoverContent) -> list[Fact]:
         Fact(
             words.name(row.action, 40),
             words.odds(row.odds),
-            words.sentence(f"fell at: {words.text(row.reason)}"),
+            words.sentence(words.text(row.reason)),
         )
         for row in actions.itertuples(index=False, name="Row")
     ]

@@ -140,7 +140,7 @@ def funnel(title: str, steps: pd.DataFrame) -> Figure:
         {
             **{"y": index + 0.26, "top": index + 0.46, "bottom": index + 0.86, "zero": 0},
             **{"left": int(row.candidates), "before": int(row.candidates) + words.count(row.dropped)},
-            "label": f"{words.step(row.step, row.name)}: {words.number(row.candidates)} left",
+            "label": f"{row.step}. {words.number(row.candidates)} left: {words.name(row.name, 60)}",
             "dropped": words.number(row.dropped),
             "loser": words.joined(": ", row.loser, row.figure),
         }

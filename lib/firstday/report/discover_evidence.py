@@ -234,7 +234,7 @@ def day_effects(content: DiscoverContent) -> Section:
         for kind, rows in (
             ("clearly above zero", known & (low > 0)),
             ("not clearly above zero", known & ~(low > 0)),
-            ("unknown, for too few users compare,", ~known),
+            ("not known (too few users to compare)", ~known),
         )
         if rows.any()
     ]

@@ -66,8 +66,8 @@ def _chart(moments: pd.DataFrame, styles: Styles, height: int, recall: Bounds, p
         chosen.mark_point(size=330, color=INK, strokeWidth=2, opacity=1),
         _marks(base, styles),  # after the lines and the ring, which would catch the pointer
         *halo_text(everyone, "text:N", align="left", dy=-7, fontSize=11, color=MUTED, x=4),
-        *halo_text(to_the_right, "name:N", align="left", dx=14, **name),
-        *halo_text(to_the_left, "name:N", align="right", dx=-14, **name),
+        *halo_text(to_the_right, "short:N", align="left", dx=14, **name),
+        *halo_text(to_the_left, "short:N", align="right", dx=-14, **name),
     ]
     return alt.layer(*layers).properties(height=height)
 
@@ -128,7 +128,8 @@ def _rows(moments: pd.DataFrame, styles: Styles, middle: float) -> list[Record]:
         kept=lambda row: row.chosen or row.verdict != "dropped",
         frontier=lambda row: words.true(row.on_frontier),
         label=lambda row: "right" if row.recall < middle else "left",
-        name=lambda row: words.candidate(row.action, row.threshold, 32),
+        name=lambda row: words.candidate(row.action, row.threshold, 60),
+        short=lambda row: words.candidate(row.action, row.threshold, 22),
         phi=lambda row: words.decimal(row.phi),
         did=lambda row: f"{words.number(row.experienced)} of {words.number(row.users)}",
         precision=lambda row: words.share_with(row.precision, row.precision_low, row.precision_high),

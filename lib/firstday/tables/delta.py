@@ -4,6 +4,7 @@ Here are single operations; in what order they make a run's rows the published o
 """
 
 import json
+import time
 import uuid
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
@@ -49,6 +50,7 @@ CONFLICTS = (
     ProtocolChangedException,
 )
 ATTEMPTS = 5
+PAUSE_S = 0.2
 LOCAL = "file"
 NEEDS_MAPPING = frozenset(" ,;{}()\n\t=")  # column names with these can be kept under Delta's mapping only
 
@@ -112,15 +114,15 @@ class Store:
                 return
             try:
                 self._create(name, schema)
-            except CONFLICTS:
-                if attempt == ATTEMPTS - 1:
-                    raise
             except (Py4JJavaError, PySparkException) as error:
-                raise OutputError(
-                    f"the output must be a place for Delta tables ({reason(error)})",
-                    value=self.location(name),
-                    next_step="check that it can be written and holds nothing else of this name",
-                ) from error
+                # The other may be half way: Delta then says many things, but not that the table is there.
+                failure = error
+                time.sleep(PAUSE_S * attempt)
+        raise OutputError(
+            f"the output must be a place for Delta tables ({reason(failure)})",
+            value=self.location(name),
+            next_step="check that it can be written and holds nothing else of this name",
+        ) from failure
 
     def append(self, name: str, frame: DataFrame, run_id: str) -> None:
         self._append(name, frame, run_id, {})

@@ -1,0 +1,97 @@
+"""Arrays out of the histogram equal those made user by user, though nobody has a row for what he did not do."""
+
+from datetime import date, timedelta
+
+import numpy as np
+import pandas as pd
+from numpy.testing import assert_allclose
+
+from firstday.moments.cells import Cells, Cohort, date_series, level_strata, reached, split
+from tests import oracle
+
+ACTIONS = ("like", "it's; DROP TABLE", "", "search")
+THRESHOLDS = np.array([1, 2, 5])
+
+
+def users(seed: int, number: int = 300, dates: int = 6) -> list[oracle.User]:
+    draw = np.random.default_rng(seed)
+    made = []
+    for _ in range(number):
+        counts = {action: int(n) for action, n in zip(ACTIONS, draw.poisson(draw.gamma(1, 1.5), 4), strict=True) if n}
+        known = {1: bool(draw.random() < 0.4)} if draw.random() < 0.9 else {}
+        made.append(oracle.User(date(2024, 1, 1) + timedelta(days=int(draw.integers(dates))), (), counts, known))
+    return made
+
+
+def cells_of(made: list[oracle.User]) -> tuple[Cohort, list[Cells]]:
+    names = ["anchor_date", "action", "count", "total_level", "other_level", "users", "matured_d1", "retained_d1"]
+    rows = pd.DataFrame(oracle.histogram(made, (1,)), columns=names).sample(frac=1, random_state=3)
+    rows = rows[rows["matured_d1"] > 0]
+    return split(rows, pd.factorize(rows["anchor_date"], sort=True)[0], 1)
+
+
+def test_split_keeps_each_action_apart() -> None:
+    made = users(1)
+    cohort, cells = cells_of(made)
+    known = [user for user in made if user.retained]
+    assert [each.action for each in cells] == sorted(ACTIONS)
+    assert cohort.users.sum() == len(known)
+    assert cohort.retained.sum() == sum(user.retained[1] for user in known)
+    assert cohort.places == 6
+    for each in cells:
+        assert each.users.sum() == sum(each.action in user.counts for user in known)
+
+
+def test_reached_is_the_sum_from_each_threshold_up() -> None:
+    made = users(2)
+    _, cells = cells_of(made)
+    dates = sorted({user.anchor_date for user in made})
+    for each in cells:
+        found = reached(each, each.place, len(dates), THRESHOLDS, each.retained)
+        for place, day in enumerate(dates):
+            for column, threshold in enumerate(THRESHOLDS):
+                those = [u for u in made if u.anchor_date == day and u.counts.get(each.action, 0) >= threshold]
+                assert found[place, column] == sum(u.retained.get(1, 0) for u in those)
+
+
+def test_strata_of_other_activity_hold_those_who_did_not_act_too() -> None:
+    made = users(3)
+    cohort, cells = cells_of(made)
+    dates = sorted({user.anchor_date for user in made})
+    for each in cells:
+        stratum, whole, retained = level_strata(cohort, each)
+        expected: dict[tuple[int, int], list[int]] = {}
+        for user in made:
+            if user.retained:
+                other = oracle.level(sum(user.counts.values()) - user.counts.get(each.action, 0))
+                sums = expected.setdefault((dates.index(user.anchor_date), other), [0, 0])
+                sums[0] += 1
+                sums[1] += user.retained[1]
+        assert sorted(zip(whole[whole > 0], retained[whole > 0], strict=True)) == sorted(map(tuple, expected.values()))
+        for place, other, number in zip(each.place, each.other_level, stratum, strict=True):
+            assert [whole[number], retained[number]] == expected[int(place), int(other)]
+
+
+def test_series_are_sums_over_users() -> None:
+    made = users(4)
+    cohort, cells = cells_of(made)
+    dates = sorted({user.anchor_date for user in made})
+    for each in cells:
+        found = date_series(cohort, each, THRESHOLDS)
+        for place, day in enumerate(dates):
+            those = [u for u in made if u.anchor_date == day and u.retained]
+            other = np.array([oracle.level(sum(u.counts.values()) - u.counts.get(each.action, 0)) for u in those])
+            back = np.array([u.retained[1] for u in those], dtype=float)
+            did = np.array([[u.counts.get(each.action, 0) >= z for z in THRESHOLDS] for u in those], dtype=float)
+            assert (found.users[place], found.retained[place]) == (len(those), back.sum())
+            assert_allclose(found.experienced[place], did.sum(axis=0))
+            assert_allclose(found.both[place], back @ did)
+            assert_allclose(found.level[place], other.sum())
+            assert_allclose(found.level_squared[place], other @ other)
+            assert_allclose(found.level_retained[place], other @ back)
+            assert_allclose(found.level_experienced[place], other @ did)
+
+
+def test_nobody_has_no_places() -> None:
+    cohort, cells = cells_of([])
+    assert (cohort.places, cells) == (0, [])

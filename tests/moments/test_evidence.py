@@ -1,0 +1,166 @@
+"""The cause is told from its companions, in apps made otherwise than by `firstday simulate`, or none is named."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.stats import linregress, t
+
+from firstday.moments.choose import LEAST_ODDS, MOST_P
+from firstday.moments.dates import DateProducts
+from firstday.moments.evidence import MOST_ODDS, ActionEvidence, assess, proportion_odds, trend_odds
+from tests import oracle
+
+KINDS = ("normal", "two groups", "skewed")
+SEEDS = range(5)
+
+
+@cache
+def app(seed: int, effect: float, engagement: str, everybody: float) -> oracle.App:
+    return oracle.app(seed, effect=effect, engagement=engagement, everybody=everybody)
+
+
+def named(data: DateProducts) -> int | None:
+    """The action that the choice would name, by position."""
+    found = assess(data)
+    assert found is not None
+    convincing = (found.proportion_p <= MOST_P) & (found.odds >= LEAST_ODDS)
+    return int(np.where(convincing, found.odds, 0).argmax()) if convincing.any() else None
+
+
+@pytest.mark.parametrize("everybody", [0.0, 0.3])
+@pytest.mark.parametrize("engagement", KINDS)
+def test_the_cause_is_named(engagement: str, everybody: float) -> None:
+    apps = [app(seed, 0.8, engagement, everybody) for seed in SEEDS]
+    right = sum(named(each.products) == each.cause for each in apps)
+    assert right >= len(apps) - 1
+
+
+def test_the_best_phi_is_often_a_decoy() -> None:
+    """So the worlds above are no gift."""
+    apps = [app(seed, 0.8, kind, everybody) for seed in SEEDS for kind in KINDS for everybody in (0.0, 0.3)]
+    assert np.mean([each.best_phi == each.cause for each in apps]) < 0.5
+
+
+@pytest.mark.parametrize("everybody", [0.0, 0.3])
+@pytest.mark.parametrize("engagement", KINDS)
+def test_without_a_cause_none_is_named(engagement: str, everybody: float) -> None:
+    apps = [app(seed + 100, 0.0, engagement, everybody) for seed in SEEDS]
+    assert sum(named(each.products) is not None for each in apps) <= 1
+
+
+def test_fifty_users_a_date_without_a_cause_name_none() -> None:
+    apps = [oracle.app(seed, effect=0.0, users=2_000, dates=40) for seed in range(20)]
+    assert sum(named(each.products) is not None for each in apps) <= 1
+
+
+def test_plain_trends_pass_decoys_and_controlled_ones_do_not() -> None:
+    """Dates that lift everybody make every action and retention rise together."""
+    plain, controlled = [], []
+    for seed in range(6):
+        data = app(seed + 100, 0.0, "normal", 0.3).products
+        found = evidence_of(data)
+        controlled.append(found.trend_effect / found.trend_error)
+        slopes = [linregress(data.means[:, action], data.means[:, -1]) for action in range(len(data.actions))]
+        plain.append([slope.slope / slope.stderr for slope in slopes])
+    assert np.mean(np.array(plain) > 2.03) > 0.7
+    assert np.mean(np.array(controlled) > 2.03) < 0.1
+
+
+def test_trends_of_a_cause_are_as_large_as_expected() -> None:
+    """The slope between dates agrees with the one that stands out within dates."""
+    ratios = []
+    for seed in SEEDS:
+        each = app(seed, 0.8, "normal", 0.3)
+        found = evidence_of(each.products)
+        ratios.append(found.trend_effect[each.cause] / found.effect[each.cause])
+    assert np.median(ratios) == pytest.approx(1, abs=0.4)
+
+
+def evidence_of(data: DateProducts) -> ActionEvidence:
+    found = assess(data)
+    assert found is not None
+    return found
+
+
+def test_the_figures_hang_together() -> None:
+    found = evidence_of(app(1, 0.8, "normal", 0.3).products)
+    assert len(found.actions) == 10
+    assert_allclose(found.odds, found.proportion_odds * found.trend_odds)
+    best = int(found.odds.argmax())
+    assert found.observed[best] > found.expected[best]
+    assert found.effect[best] > 0
+    assert (found.trend_error > 0).all()
+    assert ((found.proportion_p >= 0) & (found.proportion_p <= 1)).all()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("retained", [0.0, 1.0])
+def test_nobody_or_everybody_retained_is_no_evidence(retained: float) -> None:
+    each = replace(app(1, 0.8, "normal", 0.3), retained=np.full(20_000, retained))
+    found = evidence_of(each.products)
+    assert (found.proportion_p == 1).all()
+    assert_allclose(found.odds, 1)
+    assert named(each.products) is None
+
+
+@pytest.mark.filterwarnings("error")
+def test_twin_actions_share_the_blame() -> None:
+    """An action logged under two names: one of the two is named, or none, and nothing breaks."""
+    each = app(1, 0.8, "normal", 0.3)
+    assert each.cause is not None
+    twin = replace(
+        each,
+        counts=np.column_stack([each.counts, each.counts[:, each.cause]]),
+        actions=(*each.actions, "its twin"),
+    )
+    found = evidence_of(twin.products)
+    assert_allclose(found.proportion_t[each.cause], found.proportion_t[10])
+    assert named(twin.products) in (each.cause, 10, None)
+
+
+def test_too_few_actions_or_dates_cannot_tell() -> None:
+    data = app(1, 0.8, "normal", 0.3).products
+    assert assess(data.only([0, 1, 2])) is None
+    assert assess(data.only([])) is None
+    two = DateProducts(data.actions, data.users[:2], data.means[:2], data.products[:2])
+    assert assess(two) is None
+    none = DateProducts((), np.zeros(0), np.zeros((0, 1)), np.zeros((0, 1, 1)))
+    assert assess(none) is None
+
+
+def test_an_action_that_hardly_anybody_does_is_left_out() -> None:
+    each = app(1, 0.8, "normal", 0.3)
+    counts = each.counts.copy()
+    counts[:, 9] = np.arange(len(counts)) % 1_000 == 0
+    assert evidence_of(replace(each, counts=counts).products).actions == each.actions[:9]
+
+
+def test_bots_change_nothing_much() -> None:
+    each = app(2, 0.8, "normal", 0.3)
+    counts = each.counts.copy()
+    counts[::3_000] = 10_000
+    assert named(replace(each, counts=counts).products) == each.cause
+
+
+def test_proportion_odds_are_bounded_and_fall_with_p() -> None:
+    """Sellke, Bayarri & Berger (2001), table 1: p = 0.05 gives at most 1 / 0.407 to 1, 0.01 at most 1 / 0.125."""
+    found = proportion_odds(np.array([0.05, 0.01, 0.0, 0.5, 1.0]))
+    assert_allclose(found, [1 / 0.407, 1 / 0.125, MOST_ODDS, 1, 1], rtol=0.005)
+    assert (np.diff(proportion_odds(np.linspace(0, 1, 50))) <= 0).all()
+
+
+def test_trend_odds() -> None:
+    estimate, expected = np.array([0.1, 0.0, -0.1, 0.1, 0.1]), np.array([0.1, 0.1, 0.1, 0.1, -0.1])
+    error = np.array([0.02, 0.02, 0.02, 10.0, 0.02])
+    found = trend_odds(estimate, error, expected, dates=40)
+    assert found[0] > 10
+    assert found[1] < 0.2
+    assert found[2] < found[1]
+    assert found[3] == pytest.approx(1, abs=0.01)  # the dates cannot tell
+    assert found[4] == pytest.approx(1)  # nothing is expected of it
+    none = t.pdf(5, 37)
+    some = np.mean([t.pdf((0.1 - share * 0.1) / 0.02, 37) for share in (0.5, 1.0, 1.5, 2.0)])
+    assert found[0] == pytest.approx(min(some / none, MOST_ODDS))

@@ -1,0 +1,175 @@
+"""Naive versions of what the package computes, user by user, and the data that tests compare them on."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firstday.moments.dates import DateProducts
+
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
+LEVEL_STARTS = (1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256)
+
+
+@dataclass(frozen=True)
+class User:
+    """counts: by action done; retained: by day n, only the days that are known."""
+
+    anchor_date: date
+    segments: tuple[str | None, ...]
+    counts: Mapping[str, int]
+    retained: Mapping[int, bool]
+
+
+def level(events: int) -> int:
+    return sum(start <= events for start in LEVEL_STARTS)
+
+
+def histogram_schema(segments: Sequence[str], days: Sequence[int]) -> str:
+    """Of `histogram`'s rows, as Spark DDL."""
+    named = [f"`{name.replace('`', '``')}` string" for name in segments]
+    measures = [f"matured_d{day} long, retained_d{day} long" for day in days]
+    cell = ["action string, count int, total_level int, other_level int, users long"]
+    return ", ".join(["anchor_date date", *named, *cell, *measures])
+
+
+def histogram(users: Iterable[User], days: Sequence[int]) -> list[tuple[object, ...]]:
+    """The rows of moment_counts."""
+    cells: dict[tuple[object, ...], Counter[object]] = {}
+    for user in users:
+        total = sum(user.counts.values())
+        place = (user.anchor_date, *user.segments)
+        rows = [(*place, None, 0, level(total), None)]
+        rows += [(*place, a, n, level(total), level(total - n)) for a, n in user.counts.items()]
+        for row in rows:
+            sums = cells.setdefault(row, Counter())
+            sums["users"] += 1
+            for day, retained in user.retained.items():
+                sums["matured", day] += 1
+                sums["retained", day] += retained
+    measures = [(kind, day) for day in days for kind in ("matured", "retained")]
+    return [
+        (*cell, sums["users"], *(sums[measure] for measure in measures)) for cell, sums in cells.items()
+    ]
+
+
+def segments_of(user: User, names: Sequence[str]) -> Iterator[str]:
+    """`all` and each combination, for names and values that need no escaping."""
+    pairs = [f"{name}={value}" for name, value in zip(names, user.segments, strict=True)]
+    for size in range(len(pairs) + 1):
+        for subset in combinations(pairs, size):
+            yield ",".join(subset) or "all"
+
+
+def candidates(
+    users: Sequence[User], names: Sequence[str], days: Sequence[int], thresholds: Sequence[int] = ()
+) -> dict[tuple[str, str, int, int], tuple[int, int, int, int]]:
+    """(segment, action, threshold, day) -> users, experienced, retained, both."""
+    members: dict[str, list[User]] = {}
+    for user in users:
+        for segment in segments_of(user, names):
+            members.setdefault(segment, []).append(user)
+    found = {}
+    for segment, those in members.items():
+        done = {(action, count) for user in those for action, count in user.counts.items()}
+        if thresholds:
+            done = {(action, threshold) for action, _ in done for threshold in thresholds}
+        for action, threshold in done:
+            for day in days:
+                known = [user for user in those if day in user.retained]
+                reached = [user for user in known if user.counts.get(action, 0) >= threshold]
+                found[segment, action, threshold, day] = (
+                    *(len(known), len(reached)),
+                    *(sum(user.retained[day] for user in group) for group in (known, reached)),
+                )
+    return found
+
+
+def on_frontier(pairs: Sequence[tuple[float, float]]) -> list[bool]:
+    """Which pairs no other one beats, by comparing each with each; NaN is never on it."""
+
+    def beaten(one: tuple[float, float]) -> bool:
+        return any(
+            (other[0] >= one[0] and other[1] > one[1]) or (other[0] > one[0] and other[1] >= one[1])
+            for other in pairs
+        )
+
+    return [not (np.isnan(pair).any() or beaten(pair)) for pair in pairs]
+
+
+@dataclass(frozen=True)
+class App:
+    """A made-up app, user by user: counts (users, actions), retained and date (users,), and the cause."""
+
+    counts: Integers
+    retained: Floats
+    date: Integers
+    cause: int | None
+    actions: tuple[str, ...]
+
+    @property
+    def products(self) -> DateProducts:
+        return products(np.log1p(self.counts), self.retained, self.date, self.actions)
+
+    @property
+    def best_phi(self) -> int:
+        """The action of the candidate with the highest phi."""
+        found = [
+            (np.corrcoef(reached, self.retained)[0, 1], action)
+            for action in range(self.counts.shape[1])
+            for threshold in range(1, 13)
+            if 50 <= (reached := self.counts[:, action] >= threshold).sum() < len(reached)
+        ]
+        return max(found)[1]
+
+
+def products(x: Floats, retained: Floats, date: Integers, actions: Sequence[str]) -> DateProducts:
+    """From users' values, date by date."""
+    values = np.column_stack([x, retained])
+    by_date = [values[date == place] for place in np.unique(date)]
+    deviations = [part - part.mean(axis=0) for part in by_date]
+    return DateProducts(
+        tuple(actions),
+        np.array([float(len(part)) for part in by_date]),
+        np.array([part.mean(axis=0) for part in by_date]),
+        np.array([part.T @ part for part in deviations]),
+    )
+
+
+def app(
+    seed: int,
+    *,
+    effect: float,
+    users: int = 20_000,
+    dates: int = 40,
+    actions: int = 10,
+    everybody: float = 0.3,
+    engagement: str = "normal",
+) -> App:
+    """Engagement drives all actions and retention; the cause, if any, is one that measures it badly.
+
+    everybody: how far (standard deviation) dates lift the engagement of all.
+    """
+    draw = np.random.default_rng(seed)
+    date = draw.integers(0, dates, users)
+    lift = draw.normal(0, everybody, dates) if everybody else np.zeros(dates)
+    level = {
+        "normal": lambda: draw.normal(size=users),
+        "two groups": lambda: np.where(draw.random(users) < 0.3, 1.53, -0.65),
+        "skewed": lambda: draw.gamma(2, 1, users) / 2**0.5 - 2**0.5,
+    }[engagement]() + lift[date]
+    loading = np.linspace(0.35, 1.0, actions)
+    own = draw.normal(0, 0.35, (dates, actions))
+    rate = np.exp(np.minimum(draw.uniform(-1.2, 0.8, actions) + np.outer(level, loading) + own[date], 4))
+    counts = draw.poisson(rate)
+    cause = int(draw.integers(0, actions // 2))
+    threshold = max(1, int(np.quantile(counts[:, cause], 0.6)))
+    logit = -0.8 + 1.1 * level + effect * (counts[:, cause] >= threshold)
+    retained = (draw.random(users) < 1 / (1 + np.exp(-logit))).astype(float)
+    names = tuple(f"action {number}" for number in range(actions))
+    return App(counts, retained, date, cause if effect else None, names)
