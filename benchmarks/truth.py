@@ -34,7 +34,7 @@ def worlds(number: int, effects: tuple[float, ...]) -> Iterator[SimulateSettings
     """Half of them with dates that move everybody; seeds from 1,000."""
     for place in range(number):
         yield SimulateSettings(
-            out="",
+            out="world",
             effect=effects[place % len(effects)],
             common_shocks=place % 2 == 0,
             seed=1_000 + 10 * place + (effects == (0.0,)),

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
-from firstday.tracking import TrackedRun, tracked_run
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
@@ -15,13 +15,17 @@ from firstday import logs
 from firstday.cli import run_job
 from firstday.errors import DataError, SettingsError
 from firstday.moments import analyse, counts, metrics, outputs, story
-from firstday.moments.collect import to_driver
+from firstday.moments.collect import cached, cohorts_by_date, to_driver
 from firstday.moments.findings import Findings, choosing_until, find
 from firstday.moments.segments import ALL
 from firstday.moments.windows import Windows, instant_at, microseconds
 from firstday.session import get_session
 from firstday.settings import DiscoverSettings
-from firstday.tables import Checked, Output, check, open_input, open_output, schemas
+from firstday.tables import Checked, Output, Run, check, open_input, open_output, schemas
+from firstday.tracking import TrackedRun, tracked_run
+
+if TYPE_CHECKING:
+    from firstday.report import Report
 
 # Counts of an earlier run can be kept only where these settings are the same.
 COUNTED_BY = (
@@ -40,23 +44,31 @@ def run(settings: DiscoverSettings, run_id: str) -> Path | None:
         ) as tracked,
         open_output(spark, settings.out, job="discover", run_id=run_id, schemas=_schemas(settings)) as output,
     ):
+        now = datetime.now(UTC)
         since = _count_from(settings, windows, output)
-        users, events = _read(spark, settings, windows, since, output)
-        horizon = settings.horizon or events.profile.latest
-        tallies = _count(users, events, since, horizon, settings, windows, output)
-        moment_counts, products = output.written("moment_counts"), output.written("moment_products")
-        findings, halves = _find(moment_counts, products, settings, output)
+        inputs = _read(spark, settings, windows, since, now, output)
+        horizon = _horizon(settings, inputs, now)
+        tallies = _count(inputs, since, horizon, settings, windows, output)
+        with cached(output.written("moment_counts")) as moment_counts:
+            cohorts = cohorts_by_date(moment_counts, settings.days)
+            findings, halves = _find(moment_counts, cohorts, settings, output)
         facts = story.Facts(
-            unmatured=story.unmatured(moment_counts, settings.days),
+            unmatured=story.unmatured(cohorts, settings.days),
             tallies=tallies,
             cut_days=windows.cut_days,
             counted_from=since,
             held=findings.held,
         )
-        inputs = [users.source, events.source]
-        output.publish(inputs=inputs, settings=settings.model_dump(mode="json"), horizon=horizon)
-        _track(tracked, users, events, findings, facts)
-        return _report(moment_counts, findings, halves, facts, settings, output, tracked, (users, events))
+        # All that may fail comes before publishing.
+        report = _report(cohorts, findings, halves, facts, settings, output, inputs)
+        published = output.publish(
+            inputs=[checked.source for checked in inputs],
+            settings=settings.model_dump(mode="json"),
+            horizon=horizon,
+        )
+        where = output.write_file("report.html", report.html.encode())
+        _track(tracked, inputs, findings, facts, published, report)
+    return Path(where) if where else None
 
 
 def _schemas(settings: DiscoverSettings) -> dict[str, StructType]:
@@ -88,9 +100,14 @@ def _count_from(settings: DiscoverSettings, windows: Windows, output: Output) ->
 
 
 def _read(
-    spark: SparkSession, settings: DiscoverSettings, windows: Windows, since: date | None, output: Output
+    spark: SparkSession,
+    settings: DiscoverSettings,
+    windows: Windows,
+    since: date | None,
+    now: datetime,
+    output: Output,
 ) -> tuple[Checked, Checked]:
-    now = datetime.now(UTC)
+    """The users and the events."""
     zone = settings.input_time_zone
     with logs.step("Reading and checking the inputs") as step:
         users = check(
@@ -117,37 +134,48 @@ def _read(
     return users, events
 
 
+def _horizon(settings: DiscoverSettings, inputs: tuple[Checked, Checked], now: datetime) -> datetime:
+    """Up to when the log is complete: as told, else up to its latest event.
+
+    Not beyond now: a clock that runs ahead would close days which are not over, for good in a daily run.
+    """
+    latest = inputs[1].profile.latest
+    return settings.horizon or (now if latest is None else min(latest, now))
+
+
 def _count(
-    users: Checked,
-    events: Checked,
+    inputs: tuple[Checked, Checked],
     since: date | None,
-    horizon: datetime | None,
+    horizon: datetime,
     settings: DiscoverSettings,
     windows: Windows,
     output: Output,
 ) -> dict[str, int]:
     """Write moment_counts and moment_products: new counts, and for dates before `since` the earlier ones."""
+    users, events = inputs
     with logs.step("Counting the first days") as step:
         counted = counts.count(
             users.good,
             events.good,
             windows,
             settings.segments,
-            horizon=microseconds(horizon) if horizon else None,
+            horizon=microseconds(horizon),
             dates=_dates(since, users.profile.latest) if since else None,
             event_date_column=settings.event_date_column,
             return_actions=settings.return_actions,
             count_cap=settings.count_cap,
             leading_actions=settings.leading_actions,
         )
-        for name, fresh in (
-            ("moment_counts", counted.moment_counts),
-            ("moment_products", counted.moment_products),
-        ):
-            earlier = output.previous(name) if since else None
-            kept = [] if earlier is None else [earlier.where(F.col("anchor_date") < F.lit(since))]
-            output.write(name, reduce(DataFrame.unionByName, kept, fresh))
-        counted.release()
+        try:
+            for name, fresh in (
+                ("moment_counts", counted.moment_counts),
+                ("moment_products", counted.moment_products),
+            ):
+                earlier = output.previous(name) if since else None
+                kept = [] if earlier is None else [earlier.where(F.col("anchor_date") < F.lit(since))]
+                output.write(name, reduce(DataFrame.unionByName, kept, fresh))
+        finally:
+            counted.release()
         tallies = {name: value for name, value in counted.tallies.items() if value is not None}
         step.note(events=tallies["events"])
     return tallies
@@ -159,10 +187,12 @@ def _dates(first: date, latest: datetime | None) -> list[date]:
 
 
 def _find(
-    moment_counts: DataFrame, products: DataFrame, settings: DiscoverSettings, output: Output
+    moment_counts: DataFrame, cohorts: pd.DataFrame, settings: DiscoverSettings, output: Output
 ) -> tuple[Findings, pd.DataFrame]:
-    """Measure all candidates, choose, and write every table of results."""
-    until = choosing_until(moment_counts, settings) or date.min
+    """Measure all candidates, choose, and write every table of results. Also returns the candidates of
+    segment `all` by half.
+    """
+    until = choosing_until(cohorts, settings) or date.min
     plan = analyse.Plan(
         days=settings.days,
         choosing_until=until,
@@ -172,62 +202,54 @@ def _find(
         resamples=0 if settings.quick else settings.bootstrap,
         seed=settings.seed,
     )
-    with logs.step("Measuring all candidates at once") as step:
-        analysed = analyse.analyse(moment_counts, settings.segments, plan).persist()
-        halves = to_driver(analysed.where(F.col("segment") == ALL), "the candidates of segment 'all'")
-        step.note(candidates=int((halves["half"] == analyse.WHOLE).sum()))
-    with logs.step("Choosing") as step:
-        findings = find(moment_counts, products, halves, until, settings)
-        step.note(verdict=findings.choice.verdict)
-    with logs.step("Writing the results"):
-        candidates = metrics.moments(
-            moment_counts,
-            settings.segments,
-            settings.days,
-            thresholds=settings.thresholds,
-            min_users=settings.min_users,
-        )
-        spark = moment_counts.sparkSession
-        verdicts = spark.createDataFrame(*outputs.typed(findings.verdicts, outputs.VERDICTS))
-        whole = analysed.where(F.col("half") == analyse.WHOLE)
-        output.write("moments", outputs.moments(metrics.mark_frontier(candidates), whole, verdicts))
-        output.write("moment_halves", outputs.halves(analysed))
-        for name, frame in findings.tables().items():
-            output.write(name, spark.createDataFrame(*outputs.typed(frame, outputs.TABLES[name])))
-        analysed.unpersist()
+    with cached(analyse.analyse(moment_counts, settings.segments, plan)) as analysed:
+        with logs.step("Measuring all candidates at once") as step:
+            halves = to_driver(analysed.where(F.col("segment") == ALL), "the candidates of segment 'all'")
+            step.note(candidates=int((halves["half"] == analyse.WHOLE).sum()))
+        with logs.step("Choosing") as step:
+            products = output.written("moment_products")
+            findings = find(moment_counts, products, halves, until, settings)
+            step.note(verdict=findings.choice.verdict)
+        with logs.step("Writing the results"):
+            _write(moment_counts, analysed, findings, settings, output)
     return findings, halves
 
 
-def _track(
-    tracked: TrackedRun, users: Checked, events: Checked, findings: Findings, facts: story.Facts
+def _write(
+    moment_counts: DataFrame,
+    analysed: DataFrame,
+    findings: Findings,
+    settings: DiscoverSettings,
+    output: Output,
 ) -> None:
-    tracked.log_inputs([users.source, events.source])
-    tracked.log_metrics(
-        {
-            "users": users.profile.rows,
-            "events": events.profile.rows,
-            "bad_rows": users.profile.bad_rows + events.profile.bad_rows,
-            **{f"tally_{name}": value for name, value in facts.tallies.items()},
-            **{f"left_out_d{day}": value for day, value in facts.unmatured.items()},
-            **story.numbers(findings.hypothesis),
-        }
+    spark = moment_counts.sparkSession
+    candidates = metrics.moments(
+        moment_counts,
+        settings.segments,
+        settings.days,
+        thresholds=settings.thresholds,
+        min_users=settings.min_users,
     )
-    tracked.set_tags({"verdict": findings.choice.verdict, "reason": findings.choice.reason})
+    verdicts = spark.createDataFrame(*outputs.typed(findings.verdicts, outputs.VERDICTS))
+    whole = analysed.where(F.col("half") == analyse.WHOLE)
+    output.write("moments", outputs.moments(metrics.mark_frontier(candidates), whole, verdicts))
+    output.write("moment_halves", outputs.halves(analysed))
+    for name, frame in findings.tables().items():
+        output.write(name, spark.createDataFrame(*outputs.typed(frame, outputs.TABLES[name])))
 
 
 def _report(
-    moment_counts: DataFrame,
+    cohorts: pd.DataFrame,
     findings: Findings,
     halves: pd.DataFrame,
     facts: story.Facts,
     settings: DiscoverSettings,
     output: Output,
-    tracked: TrackedRun,
     inputs: Sequence[Checked],
-) -> Path | None:
+) -> "Report":
     from firstday.report import DiscoverContent, discover_report
 
-    with logs.step("Writing the report"):
+    with logs.step("Drawing the report"):
         content = DiscoverContent(
             run_id=output.run_id,
             generated_at=datetime.now(UTC),
@@ -235,7 +257,7 @@ def _report(
             moments=story.shown(output.written("moments"), settings.days[0]),
             actions=findings.evidence,
             trends=findings.trends,
-            consistency=story.retention_by_date(moment_counts, settings.days),
+            consistency=story.retention_by_date(cohorts, settings.days),
             day_effects=story.day_effects(halves, findings),
             funnel=findings.choice.funnel,
             settings=story.told(settings.model_dump(mode="json")),
@@ -245,16 +267,39 @@ def _report(
             notes=facts.sentences(),
             tallies={**facts.tallies, **_quarantined(inputs)},
         )
-        report = discover_report(content, png=not settings.quick)
-        tracked.log_report("report.html", report.html)
-        for name, image in report.figures.items():
-            tracked.log_figure(name, image)
-        where = output.write_file("report.html", report.html.encode())
-    return Path(where) if where else None
+        return discover_report(content, png=not settings.quick)
 
 
 def _quarantined(inputs: Sequence[Checked]) -> Mapping[str, int]:
     return {f"{c.source.name}_quarantined": c.profile.bad_rows for c in inputs if c.profile.bad_rows}
+
+
+def _track(
+    tracked: TrackedRun,
+    inputs: tuple[Checked, Checked],
+    findings: Findings,
+    facts: story.Facts,
+    published: Run,
+    report: "Report",
+) -> None:
+    users, events = inputs
+    with logs.step("Recording the run"):
+        tracked.log_inputs([users.source, events.source])
+        tracked.log_metrics(
+            {
+                "users": users.profile.rows,
+                "events": events.profile.rows,
+                "bad_rows": users.profile.bad_rows + events.profile.bad_rows,
+                **{f"rows_{name}": rows for name, rows in published.row_counts.items()},
+                **{f"tally_{name}": value for name, value in facts.tallies.items()},
+                **{f"left_out_d{day}": value for day, value in facts.unmatured.items()},
+                **story.numbers(findings.hypothesis),
+            }
+        )
+        tracked.set_tags({"verdict": findings.choice.verdict, "reason": findings.choice.reason})
+        tracked.log_report("report.html", report.html)
+        for name, image in report.figures.items():
+            tracked.log_figure(name, image)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -3,16 +3,20 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from firstday.moments.dates import DateProducts
+from firstday.simulation import ACTIONS, World
+from firstday.simulation.world import DAY
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+START = date(2024, 3, 25)
 LEVEL_STARTS = (1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256)
 
 
@@ -53,9 +57,7 @@ def histogram(users: Iterable[User], days: Sequence[int]) -> list[tuple[object, 
                 sums["matured", day] += 1
                 sums["retained", day] += retained
     measures = [(kind, day) for day in days for kind in ("matured", "retained")]
-    return [
-        (*cell, sums["users"], *(sums[measure] for measure in measures)) for cell, sums in cells.items()
-    ]
+    return [(*cell, sums["users"], *(sums[measure] for measure in measures)) for cell, sums in cells.items()]
 
 
 def segments_of(user: User, names: Sequence[str]) -> Iterator[str]:
@@ -83,10 +85,8 @@ def candidates(
             for day in days:
                 known = [user for user in those if day in user.retained]
                 reached = [user for user in known if user.counts.get(action, 0) >= threshold]
-                found[segment, action, threshold, day] = (
-                    *(len(known), len(reached)),
-                    *(sum(user.retained[day] for user in group) for group in (known, reached)),
-                )
+                retained, both = (sum(user.retained[day] for user in group) for group in (known, reached))
+                found[segment, action, threshold, day] = (len(known), len(reached), retained, both)
     return found
 
 
@@ -173,3 +173,67 @@ def app(
     retained = (draw.random(users) < 1 / (1 + np.exp(-logit))).astype(float)
     names = tuple(f"action {number}" for number in range(actions))
     return App(counts, retained, date, cause if effect else None, names)
+
+
+def product_rows(
+    actions: Sequence[str],
+    x: Integers,
+    retained: Integers,
+    day: Integers,
+    segment: Iterable[str | None],
+    leading: Mapping[int, Sequence[str]],
+) -> pd.DataFrame:
+    """Rows of moment_products, of one Dn. x: (users, actions) in whole units of 1 / SCALE; day: of the
+    anchor, from 0; leading: by that day.
+    """
+    segment, rows = list(segment), []
+    for place, value in sorted({(int(d), s) for d, s in zip(day, segment, strict=True)}, key=str):
+        those = (day == place) & np.array([each == value for each in segment])
+        columns = [list(actions).index(name) for name in leading[place]]
+        part, back = x[those][:, columns], retained[those]
+        upper = (part.T @ part)[np.triu_indices(len(columns))]
+        sums = {"sum_x": part.sum(axis=0), "sum_xr": back @ part, "sum_xx": upper}
+        rows.append(
+            {"anchor_date": START + timedelta(days=place), "country": value, "users": len(part)}
+            | {"retained": int(back.sum()), "actions": list(leading[place])}
+            | {name: values.tolist() for name, values in sums.items()}
+        )
+    return pd.DataFrame(rows)
+
+
+@dataclass(frozen=True)
+class FirstDays:
+    """A simulated world user by user: counts (users, actions), retained on day 1 and date (users,)."""
+
+    counts: Integers
+    retained: Floats
+    date: Integers
+
+    @property
+    def best_phi(self) -> str:
+        """The action of the candidate with the highest phi."""
+        found = [
+            (np.corrcoef(self.counts[:, action] >= threshold, self.retained)[0, 1], name)
+            for action, name in enumerate(ACTIONS)
+            for threshold in range(1, 13)
+            if (self.counts[:, action] >= threshold).sum() >= 100
+        ]
+        return max(found)[1]
+
+
+def waited(world: World) -> tuple[Integers, Floats]:
+    """Of each event the user's position and the seconds since the anchor."""
+    user = np.asarray(pd.Index(world.users["user_id"]).get_indexer(pd.Index(world.events["user_id"])))
+    anchor = world.users["anchored_at"].to_numpy("datetime64[s]")[user]
+    return user, (world.events["occurred_at"].to_numpy("datetime64[s]") - anchor) / np.timedelta64(1, "s")
+
+
+def first_days(world: World) -> FirstDays:
+    user, seconds = waited(world)
+    action = np.asarray(pd.Index(ACTIONS).get_indexer(pd.Index(world.events["action"])))
+    users, early = len(world.users), seconds < DAY
+    counts = np.bincount(user[early] * len(ACTIONS) + action[early], minlength=users * len(ACTIONS))
+    retained = (np.bincount(user[~early & (seconds < 2 * DAY)], minlength=users) > 0).astype(float)
+    anchored = world.users["anchored_at"]
+    date = (anchored - anchored.min().normalize()).dt.days.to_numpy(dtype=np.int64)
+    return FirstDays(counts.reshape(users, len(ACTIONS)), retained, date)

@@ -1,27 +1,51 @@
 """Each run of a job is an MLflow run: settings, inputs and their versions, metrics, figures, report, outcome.
 
-The only module that imports MLflow, and only when a run starts. Without MLFLOW_TRACKING_URI runs are kept in
-an SQLite database in the user's data folder.
+The only module that imports MLflow, and only when a run starts. The store is what MLFLOW_TRACKING_URI or the
+platform says, otherwise an SQLite database in the user's data folder, with the artifacts beside it.
 """
 
+import fcntl
 import json
 import logging
 import os
+import re
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from firstday.errors import reason
+from firstday.errors import FirstdayError, reason
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from firstday.tables.read import Input
-
-LONGEST_PARAM = 500
+# MLflow reads these when it is imported; what the environment says already, stands.
+QUIET = {
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",  # a job on private logs calls nobody but its store
+}
 NOISY = ("mlflow", "alembic", "sqlalchemy")
+SQLITE = "sqlite:///"
+LONGEST_PARAM = 500
+LONGEST_TAG = 2_000
+BATCH = 100  # of the kinds of values, the one that MLflow takes fewest of at a time
+NOT_IN_NAMES = re.compile(r"[^\w\-. :/]")
+
+
+class Opened(Protocol):
+    """What is told of an input; `firstday.tables.Input` is one."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def source(self) -> str: ...
+    @property
+    def format(self) -> str: ...
+    @property
+    def version(self) -> str: ...
 
 
 class TrackedRun:
@@ -31,32 +55,45 @@ class TrackedRun:
         self._client = client
         self.mlflow_run_id = mlflow_run_id
 
-    def log_inputs(self, inputs: Iterable["Input"]) -> None:
+    def log_inputs(self, inputs: Iterable[Opened]) -> None:
         """Where each input is, its format, and its Delta version or its files' fingerprint."""
         for item in inputs:
             told = {"source": item.source, "format": item.format, "version": item.version}
             self.set_tags({f"input.{item.name}.{key}": value for key, value in told.items()})
 
-    def log_metrics(self, metrics: Mapping[str, float]) -> None:
-        for name, value in metrics.items():
-            self._client.log_metric(self.mlflow_run_id, name, float(value))
+    def log_metrics(self, metrics: Mapping[str, float | None]) -> None:
+        """Numbers by name; None is left out."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        told = [
+            Metric(_name(key), float(value), now, 0) for key, value in metrics.items() if value is not None
+        ]
+        for start in range(0, len(told), BATCH):
+            self._client.log_batch(self.mlflow_run_id, metrics=told[start : start + BATCH])
 
     def log_params(self, params: Mapping[str, Any]) -> None:
-        for name, value in params.items():
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-            self._client.log_param(self.mlflow_run_id, name, text[:LONGEST_PARAM])
+        """Texts as they are, anything else as JSON; what is too long is cut, and says so."""
+        from mlflow.entities import Param
+
+        told = [Param(_name(key), _cut(_text(value), LONGEST_PARAM)) for key, value in params.items()]
+        for start in range(0, len(told), BATCH):
+            self._client.log_batch(self.mlflow_run_id, params=told[start : start + BATCH])
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         for name, value in tags.items():
-            self._client.set_tag(self.mlflow_run_id, name, str(value))
+            self._client.set_tag(self.mlflow_run_id, _name(name), _cut(str(value), LONGEST_TAG))
+
+    def log_text(self, name: str, text: str) -> None:
+        self._client.log_text(self.mlflow_run_id, text, name)
 
     def log_report(self, name: str, html: str) -> None:
-        self._client.log_text(self.mlflow_run_id, html, name)
+        self.log_text(name, html)
 
     def log_figure(self, name: str, png: bytes) -> None:
         """A PNG, in the run's folder `figures`."""
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / name
+            file = Path(folder) / _name(name).replace("/", "_")
             file.write_bytes(png)
             self._client.log_artifact(self.mlflow_run_id, str(file), "figures")
 
@@ -67,42 +104,89 @@ def tracked_run(
 ) -> Iterator[TrackedRun]:
     """An MLflow run named after the job. It ends FINISHED; an error makes it FAILED, an interruption KILLED,
     with the reason in the tag `failure_reason`, and goes on.
+
+    Raises FirstdayError, before any work is done, when the store does not take the run.
     """
-    client = _client()
-    found = client.get_experiment_by_name(experiment)
-    experiment_id = found.experiment_id if found else _create(client, experiment)
-    run = client.create_run(
-        experiment_id, run_name=f"{job} {run_id}", tags={"firstday.run_id": run_id, "job": job}
-    )
-    tracked = TrackedRun(client, run.info.run_id)
     try:
+        client = _client()
+        run = client.create_run(
+            _experiment(client, experiment),
+            run_name=f"{job} {run_id}",
+            tags={"firstday.run_id": run_id, "job": job},
+        )
+        tracked = TrackedRun(client, run.info.run_id)
         tracked.log_params(settings)
+        tracked.log_text("settings.json", json.dumps(settings, indent=2, ensure_ascii=False, default=str))
+    except Exception as error:
+        raise FirstdayError(
+            f"the MLflow store must take a run of experiment {experiment!r} ({reason(error)})",
+            next_step="check MLFLOW_TRACKING_URI; without it, runs are kept in your data folder",
+        ) from error
+    try:
         yield tracked
     except BaseException as error:
-        tracked.set_tags({"failure_reason": reason(error)})
-        killed = isinstance(error, KeyboardInterrupt)
-        client.set_terminated(tracked.mlflow_run_id, "KILLED" if killed else "FAILED")
+        _mark_failed(tracked, error)
         raise
     client.set_terminated(tracked.mlflow_run_id, "FINISHED")
 
 
+def _mark_failed(run: TrackedRun, error: BaseException) -> None:
+    status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+    try:
+        run.set_tags({"failure_reason": reason(error)})
+        run._client.set_terminated(run.mlflow_run_id, status)
+    except Exception as failure:  # noqa: BLE001 - the job's own error is the one to tell
+        error.add_note(f"MLflow could not be told that the run has failed: {reason(failure)}")
+
+
 def _client() -> "MlflowClient":
+    for key, value in QUIET.items():
+        os.environ.setdefault(key, value)
     from mlflow import MlflowClient
+    from mlflow.tracking import is_tracking_uri_set
 
     for name in NOISY:  # after the import, which sets levels of its own
         logging.getLogger(name).setLevel(logging.ERROR)
-    return MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_home() / 'mlflow.db'}")
+    if is_tracking_uri_set() or "DATABRICKS_RUNTIME_VERSION" in os.environ:
+        return MlflowClient()
+    home = _home()
+    # The first use makes the database's tables, which takes a second: other processes wait until it is done.
+    with (home / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return MlflowClient(f"{SQLITE}{home / 'mlflow.db'}")
 
 
-def _create(client: "MlflowClient", experiment: str) -> str:
-    """A new experiment; beside the local database its artifacts, elsewhere where the server keeps them."""
-    local = not os.environ.get("MLFLOW_TRACKING_URI")
-    return str(client.create_experiment(experiment, (_home() / "artifacts").as_uri() if local else None))
+def _experiment(client: "MlflowClient", name: str) -> str:
+    """The experiment of this name, created where there is none."""
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    if not client.tracking_uri.startswith(SQLITE):
+        return str(client.create_experiment(name))
+    # MLflow alone would put the artifacts into the folder that the job happens to run in.
+    beside = Path(client.tracking_uri.removeprefix(SQLITE)).absolute().parent / "artifacts"
+    return str(client.create_experiment(name, artifact_location=beside.as_uri()))
 
 
 def _home() -> Path:
     """The user's folder for our data (XDG Base Directory Specification)."""
     base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    folder = Path(base) / "firstday"
+    folder = Path(base).absolute() / "firstday"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _name(text: str) -> str:
+    """MLflow takes few characters in names."""
+    return NOT_IN_NAMES.sub("_", text)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _cut(text: str, limit: int) -> str:
+    if len(text) <= limit:
+        return text
+    told = f"… ({len(text):,} characters)"
+    return text[: limit - len(told)] + told

@@ -1,4 +1,4 @@
-"""Arrays out of the histogram equal those made user by user, though nobody has a row for what he did not do."""
+"""Arrays out of the histogram equal those made user by user, though what was not done has no rows."""
 
 from datetime import date, timedelta
 
@@ -17,14 +17,29 @@ def users(seed: int, number: int = 300, dates: int = 6) -> list[oracle.User]:
     draw = np.random.default_rng(seed)
     made = []
     for _ in range(number):
-        counts = {action: int(n) for action, n in zip(ACTIONS, draw.poisson(draw.gamma(1, 1.5), 4), strict=True) if n}
+        counts = {
+            action: int(n)
+            for action, n in zip(ACTIONS, draw.poisson(draw.gamma(1, 1.5), 4), strict=True)
+            if n
+        }
         known = {1: bool(draw.random() < 0.4)} if draw.random() < 0.9 else {}
-        made.append(oracle.User(date(2024, 1, 1) + timedelta(days=int(draw.integers(dates))), (), counts, known))
+        made.append(
+            oracle.User(date(2024, 1, 1) + timedelta(days=int(draw.integers(dates))), (), counts, known)
+        )
     return made
 
 
 def cells_of(made: list[oracle.User]) -> tuple[Cohort, list[Cells]]:
-    names = ["anchor_date", "action", "count", "total_level", "other_level", "users", "matured_d1", "retained_d1"]
+    names = [
+        "anchor_date",
+        "action",
+        "count",
+        "total_level",
+        "other_level",
+        "users",
+        "matured_d1",
+        "retained_d1",
+    ]
     rows = pd.DataFrame(oracle.histogram(made, (1,)), columns=names).sample(frac=1, random_state=3)
     rows = rows[rows["matured_d1"] > 0]
     return split(rows, pd.factorize(rows["anchor_date"], sort=True)[0], 1)
@@ -50,7 +65,9 @@ def test_reached_is_the_sum_from_each_threshold_up() -> None:
         found = reached(each, each.place, len(dates), THRESHOLDS, each.retained)
         for place, day in enumerate(dates):
             for column, threshold in enumerate(THRESHOLDS):
-                those = [u for u in made if u.anchor_date == day and u.counts.get(each.action, 0) >= threshold]
+                those = [
+                    u for u in made if u.anchor_date == day and u.counts.get(each.action, 0) >= threshold
+                ]
                 assert found[place, column] == sum(u.retained.get(1, 0) for u in those)
 
 
@@ -67,7 +84,9 @@ def test_strata_of_other_activity_hold_those_who_did_not_act_too() -> None:
                 sums = expected.setdefault((dates.index(user.anchor_date), other), [0, 0])
                 sums[0] += 1
                 sums[1] += user.retained[1]
-        assert sorted(zip(whole[whole > 0], retained[whole > 0], strict=True)) == sorted(map(tuple, expected.values()))
+        assert sorted(zip(whole[whole > 0], retained[whole > 0], strict=True)) == sorted(
+            map(tuple, expected.values())
+        )
         for place, other, number in zip(each.place, each.other_level, stratum, strict=True):
             assert [whole[number], retained[number]] == expected[int(place), int(other)]
 
@@ -80,9 +99,13 @@ def test_series_are_sums_over_users() -> None:
         found = date_series(cohort, each, THRESHOLDS)
         for place, day in enumerate(dates):
             those = [u for u in made if u.anchor_date == day and u.retained]
-            other = np.array([oracle.level(sum(u.counts.values()) - u.counts.get(each.action, 0)) for u in those])
+            other = np.array(
+                [oracle.level(sum(u.counts.values()) - u.counts.get(each.action, 0)) for u in those]
+            )
             back = np.array([u.retained[1] for u in those], dtype=float)
-            did = np.array([[u.counts.get(each.action, 0) >= z for z in THRESHOLDS] for u in those], dtype=float)
+            did = np.array(
+                [[u.counts.get(each.action, 0) >= z for z in THRESHOLDS] for u in those], dtype=float
+            )
             assert (found.users[place], found.retained[place]) == (len(those), back.sum())
             assert_allclose(found.experienced[place], did.sum(axis=0))
             assert_allclose(found.both[place], back @ did)

@@ -1,5 +1,7 @@
 """The funnel: each step counts right and can be the last, and what is not known is never passed."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,8 +12,9 @@ from firstday.moments.evidence import ActionEvidence
 from firstday.moments.trends import DIFFERS, SIMILAR, TOO_LITTLE
 
 GOOD = {
-    "users": 1000.0, "experienced": 300.0, "retained": 400.0, "both": 180.0, "adjusted": 0.1, "adjusted_phi": 0.2,
-    "q_value": 0.001, "simpson": False, "trend": SIMILAR, "trend_effect": 0.1, "trend_effect_high": 0.2,
+    "users": 1000.0, "experienced": 300.0, "retained": 400.0, "both": 180.0,
+    "adjusted": 0.1, "adjusted_phi": 0.2, "q_value": 0.001, "simpson": False,
+    "trend": SIMILAR, "trend_effect": 0.1, "trend_effect_high": 0.2,
 }  # fmt: skip
 STEPS = [
     "all candidates",
@@ -27,8 +30,8 @@ STEPS = [
 ]
 
 
-def candidates(*rows: dict[str, object]) -> pd.DataFrame:
-    return pd.DataFrame([GOOD | {"action": "like", "threshold": 1} | row for row in rows])
+def candidates(*rows: Mapping[str, object]) -> pd.DataFrame:
+    return pd.DataFrame([{**GOOD, "action": "like", "threshold": 1, **row} for row in rows])
 
 
 def evidence(**by_action: tuple[float, float, float]) -> ActionEvidence:
@@ -36,8 +39,9 @@ def evidence(**by_action: tuple[float, float, float]) -> ActionEvidence:
     t, p, odds = map(np.array, zip(*by_action.values(), strict=True))
     zero, one = np.zeros(len(t)), np.ones(len(t))
     return ActionEvidence(
-        actions=tuple(by_action), factors=1, observed=zero, expected=zero, effect=zero, proportion_t=t, proportion_p=p,
-        proportion_odds=odds, trend_effect=zero, trend_error=one, trend_odds=one,
+        actions=tuple(by_action), factors=1, observed=zero, expected=zero, effect=zero,
+        proportion_t=t, proportion_p=p, proportion_odds=odds,
+        trend_effect=zero, trend_error=one, trend_odds=one,
     )  # fmt: skip
 
 
@@ -92,7 +96,9 @@ def test_the_funnel_counts_each_step() -> None:
         {"action": "weak"},
         {"action": "search"},
     )
-    known = evidence(like=(5.0, 0.001, 20.0), search=(4.0, 0.01, 10.0), rare=(0.1, 1.0, 1.0), weak=(3.0, 0.1, 3.9))
+    known = evidence(
+        like=(5.0, 0.001, 20.0), search=(4.0, 0.01, 10.0), rare=(0.1, 1.0, 1.0), weak=(3.0, 0.1, 3.9)
+    )
     later = table[table["action"] == "like"]
     found = chosen(table, known, later=later)
     assert found.funnel["name"].tolist() == STEPS
@@ -117,7 +123,11 @@ def test_the_funnel_counts_each_step() -> None:
         ({"adjusted": np.nan, "q_value": np.nan, "simpson": np.nan}, 3, "no adjusted difference"),
         ({"q_value": 0.2}, 3, "false discovery rate 0.2"),
         ({"simpson": True}, 3, "adjusted difference"),
-        ({"trend": DIFFERS, "trend_effect": -0.3, "trend_effect_high": -0.1}, 5, "effect over dates -0.300 (up to -0.100)"),
+        (
+            {"trend": DIFFERS, "trend_effect": -0.3, "trend_effect_high": -0.1},
+            5,
+            "effect over dates -0.300 (up to -0.100)",
+        ),
         ({"action": "rare"}, 6, "t 0.1, chance 1"),
         ({"action": "never seen"}, 6, "too rare to be judged"),
     ],

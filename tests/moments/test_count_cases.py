@@ -84,9 +84,10 @@ def test_dates_read_only_their_partitions(spark: SparkSession, tmp_path: Path) -
     users = spark.createDataFrame([(f"u{n}", START + n * DAY, "KR") for n in range(20)], USERS)
     events = users.select("user_id", F.lit("view").alias("action"), F.col("anchored_at").alias("occurred_at"))
     by_date = events.withColumn("on date", F.to_date("occurred_at"))
-    by_date.write.partitionBy("on date").parquet(str(tmp_path))
+    by_date.write.partitionBy("on date").parquet(str(tmp_path / "log"))
+    log = spark.read.parquet(str(tmp_path / "log"))
     windows, day = Windows(days=(1,)), START.date() + 10 * DAY
-    read = restrict(spark.read.parquet(str(tmp_path)), windows, [day], "on date")
+    read = restrict(log, windows, [day], "on date")
     scan = read._jdf.queryExecution().executedPlan().toString()
     partitions = scan.split("PartitionFilters: [")[1].split("]")[0]
     # Users of the day have labels until two days later; a day on either side is read for zones.
@@ -95,7 +96,7 @@ def test_dates_read_only_their_partitions(spark: SparkSession, tmp_path: Path) -
     assert "GreaterThanOrEqual(occurred_at" in scan
     part = count(
         users,
-        spark.read.parquet(str(tmp_path)),
+        log,
         windows,
         horizon=microseconds(START + 30 * DAY),
         dates=[day],
@@ -156,7 +157,7 @@ def test_a_bot_changes_nothing_but_the_top_bin(spark: SparkSession) -> None:
 
 def test_a_user_twice_is_refused(spark: SparkSession) -> None:
     users = one_user(spark).union(one_user(spark))
-    with pytest.raises(DataError, match="(?i)each user may be there once"):
+    with pytest.raises(DataError, match=r"(?i)each user may be there once"):
         count(users, log_of(spark, ("u", "view", HOUR)), Windows(days=(1,)))
 
 
@@ -171,7 +172,7 @@ def test_null_segments_are_kept_apart(spark: SparkSession) -> None:
 
 def test_too_many_names_of_actions(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(surveys, "MOST_ROWS", 1)
-    with pytest.raises(LimitError, match="(?i)dates × actions"):
+    with pytest.raises(LimitError, match=r"(?i)dates × actions"):
         survey(log_of(spark, ("u", "view 1", HOUR), ("u", "view 2", HOUR)))
 
 
@@ -194,7 +195,7 @@ def test_the_message_log(spark: SparkSession, real_data: Path) -> None:
     events = spark.read.parquet(str(folder / "events.parquet"))
     counts = count(users, events, Windows(days=(1, 7)), ["month"])
     brute = brute_force(folder)
-    sums = counts.moment_counts.toPandas()
+    sums = pd.DataFrame(counts.moment_counts.toPandas())
     whole = sums[sums["action"].isna()]
     for day, users_n, retained in ((1, 1897, 736), (7, brute["users_d7"], brute["retained_d7"])):
         assert (whole[f"matured_d{day}"].sum(), whole[f"retained_d{day}"].sum()) == (users_n, retained)

@@ -8,7 +8,6 @@ from math import log
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
@@ -17,7 +16,7 @@ from firstday.moments.counts import Counts, count
 from firstday.moments.windows import Windows, microseconds
 
 TICK, HOUR, ONE_DAY = timedelta(microseconds=1), timedelta(hours=1), timedelta(days=1)
-ODD = "'; drop table \"users\" --\n`x` 🎉"
+ODD = '\'; drop table "users" --\n`x` 🎉'
 LEVELS = (1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128)
 
 User = tuple[str, datetime, str | None, str | None]  # user_id, anchored_at, two segments
@@ -94,7 +93,7 @@ def level(events: int) -> int:
     return sum(start <= events for start in LEVELS)
 
 
-def naive(world: World) -> tuple[Counter[Any], dict[Any, Any], dict[str, int]]:
+def naive(world: World) -> tuple[dict[Any, Any], dict[Any, Any], dict[str, int]]:
     """moment_counts as {key: sums}, moment_products as {key: sums}, and the tallies."""
     windows, end = world.windows, world.end
     histogram: dict[Any, Any] = defaultdict(Counter)
@@ -116,8 +115,9 @@ def naive(world: World) -> tuple[Counter[Any], dict[Any, Any], dict[str, int]]:
         held = {action: min(n, world.count_cap) for action, n in counted.items()}
         total = sum(held.values())
         sums = Counter(users=1)
-        cohort = (date_of(anchor, windows), *segments)
-        ranked = sorted(by_date[cohort[0]].items(), key=lambda item: (-item[1], item[0]))
+        day_one = date_of(anchor, windows)
+        cohort = (day_one, *segments)
+        ranked = sorted(by_date[day_one].items(), key=lambda item: (-item[1], item[0]))
         actions = tuple(sorted(action for action, _ in ranked[: world.leading_actions]))
         x = [round(256 * log(1 + held.get(action, 0))) for action in actions]
         for day in windows.days:
@@ -178,7 +178,8 @@ def histogram_of(counts: Counts) -> dict[Any, Any]:
     rows = [row.asDict() for row in counts.moment_counts.collect()]
     keys = ["anchor_date", "a b", "`c`", "action", "count", "total_level", "other_level"]
     found = {
-        tuple(row[key] for key in keys): {name: n for name, n in row.items() if name not in keys and n} for row in rows
+        tuple(row[key] for key in keys): {name: n for name, n in row.items() if name not in keys and n}
+        for row in rows
     }
     assert len(found) == len(rows)
     return found
@@ -199,14 +200,18 @@ def products_of(counts: Counts) -> dict[Any, Any]:
 
 def assert_equal_to_naive(counts: Counts, world: World) -> None:
     histogram, products, tallies = naive(world)
-    assert histogram_of(counts) == {key: {n: v for n, v in sums.items() if v} for key, sums in histogram.items()}
+    assert histogram_of(counts) == {
+        key: {n: v for n, v in sums.items() if v} for key, sums in histogram.items()
+    }
     dense = {}
     for key, (users, retained, actions, x, xr, xx) in products.items():
         k = range(len(actions))
         upper = [xx[i, j] for i in k for j in k if j >= i]
         dense[key] = (users, retained, actions, [x[i] for i in k], [xr[i] for i in k], upper)
     assert products_of(counts) == dense
-    assert {name: n for name, n in counts.tallies.items() if n} == {name: n for name, n in tallies.items() if n}
+    assert {name: n for name, n in counts.tallies.items() if n} == {
+        name: n for name, n in tallies.items() if n
+    }
 
 
 # --- random worlds

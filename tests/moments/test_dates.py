@@ -1,7 +1,5 @@
 """Cross products by date: from rows of moment_products, and net of what users share."""
 
-from datetime import date, timedelta
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,28 +8,9 @@ from numpy.testing import assert_allclose
 from firstday.moments.dates import DateProducts, date_products
 from firstday.moments.products import SCALE
 from tests import oracle
+from tests.oracle import product_rows
 
-START = date(2024, 3, 30)
 ACTIONS = ("comment", "it's", "like")
-
-
-def product_rows(
-    x: np.ndarray, retained: np.ndarray, day: np.ndarray, segment: np.ndarray, leading: dict[int, tuple[str, ...]]
-) -> pd.DataFrame:
-    """As `count` writes them. x: (users, actions) in whole units of 1 / SCALE; leading: by day."""
-    rows = []
-    for place, value in sorted({(int(d), s) for d, s in zip(day, segment, strict=True)}, key=str):
-        those = (day == place) & np.array([each == value for each in segment])
-        columns = [ACTIONS.index(name) for name in leading[place]]
-        part, back = x[those][:, columns], retained[those]
-        upper = (part.T @ part)[np.triu_indices(len(columns))]
-        sums = {"sum_x": part.sum(axis=0), "sum_xr": back @ part, "sum_xx": upper}
-        rows.append(
-            {"anchor_date": START + timedelta(days=place), "country": value, "users": len(part)}
-            | {"retained": back.sum(), "actions": list(leading[place])}
-            | {name: values.tolist() for name, values in sums.items()}
-        )
-    return pd.DataFrame(rows)
 
 
 def made_up(users: int = 400, dates: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -43,7 +22,7 @@ def made_up(users: int = 400, dates: int = 5) -> tuple[np.ndarray, np.ndarray, n
 
 def test_they_are_those_of_the_users_net_of_their_segments() -> None:
     x, retained, day, segment = made_up()
-    rows = product_rows(x, retained, day, segment, dict.fromkeys(range(5), ACTIONS))
+    rows = product_rows(ACTIONS, x, retained, day, segment, dict.fromkeys(range(5), ACTIONS))
     found = date_products(rows.sample(frac=1, random_state=1), ["country"])
     values = np.column_stack([x / SCALE, retained]).astype(float)
     codes = pd.factorize(segment, use_na_sentinel=False)[0]
@@ -60,9 +39,9 @@ def test_they_are_those_of_the_users_net_of_their_segments() -> None:
 def test_an_action_that_seldom_leads_is_left_out_and_a_date_that_lacks_one_too() -> None:
     """What does not lead on a date was not measured there. Taken for 0, it would look like a shock."""
     x, retained, day, segment = made_up(users=800, dates=20)
-    leading = dict.fromkeys(range(20), ACTIONS)
+    leading: dict[int, tuple[str, ...]] = dict.fromkeys(range(20), ACTIONS)
     leading |= dict.fromkeys(range(12), ("comment", "like")) | {19: ("comment", "it's")}
-    found = date_products(product_rows(x, retained, day, segment, leading), ["country"])
+    found = date_products(product_rows(ACTIONS, x, retained, day, segment, leading), ["country"])
     assert found.actions == ("comment", "like")
     assert found.dates == 19
     assert found.means[:, 1].min() > -0.5
@@ -70,13 +49,17 @@ def test_an_action_that_seldom_leads_is_left_out_and_a_date_that_lacks_one_too()
 
 def test_all_actions_stay_where_each_lacks_another_date() -> None:
     x, retained, day, segment = made_up(users=800, dates=40)
-    leading = dict.fromkeys(range(40), ACTIONS) | {3: ("it's", "like"), 5: ("comment", "like"), 7: ("comment",)}
-    found = date_products(product_rows(x, retained, day, segment, leading), [])
+    leading = dict.fromkeys(range(40), ACTIONS) | {
+        3: ("it's", "like"),
+        5: ("comment", "like"),
+        7: ("comment",),
+    }
+    found = date_products(product_rows(ACTIONS, x, retained, day, segment, leading), [])
     assert (found.actions, found.dates) == (ACTIONS, 37)
 
 
 def test_no_rows_have_no_dates() -> None:
-    rows = product_rows(*made_up(), leading=dict.fromkeys(range(5), ACTIONS))
+    rows = product_rows(ACTIONS, *made_up(), leading=dict.fromkeys(range(5), ACTIONS))
     found = date_products(rows[:0], ["country"])
     assert (found.actions, found.dates) == ((), 0)
     rows["users"] = 0
@@ -85,7 +68,7 @@ def test_no_rows_have_no_dates() -> None:
 
 def test_a_single_date_and_a_single_user() -> None:
     x, retained, _, segment = made_up(users=1, dates=1)
-    rows = product_rows(x, retained, np.zeros(1, int), segment, {0: ACTIONS})
+    rows = product_rows(ACTIONS, x, retained, np.zeros(1, int), segment, {0: ACTIONS})
     found = date_products(rows, ["country"])
     assert (found.dates, found.freedom.tolist()) == (1, [0.0])
     assert_allclose(found.products, 0, atol=1e-9)
@@ -98,7 +81,9 @@ def naive_between(values: np.ndarray, date_of: np.ndarray) -> np.ndarray:
     within, noise = [], []
     for place in dates:
         those = values[date_of == place]
-        pairs = [np.outer(one, other) for i, one in enumerate(those) for j, other in enumerate(those) if i != j]
+        pairs = [
+            np.outer(one, other) for i, one in enumerate(those) for j, other in enumerate(those) if i != j
+        ]
         within.append(np.mean(pairs, axis=0))
         noise.append(np.cov(those.T) / len(those))
     whole = values.mean(axis=0)

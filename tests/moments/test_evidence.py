@@ -1,4 +1,4 @@
-"""The cause is told from its companions, in apps made otherwise than by `firstday simulate`, or none is named."""
+"""The cause is told from its companions, or none is named, in apps not made by `firstday simulate`."""
 
 from dataclasses import replace
 from functools import cache
@@ -146,7 +146,7 @@ def test_bots_change_nothing_much() -> None:
 
 
 def test_proportion_odds_are_bounded_and_fall_with_p() -> None:
-    """Sellke, Bayarri & Berger (2001), table 1: p = 0.05 gives at most 1 / 0.407 to 1, 0.01 at most 1 / 0.125."""
+    """Sellke, Bayarri & Berger (2001), table 1: the Bayes factor of p = 0.05 is 0.407, of 0.01 0.125."""
     found = proportion_odds(np.array([0.05, 0.01, 0.0, 0.5, 1.0]))
     assert_allclose(found, [1 / 0.407, 1 / 0.125, MOST_ODDS, 1, 1], rtol=0.005)
     assert (np.diff(proportion_odds(np.linspace(0, 1, 50))) <= 0).all()

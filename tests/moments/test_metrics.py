@@ -1,4 +1,4 @@
-"""Every candidate's numbers against a naive count, other people's intervals, and what must hold whatever the log."""
+"""Every candidate's numbers against a naive count, other people's code, and what must always hold."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -53,9 +53,13 @@ def test_as_a_naive_count_says(spark: SparkSession, users: list[User], threshold
     expected = oracle.candidates(users, SEGMENTS, DAYS, thresholds)
     # Segments without a user whose day is known are left out, the whole is not.
     expected = {key: four for key, four in expected.items() if four[0] or key[0] == "all"}
-    four = found.set_index(["segment", "action", "threshold", "day"])[["users", "experienced", "retained", "both"]]
+    four = found.set_index(["segment", "action", "threshold", "day"])[
+        ["users", "experienced", "retained", "both"]
+    ]
     assert four.index.is_unique
-    assert {key: tuple(row) for key, row in zip(four.index, four.to_numpy().tolist(), strict=True)} == expected
+    assert {
+        key: tuple(row) for key, row in zip(four.index, four.to_numpy().tolist(), strict=True)
+    } == expected
     check_ratios(found)
     check_monotone(found)
     check_frontier(found)

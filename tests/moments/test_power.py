@@ -9,7 +9,15 @@ from statsmodels.stats.proportion import proportion_effectsize
 
 from firstday.moments.power import UPTAKE, PlannedTest, plan_test
 
-PLAN = {"baseline": 0.4, "share_experienced": 0.3, "effect": 0.12, "users_a_day": 700.0, "day": 1, "alpha": 0.05, "power": 0.8}
+PLAN = {
+    "baseline": 0.4,
+    "share_experienced": 0.3,
+    "effect": 0.12,
+    "users_a_day": 700.0,
+    "day": 1,
+    "alpha": 0.05,
+    "power": 0.8,
+}
 
 
 def planned(**changes: float) -> PlannedTest | None:

@@ -11,10 +11,25 @@ from pyspark.sql import functions as F
 from firstday.moments.rule import literal, sentence, sql
 
 NASTY = [
-    "like", "", " ", "it's", "\"quoted\"", "`tick`", "back\\slash", "\\", "\\'", "ends in \\", "\\\\'", "two\nlines", "tab\t",
-    "🎉 party", "naïve é", "'; DROP TABLE users; --", "' OR 1=1 --", "/* comment */", "-- comment", "100%", "a_b", "\\%", "\\_",
-    "${spark.app.name}", "${env:HOME}", "$1", "\\u0041", "\\101", ":named", "?", "{name}", "\r\n", "\0", "null", "%s",
-]  # fmt: skip
+    *(
+        "like",
+        "",
+        " ",
+        "it's",
+        '"quoted"',
+        "`tick`",
+        "two\nlines",
+        "\r\n",
+        "tab\t",
+        "\0",
+        "🎉 party",
+        "naïve é",
+        "null",
+    ),
+    *("back\\slash", "\\", "\\'", "ends in \\", "\\\\'", "\\%", "\\_", "\\u0041", "\\101", "\\${env:HOME}"),
+    *("'; DROP TABLE users; --", "' OR 1=1 --", "/* comment */", "-- comment"),
+    *("${spark.app.name}", "${env:HOME}", "$1", ":named", "?", "{name}", "%s", "100%", "a_b"),
+]
 ANCHOR = datetime(2024, 1, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
@@ -26,9 +41,13 @@ def log(spark: SparkSession) -> Iterator[None]:
         [("twice", ANCHOR), ("late", ANCHOR), ("early", ANCHOR), ("other", ANCHOR)],
         "user_id string, anchored_at timestamp",
     ).createOrReplaceTempView("users")
-    rows = []
+    rows: list[tuple[str, str, datetime, str | None]] = []
     for number, name in enumerate(NASTY):
-        times = {"twice": [ANCHOR, ANCHOR + HOUR], "late": [ANCHOR, ANCHOR + 24 * HOUR], "early": [ANCHOR - HOUR, ANCHOR]}
+        times = {
+            "twice": [ANCHOR, ANCHOR + HOUR],
+            "late": [ANCHOR, ANCHOR + 24 * HOUR],
+            "early": [ANCHOR - HOUR, ANCHOR],
+        }
         rows += [(user, name, at, f"{number} {user}") for user, those in times.items() for at in those]
         rows += [("other", f"{name}!", ANCHOR, None), ("other", f"{name}!", ANCHOR, None)]
     schema = "user_id string, action string, occurred_at timestamp, event_id string"
@@ -38,25 +57,28 @@ def log(spark: SparkSession) -> Iterator[None]:
     spark.catalog.dropTempView("events")
 
 
-def reached(spark: SparkSession, threshold: int, **options: bool) -> dict[str, set[str]]:
+def reached(spark: SparkSession, names: list[str], threshold: int, **options: bool) -> dict[str, set[str]]:
     """By name, the users that the rule gives; one job for all names."""
     queries = [
         spark.sql(sql(name, threshold, 24 * HOUR, **options)).select(F.lit(number).alias("name"), "user_id")
-        for number, name in enumerate(NASTY)
+        for number, name in enumerate(names)
     ]
-    found: dict[str, set[str]] = {name: set() for name in NASTY}
+    found: dict[str, set[str]] = {name: set() for name in names}
     for row in reduce(DataFrame.union, queries).collect():
-        found[NASTY[row["name"]]].add(row["user_id"])
+        found[names[row["name"]]].add(row["user_id"])
     return found
 
 
 def test_the_rule_gives_exactly_those_who_reached_it(spark: SparkSession, log: None) -> None:
-    assert reached(spark, 2) == dict.fromkeys(NASTY, {"twice"})
+    assert reached(spark, NASTY, 2) == {name: {"twice"} for name in NASTY}
 
 
 def test_events_with_an_id_count_once(spark: SparkSession, log: None) -> None:
-    assert reached(spark, 1, with_event_id=True) == dict.fromkeys(NASTY, {"twice", "late", "early"})
-    assert reached(spark, 2, with_event_id=True) == dict.fromkeys(NASTY, set())
+    names = ["like", "it's", "${env:HOME}"]
+    assert reached(spark, names, 1, with_event_id=True) == {
+        name: {"twice", "late", "early"} for name in names
+    }
+    assert reached(spark, names, 2, with_event_id=True) == {name: set() for name in names}
 
 
 def test_literals_are_read_back_as_they_were(spark: SparkSession) -> None:

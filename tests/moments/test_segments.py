@@ -9,7 +9,8 @@ from firstday.errors import LimitError
 from firstday.moments.segments import MOST_COLUMNS, escape, with_segments
 
 NASTY = [
-    "KR", "", "all", "\\N", "\\", "a,b", "a=b", "a\\,b=", ",", "=", "x,gender=f", "O'Hara \"`${x}`\"", "two\nlines", "🎉", None,
+    "KR", "", "all", "\\N", "\\", "a,b", "a=b", "a\\,b=", ",", "=", "x,gender=f",
+    "O'Hara \"`${x}`\"", "two\nlines", "🎉", None,
 ]  # fmt: skip
 COLUMN = "it's, `odd`=\\.name"
 
@@ -19,7 +20,9 @@ def naive(names: list[str], values: tuple[str | None, ...]) -> set[str]:
         f"{escape(name)}={'' + chr(92) + 'N' if value is None else escape(value)}"
         for name, value in zip(names, values, strict=True)
     ]
-    return {",".join(subset) or "all" for size in range(len(parts) + 1) for subset in combinations(parts, size)}
+    return {
+        ",".join(subset) or "all" for size in range(len(parts) + 1) for subset in combinations(parts, size)
+    }
 
 
 def test_labels_are_escaped_and_differ_where_values_do(spark: SparkSession) -> None:

@@ -36,20 +36,28 @@ def series(date: NDArray[np.int64], reached: Floats, retained: Floats, level: Fl
 
 
 def dated_users(
-    draw: np.random.Generator, *, users_a_date: int, dates: int, effect: float, everybody: float, shocks: float = 0.6
+    draw: np.random.Generator,
+    *,
+    users_a_date: int,
+    dates: int,
+    effect: float,
+    everybody: float,
+    shocks: float = 0.6,
 ) -> Series:
-    """Engagement drives one action, all other activity and retention; dates move the action, and everybody."""
+    """Engagement drives an action, other activity and retention; dates move the action, and everybody."""
     date = np.repeat(np.arange(dates), users_a_date)
     engaged = draw.normal(size=len(date)) + draw.normal(0, 1, dates)[date] * everybody
     reached = engaged + draw.normal(0, shocks, dates)[date] + draw.normal(size=len(date)) > 0.3
     level = np.round(4 + 2 * engaged + draw.normal(0, 0.5, len(date))).clip(0)
-    retained = (draw.random(len(date)) < np.clip(0.35 + 0.12 * engaged + effect * reached, 0.02, 0.98)).astype(float)
+    retained = (
+        draw.random(len(date)) < np.clip(0.35 + 0.12 * engaged + effect * reached, 0.02, 0.98)
+    ).astype(float)
     return series(date, reached[:, None].astype(float), retained, level)
 
 
 @dataclass(frozen=True)
 class Repeated:
-    """Over apps (apps,): estimates and errors, and slopes of the two series as they stand, with their p-values."""
+    """(apps,): estimates and their errors, slopes of the two series as they stand and their p-values."""
 
     estimate: Floats
     error: Floats
@@ -81,7 +89,7 @@ def test_an_effect_is_recovered_whether_dates_move_everybody_or_not(everybody: f
 
 
 def test_a_world_without_an_effect_stays_so_with_fifty_users_a_date() -> None:
-    """The same users make both series: engagement ties their sampling noise, and a plain comparison sees it."""
+    """The same users make both series: engagement ties their noise, and a plain comparison sees it."""
     found = repeated(300, users_a_date=50, dates=40, effect=0.0, everybody=0.0, shocks=0.6)
     assert abs(np.mean(found.estimate)) < 4 * np.std(found.estimate) / np.sqrt(300)
     assert found.significant(0.0) < 0.08  # nominally 0.05
@@ -104,7 +112,9 @@ def test_correlations_without_an_effect_are_nought_on_average() -> None:
         told = movement(each.users, each.experienced[:, 0], each.retained, each.both[:, 0])
         found.append((told.levels, told.differences))
         share, retention = each.experienced[:, 0] / 50, each.retained / 50
-        plain.append((np.corrcoef(share, retention)[0, 1], np.corrcoef(np.diff(share), np.diff(retention))[0, 1]))
+        plain.append(
+            (np.corrcoef(share, retention)[0, 1], np.corrcoef(np.diff(share), np.diff(retention))[0, 1])
+        )
     assert np.all(np.abs(np.mean(found, axis=0)) < 0.03)
     assert np.all(np.mean(plain, axis=0) > 0.1)
 
@@ -129,7 +139,9 @@ def test_leaving_a_user_out_of_his_own_pairs_counted_user_by_user() -> None:
 def test_the_error_is_that_of_leaving_out_a_date() -> None:
     given = dated_users(np.random.default_rng(6), users_a_date=60, dates=12, effect=0.1, everybody=0.2)
     left_out = [
-        date_effect(Series(**{name: np.delete(values, date, axis=0) for name, values in vars(given).items()}))[0][0]
+        date_effect(
+            Series(**{name: np.delete(values, date, axis=0) for name, values in vars(given).items()})
+        )[0][0]
         for date in range(12)
     ]
     assert_allclose(date_effect(given)[1][0], np.sqrt(11 / 12 * np.sum((left_out - np.mean(left_out)) ** 2)))
@@ -225,7 +237,9 @@ def test_granger_as_in_statsmodels() -> None:
         moves = np.column_stack([np.diff(retained / users), np.diff(share)])
         assert_allclose(told.granger_p, grangercausalitytests(moves, maxlag=2)[2][0]["ssr_ftest"][1])
     assert movement(users, 1000 * share, follows, share * follows).granger_p < 0.001
-    assert np.isnan(movement(users[:29], 1000 * share[:29], follows[:29], share[:29] * follows[:29]).granger_p)
+    assert np.isnan(
+        movement(users[:29], 1000 * share[:29], follows[:29], share[:29] * follows[:29]).granger_p
+    )
 
 
 def test_granger_is_unknown_where_one_series_is_the_other() -> None:

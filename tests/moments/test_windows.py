@@ -117,7 +117,7 @@ def test_rolling_overlap() -> None:
     assert Windows(window=25 * HOUR, days=(1, 7)).cut_days == (1,)
     with pytest.raises(SettingsError, match="begin after the action window"):
         Windows(window=25 * HOUR, days=(1, 7), overlap="refuse")
-    with pytest.raises(SettingsError, match="reach beyond the action window.*D1"):
+    with pytest.raises(SettingsError, match=r"reach beyond the action window.*D1"):
         Windows(window=48 * HOUR, days=(1, 7))
     assert Windows(window=48 * HOUR - TICK, days=(1, 7)).cut_days == (1,)
 
@@ -133,12 +133,12 @@ def test_calendar_overlap() -> None:
 
 @pytest.mark.parametrize("days", [(), (0,), (-1, 2), (7, 1), (1, 1), tuple(range(1, 40))])
 def test_days_that_make_no_sense(days: tuple[int, ...]) -> None:
-    with pytest.raises(SettingsError, match="(?i)days"):
+    with pytest.raises(SettingsError, match=r"(?i)days"):
         Windows(days=days)
 
 
 def test_a_window_has_a_length() -> None:
-    with pytest.raises(SettingsError, match="(?i)window"):
+    with pytest.raises(SettingsError, match=r"(?i)window"):
         Windows(window=timedelta(0))
 
 

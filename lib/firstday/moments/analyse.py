@@ -32,6 +32,7 @@ FIGURES = (
     "trend_effect", "trend_effect_low", "trend_effect_high",
     "trend_levels", "trend_differences", "trend_lag_correlation", "granger_p",
 )  # fmt: skip
+TOLD = ("simpson", "trend")
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def analyse_segment(strata: pd.DataFrame, dates: pd.DataFrame, plan: Plan) -> pd
     found = [part for part in parts if len(part)]
     if not found:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in COLUMNS})
-    return pd.concat(found, ignore_index=True).reindex(columns=COLUMNS)
+    return pd.concat(found, ignore_index=True)[COLUMNS]
 
 
 def _analyse_half(strata: pd.DataFrame, dates: pd.DataFrame, day: int, plan: Plan) -> pd.DataFrame:
@@ -138,11 +139,12 @@ def _analyse_half(strata: pd.DataFrame, dates: pd.DataFrame, day: int, plan: Pla
         for cells in date_cells
         if cells.users.sum() >= plan.min_users
     ]
-    deep = pd.concat(parts) if parts else pd.DataFrame(index=[])
-    frame = frame.join(deep)
-    if "p_value" in frame:
-        frame["q_value"] = adjust.false_discovery(frame["p_value"].to_numpy(dtype=float))
-    return frame.assign(dates=cohort.places)
+    adjusted = [part for part in parts if len(part)]
+    if adjusted:
+        frame = frame.join(pd.concat(adjusted))
+    frame = frame.reindex(columns=COLUMNS).astype(dict.fromkeys(FIGURES, float) | dict.fromkeys(TOLD, object))
+    q = adjust.false_discovery(frame["p_value"].to_numpy(dtype=float))
+    return frame.assign(q_value=q, dates=cohort.places)
 
 
 def _crude(cohort: Cohort, cells: Cells, plan: Plan) -> pd.DataFrame:
@@ -269,4 +271,4 @@ def _movements(series: trends.Series, chosen: pd.DataFrame, phi: NDArray[np.floa
             move.levels, move.differences, move.lag_correlation, move.granger_p, move.lag
         )  # fmt: skip
     names = ["trend_levels", "trend_differences", "trend_lag_correlation", "granger_p", "trend_lag"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=names)
+    return pd.DataFrame.from_dict(rows, orient="index", columns=names, dtype=float)

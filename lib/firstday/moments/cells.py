@@ -47,7 +47,7 @@ def split(rows: pd.DataFrame, place: Integers, day: int) -> tuple[Cohort, list[C
     total_level = rows["total_level"].to_numpy(dtype=np.int64)
     whole = rows["action"].isna().to_numpy()
     cohort = Cohort(place[whole], total_level[whole], users[whole], retained[whole])
-    other_level = rows["other_level"].fillna(0).to_numpy(dtype=np.int64)
+    other_level = pd.to_numeric(rows["other_level"]).fillna(0).to_numpy(dtype=np.int64)
     count = rows["count"].to_numpy(dtype=np.int64)
     cells = [
         Cells(

@@ -1,6 +1,7 @@
 """What of the results goes to the driver: small tables, each with a limit that it cannot pass in silence."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 
 import pandas as pd
@@ -12,6 +13,16 @@ from firstday.moments.members import quoted
 
 MOST_NUMBERS = 8_000_000  # in the cross products that are looked at together: 64 MB
 MOST_ROWS = 500_000
+
+
+@contextmanager
+def cached(rows: DataFrame) -> Iterator[DataFrame]:
+    """`rows` in Spark's cache, as long as the `with` lasts."""
+    kept = rows.persist()
+    try:
+        yield kept
+    finally:
+        kept.unpersist()
 
 
 def to_driver(rows: DataFrame, what: str, limit: int = MOST_ROWS) -> pd.DataFrame:
@@ -26,19 +37,31 @@ def to_driver(rows: DataFrame, what: str, limit: int = MOST_ROWS) -> pd.DataFram
     return frame
 
 
+def cohorts_by_date(counts: DataFrame, days: Sequence[int]) -> pd.DataFrame:
+    """The whole cohorts of moment_counts, in the order of the dates: anchor_date, users and, for each n,
+    matured_dn and retained_dn.
+    """
+    names = ["users", *(f"{kind}_d{day}" for day in days for kind in ("matured", "retained"))]
+    sums = (F.sum(name).alias(name) for name in names)
+    rows = counts.where(F.col("action").isNull()).groupBy("anchor_date").agg(*sums)
+    return to_driver(rows, "anchor dates").sort_values("anchor_date", ignore_index=True)
+
+
 def products_by_date(
     products: DataFrame, segments: Sequence[str], day: int, until: date
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Rows of moment_products up to an anchor date, and the segment columns that are held in them.
 
-    Where dates times segments are too many for the driver, the last segment columns are summed over.
+    Where dates times segments are too many for the driver, the last segment columns are summed over. The rows
+    are sorted: sums of floats over them depend on their order.
     """
     rows = products.where((F.col("day") == day) & (F.col("anchor_date") <= F.lit(until)))
     held = tuple(segments)
     while True:
         size = rows.agg(F.count("*").alias("rows"), F.max(F.size("sum_xx")).alias("width")).first()
         if size is None or (size["rows"] or 0) * (size["width"] or 1) <= MOST_NUMBERS:
-            return rows.toPandas(), held
+            frame = to_driver(rows, "cross products")
+            return frame.sort_values(["anchor_date", *held], ignore_index=True), held
         if not held:
             raise LimitError(
                 f"cross products may have at most {MOST_NUMBERS:,} numbers",

@@ -109,7 +109,7 @@ def count(
         rows = _distinct(rows, doubles)
     kernel = Kernel(survey.keys, survey.leading, windows.days, count_cap)
     reduced = rows.select(*ROW).mapInArrow(kernel, from_arrow_schema(kernel.schema)).persist()
-    sums = reduced.agg(*(F.sum(name).alias(name) for name in TALLIES)).first()
+    [sums] = reduced.agg(*(F.sum(name).alias(name) for name in TALLIES)).collect()
     duplicates = doubles.get.get("duplicates") if "event_id" in events.columns else 0
     # Without users nothing is left to exchange, and Spark drops the plan before it, with what it observed.
     unknown = seen.get.get("unknown", survey.events - survey.after_horizon)
@@ -162,7 +162,7 @@ def _log(events: DataFrame, survey: Survey, members: Members, return_actions: Se
         columns["event"] = F.when(F.isnull("event_id"), own).otherwise(F.xxhash64("event_id"))
     log = events.where(F.col("occurred_at").isNotNull())
     log = log.select(*(column.alias(name) for name, column in columns.items()))
-    return log.where(F.col("at") <= survey.horizon) if survey.after_horizon else log
+    return log.where(F.col("at") <= F.lit(survey.horizon)) if survey.after_horizon else log
 
 
 def _kept(joined: DataFrame, members: Members, seen: Observation) -> DataFrame:

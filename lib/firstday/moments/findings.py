@@ -50,12 +50,11 @@ class Findings:
         }
 
 
-def choosing_until(counts: DataFrame, settings: DiscoverSettings) -> date | None:
+def choosing_until(cohorts: pd.DataFrame, settings: DiscoverSettings) -> date | None:
     """The last anchor date of the choosing half: of the dates with users whose first Dn is known, the earlier
     `choose_share`. None where there are none.
     """
-    known = counts.where(F.col("action").isNull() & (F.col(f"matured_d{settings.days[0]}") > 0))
-    dates = sorted(row[0] for row in known.select("anchor_date").distinct().collect())
+    dates = cohorts.loc[cohorts[f"matured_d{settings.days[0]}"] > 0, "anchor_date"].tolist()
     if not dates:
         return None
     return dates[max(0, min(len(dates) - 1, round(settings.choose_share * len(dates)) - 1))]

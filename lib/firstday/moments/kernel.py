@@ -1,4 +1,4 @@
-"""A partition of the exchange becomes cells of the histogram and rows of cross products, on Arrow and NumPy."""
+"""A partition of the exchange becomes cells of the histogram and cross products, on Arrow and NumPy."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ PRODUCTS = {
 
 
 def measures(days: Iterable[int]) -> list[str]:
-    """The histogram's sums over users: all, those who have closed day n, those of them who came back on it."""
+    """The histogram's sums over users: all, those who have closed day n, those of them who came back."""
     return ["users", *(f"{what}_d{day}" for day in days for what in ("matured", "retained"))]
 
 
@@ -152,7 +152,8 @@ class Partition:
 
     Of users: cohort (a key), anchor_day (days since 1970), closed (bits), retained (users × days), total
     (events in the window, counts held at the cap). Of users' actions: who (position of the user), action
-    (position), count (held at the cap). Of the partition: in_window and returns (events), top_coded (counts above the cap).
+    (position), count (held at the cap). Of the partition: in_window and returns (events), top_coded (counts
+    above the cap).
     """
 
     cohort: Integers
@@ -190,11 +191,11 @@ class Partition:
             top_coded=(n > count_cap).sum(),
         )
 
-    def measures(self, days: Sequence[int]) -> dict[str, Integers]:
+    def measures(self, days: Sequence[int]) -> dict[str, Flags]:
         """What each user adds to the sums over users."""
         closed = _bits(self.closed, len(days))
         by_day = (flags[:, day] for day in range(len(days)) for flags in (closed, self.retained))
-        return dict(zip(measures(days), [np.ones(len(closed), np.int64), *by_day], strict=True))
+        return dict(zip(measures(days), [np.ones(len(closed), dtype=bool), *by_day], strict=True))
 
 
 def _bits(numbers: Integers, width: int) -> Flags:
@@ -216,14 +217,12 @@ def _packed(columns: list[Integers]) -> Integers:
     """One integer a row that tells apart all combinations of values, none of which are below 0."""
     packed, size = np.zeros(len(columns[0]), np.int64), 1
     for column in columns:
-        values = int(column.max(initial=0)) + 1
-        if values > 2**40:
-            column = np.unique(column, return_inverse=True)[1]
-            values = int(column.max(initial=0)) + 1
+        ranks = np.unique(column, return_inverse=True)[1] if column.max(initial=0) > 2**40 else column
+        values = int(ranks.max(initial=0)) + 1
         if size * values > 2**62:
             packed = np.unique(packed, return_inverse=True)[1]
             size = int(packed.max(initial=0)) + 1
-        packed, size = packed * values + column, size * values
+        packed, size = packed * values + ranks, size * values
     return packed
 
 

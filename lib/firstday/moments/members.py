@@ -1,11 +1,11 @@
-"""The users' side of the count: keys, cohorts and label windows, worked out once a user, not once an event."""
+"""The users' side of the count: keys, cohorts and label windows, worked out once a user, not an event."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import reduce
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from firstday.errors import DataError
@@ -57,21 +57,14 @@ class Members:
             if dates is not None:
                 frame = frame.where(F.col("anchor_date").isin(*dates))
             frame = frame.persist()
-            keys = ["anchor_date", *_names(segments)]
-            cohorts = frame.groupBy("cohort", *keys).agg(F.count("*").alias("users")).agg(
-                F.count("*").alias("cohorts"),
-                F.count_distinct("cohort").alias("keys"),
-                F.max("users").alias("largest"),
-            )
-            found = frame.agg(
-                F.count("*").alias("users"), F.count_distinct("user").alias("distinct")
-            ).crossJoin(cohorts).first()
-            if found["users"] == found["distinct"] and found["cohorts"] == found["keys"]:
-                return cls(frame, salt, found["users"], found["largest"] or 0, tuple(segments), windows)
+            sizes = _sizes(frame, len(segments))
+            copies = sizes["users"] - sizes["keys"]
+            if not copies and sizes["cohorts"] == sizes["cohort_keys"]:
+                return cls(frame, salt, sizes["users"], sizes["largest"] or 0, tuple(segments), windows)
             frame.unpersist()
         raise DataError(
             "each user may be there once",
-            value=f"{found['users'] - found['distinct']:,} rows too many",
+            value=f"{copies:,} rows too many",
             next_step="keep one row a user_id, the one with the anchor that counts",
         )
 
@@ -99,8 +92,8 @@ class Members:
 
     def named(self, rows: DataFrame, columns: Sequence[str]) -> DataFrame:
         """`rows` with the anchor date and segments that their cohort stands for, before `columns`."""
-        cohorts = self.frame.select("cohort", "anchor_date", *_names(self.segments)).distinct()
-        named = rows.join(cohorts, "cohort").select("anchor_date", *_names(self.segments), *columns)
+        cohorts = self.frame.select("cohort", "anchor_date", *_names(len(self.segments))).distinct()
+        named = rows.join(cohorts, "cohort").select("anchor_date", *_names(len(self.segments)), *columns)
         return named.toDF("anchor_date", *self.segments, *columns)
 
 
@@ -109,7 +102,8 @@ def _prepared(
 ) -> DataFrame:
     anchor, seed = F.col("anchor"), F.lit(salt)
     values = {
-        name: F.col(quoted(segment)).cast("string") for name, segment in zip(_names(segments), segments, strict=True)
+        name: F.col(quoted(segment)).cast("string")
+        for name, segment in zip(_names(len(segments)), segments, strict=True)
     }
     frame = users.select(
         F.xxhash64("user_id", seed).alias("user"),
@@ -132,6 +126,19 @@ def _prepared(
     )
 
 
+def _sizes(frame: DataFrame, segments: int) -> Row:
+    """How many users, cohorts and keys of both there are, and users in the largest cohort."""
+    users = frame.agg(F.count("*").alias("users"), F.count_distinct("user").alias("keys"))
+    cohorts = frame.groupBy("cohort", "anchor_date", *_names(segments)).agg(F.count("*").alias("users"))
+    of_cohorts = cohorts.agg(
+        F.count("*").alias("cohorts"),
+        F.count_distinct("cohort").alias("cohort_keys"),
+        F.max("users").alias("largest"),
+    )
+    [sizes] = users.crossJoin(of_cohorts).collect()
+    return sizes
+
+
 def _bounds(windows: Windows) -> dict[str, Column]:
     """The label windows' bounds as columns, where they are dear: those of calendar days."""
     if windows.retention != "calendar":
@@ -147,6 +154,6 @@ def _bounds(windows: Windows) -> dict[str, Column]:
     }
 
 
-def _names(segments: Sequence[str]) -> list[str]:
+def _names(segments: int) -> list[str]:
     """Names of the segment columns while they are worked on: the real ones may be anything."""
-    return [f"segment_{place}" for place in range(len(segments))]
+    return [f"segment_{place}" for place in range(segments)]

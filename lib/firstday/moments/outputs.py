@@ -39,7 +39,7 @@ ACTION_EVIDENCE = _schema(
     trend_effect="d", trend_low="d", trend_high="d", trend_odds="d", odds="d", verdict="s", reason="s",
 )  # fmt: skip
 MOMENT_TRENDS = _schema(
-    **_CANDIDATE, anchor_date="t", users="l", experienced="l", retained="l", both="l", share="d", retention="d",
+    **_CANDIDATE, anchor_date="t", **_COUNTS, share="d", retention="d",
 )  # fmt: skip
 FUNNEL = _schema(step="i", name="s", candidates="l", dropped="l", loser="s", figure="s")
 HYPOTHESES = _schema(
@@ -60,7 +60,7 @@ TABLES = {
 
 
 def moments(measured: DataFrame, analysed: DataFrame, verdicts: DataFrame) -> DataFrame:
-    """The table `moments`: each measured candidate, with what was found about it and why it stayed or fell."""
+    """The table `moments`: each measured candidate, what was found about it, and why it stayed or fell."""
     keys = list(_CANDIDATE)
     found = analysed.select(*keys, *_FIGURES, *_FINDINGS)
     return measured.join(found, keys, "left").join(verdicts, keys, "left").select(*_cast(MOMENTS))

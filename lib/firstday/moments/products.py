@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ BLOCK = 1 << 16  # users at a time; sums of their products stay far below 2**53,
 
 
 def scaled_log(count: Integers) -> Integers:
-    """x = ln(1 + count) in units of 1/256."""
+    """ln(1 + count) in units of 1/256."""
     return np.rint(SCALE * np.log1p(count)).astype(np.int64)
 
 
@@ -68,11 +69,10 @@ class Sample:
         by_place = np.argsort(place)
         place, action, x = place[by_place], self.action[by_place], self.x[by_place]
         cohort, closed, retained = self.cohort[order], self.closed[order], self.retained[order]
-        starts = np.array(list(_blocks(cohort, closed)), np.int64)
-        entries = np.searchsorted(place, np.append(starts, len(cohort))).tolist()
+        bounds = [*_blocks(cohort, closed), len(cohort)]
+        entries = np.searchsorted(place, bounds).tolist()
         sums: dict[int, Products] = {}
-        ends = [*starts[1:].tolist(), len(cohort)]
-        for block, (first, last) in enumerate(zip(starts.tolist(), ends, strict=True)):
+        for block, (first, last) in enumerate(pairwise(bounds)):
             entry = slice(entries[block], entries[block + 1])
             anchor_day = int(self.anchor_day[order[first]])
             column = self.column[anchor_day]
@@ -92,8 +92,7 @@ def _blocks(cohort: Integers, closed: Integers) -> Iterator[int]:
     """Where each range of at most BLOCK users that are alike in both begins."""
     new = np.ones(len(cohort), dtype=bool)
     new[1:] = (cohort[1:] != cohort[:-1]) | (closed[1:] != closed[:-1])
-    starts = np.flatnonzero(new).tolist()
-    for start, end in zip(starts, [*starts[1:], len(cohort)], strict=True):
+    for start, end in pairwise([*np.flatnonzero(new).tolist(), len(cohort)]):
         yield from range(start, end, BLOCK)
 
 

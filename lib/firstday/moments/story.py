@@ -48,9 +48,7 @@ class Facts:
         if self.counted_from:
             told.append(f"Anchor dates before {self.counted_from} are as an earlier run counted them.")
         if self.held:
-            told.append(
-                f"Differences between segments ({', '.join(self.held)}) are held in the evidence."
-            )
+            told.append(f"Differences between segments ({', '.join(self.held)}) are held in the evidence.")
         return [*told, OTHER_ACTIVITY]
 
 
@@ -62,8 +60,8 @@ TALLIES = {
     "top_coded": "{:,} counts above the cap are held at it.",
 }
 OTHER_ACTIVITY = (
-    "Adjusted differences hold all other activity of the first day still. Other activity may itself follow from "
-    "the action; what flows through it is then missing from the adjusted difference."
+    "Adjusted differences hold all other activity of the first day still. Other activity may itself follow "
+    "from the action; what flows through it is then missing from the adjusted difference."
 )
 
 
@@ -125,26 +123,16 @@ def day_effects(halves: pd.DataFrame, findings: Findings) -> pd.DataFrame:
     )[columns].reset_index(drop=True)
 
 
-def unmatured(counts: DataFrame, days: Sequence[int]) -> dict[int, int]:
+def unmatured(cohorts: pd.DataFrame, days: Sequence[int]) -> dict[int, int]:
     """For each day n, users left out of Dn because its window had not ended at the horizon."""
-    cohort = counts.where(F.col("action").isNull())
-    known = [F.sum(f"matured_d{day}").alias(f"d{day}") for day in days]
-    sums = cohort.agg(F.sum("users").alias("users"), *known).first()
-    return {day: int((sums["users"] or 0) - (sums[f"d{day}"] or 0)) for day in days} if sums else {}
+    return {day: int((cohorts["users"] - cohorts[f"matured_d{day}"]).sum()) for day in days}
 
 
-def retention_by_date(counts: DataFrame, days: Sequence[int]) -> pd.DataFrame:
+def retention_by_date(cohorts: pd.DataFrame, days: Sequence[int]) -> pd.DataFrame:
     """anchor_date, users and, for each n, dn: the share retained, NaN where nobody's day n is known."""
-    cohort = counts.where(F.col("action").isNull()).groupBy("anchor_date")
-    sums = [
-        F.sum(f"{kind}_d{day}").alias(f"{kind}_d{day}") for day in days for kind in ("matured", "retained")
-    ]
-    table = to_driver(cohort.agg(F.sum("users").alias("users"), *sums), "anchor dates").sort_values(
-        "anchor_date", ignore_index=True
-    )
+    shares = {}
     for day in days:
-        known = table[f"matured_d{day}"].to_numpy(dtype=float)
-        table[f"d{day}"] = np.divide(
-            table[f"retained_d{day}"], known, out=np.full(len(table), np.nan), where=known > 0
-        )
-    return table[["anchor_date", "users", *(f"d{day}" for day in days)]]
+        known = cohorts[f"matured_d{day}"].to_numpy(dtype=float)
+        none = np.full(len(known), np.nan)
+        shares[f"d{day}"] = np.divide(cohorts[f"retained_d{day}"], known, out=none, where=known > 0)
+    return cohorts[["anchor_date", "users"]].assign(**shares)

@@ -1,4 +1,4 @@
-"""What must be known of the log before it is counted: its end, its size, its actions. One scan, two columns."""
+"""What must be known of the log before it is counted: its end, its size, its actions. One scan."""
 
 from collections import defaultdict
 from collections.abc import Mapping

@@ -179,7 +179,7 @@ class Windows:
 
     def _may_overlap(self, day: int) -> bool:
         # A date can be an hour (in odd places a day) shorter than 24 h: leave room for that.
-        return self._calendar and self.window > timedelta(days=day - 2) or day in self.cut_days
+        return day in self.cut_days or (self._calendar and self.window > timedelta(days=day - 2))
 
     def _python_midnight(self, day: date) -> int:
         return microseconds(datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(self.time_zone)))

@@ -1,0 +1,24 @@
+"""Where the tests of the jobs keep MLflow's runs, and the small log that several of them use."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.jobs.small import Log, made
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tracking_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a store of its own: tests leave nothing in the user's."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(folder))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield f"sqlite:///{folder / 'firstday' / 'mlflow.db'}"
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Log:
+    """A small log as files."""
+    return made(users=150, dates=16).saved(Path(tmp_path_factory.mktemp("small")))

@@ -1,0 +1,194 @@
+"""What the kernel does with a partition, without Spark: the same in any order, batches and chunks."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from firstday.errors import DataError
+from firstday.moments import products, tally
+from firstday.moments.kernel import Kernel, _packed
+from firstday.moments.levels import LEVEL_STARTS, level
+from firstday.moments.products import Sample, scaled_log
+from firstday.moments.tally import COHORT, DAY_ZERO, FIRST_KEY
+
+MONDAY = date(2026, 3, 2)
+MONDAY_NUMBER = (MONDAY - date(1970, 1, 1)).days
+KEYS = {"a": FIRST_KEY + 5, "b": COHORT - 1, "c": FIRST_KEY}
+DAYS = (1, 7)
+
+Row = tuple[int, int]
+
+
+def own_rows(user: int, cohort: int, closed: int, day: int = MONDAY_NUMBER) -> list[Row]:
+    return [(user, COHORT + cohort), (user, -1 - ((day + DAY_ZERO) << 32) - closed)]
+
+
+def batches(rows: list[Row], size: int) -> Iterator[pa.RecordBatch]:
+    for first in range(0, len(rows), size):
+        columns = zip(*rows[first : first + size], strict=True)
+        yield pa.RecordBatch.from_arrays([pa.array(c, pa.int64()) for c in columns], ["user", "what"])
+
+
+def reduced(rows: list[Row], size: int = 1000, **options: Any) -> dict[str, Any]:
+    """All the kernel says of a partition, in a form that does not depend on the order of its rows."""
+    kernel = Kernel(KEYS, {MONDAY: ("a", "c")}, DAYS, options.get("count_cap", 10_000))
+    found: dict[str, Any] = {"cells": Counter(), "products": {}}
+    for batch in kernel(batches(rows, size)):
+        assert batch.schema == kernel.schema
+        for row in batch.to_pylist():
+            if row["cohort"] is not None:
+                cells = list(zip(*(row[name] for name in kernel.cells), strict=True))
+                assert len(set(cells)) == len(cells)
+                found["cells"].update(cells)
+            elif row["day"] is not None:
+                found["products"][row["products_of"], row["day"]] = tuple(
+                    row[name] for name in ("matured", "retained", "actions", "sum_x", "sum_xr", "sum_xx")
+                )
+            else:
+                found["tallies"] = (row["in_window"], row["returns"], row["top_coded"])
+    return found
+
+
+def test_one_user() -> None:
+    rows = own_rows(-9, cohort=17, closed=0b01)
+    rows += [(-9, KEYS["a"])] * 3 + [(-9, KEYS["b"])] + [(-9, 0), (-9, 0), (-9, 1)]
+    found = reduced(rows)
+    assert found["tallies"] == (4, 3, 0)
+    sums = (1, 1, 1, 0, 0)  # users, matured and retained on D1, then on D7, which is not known yet
+    assert set(found["cells"]) == {
+        (17, None, 0, 4, None, *sums),
+        (17, "a", 3, 4, 1, *sums),
+        (17, "b", 1, 4, 3, *sums),
+    }
+    x = scaled_log(np.array([3]))[0]
+    assert found["products"] == {(17, 1): (1, 1, ["a", "c"], [x, 0], [x, 0], [x * x, 0, 0])}
+
+
+def test_no_rows() -> None:
+    assert reduced([]) == {"cells": Counter(), "products": {}}
+
+
+def test_an_unknown_action_says_that_the_log_changed() -> None:
+    with pytest.raises(DataError, match="must not change"):
+        reduced([*own_rows(1, 1, 0), (1, FIRST_KEY + 1)])
+
+
+@st.composite
+def partitions(draw: st.DrawFn) -> list[Row]:
+    users = draw(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1, max_size=8, unique=True))
+    rows: list[Row] = []
+    for user in users:
+        cohort = draw(st.sampled_from([0, 1, COHORT - 1]))
+        # A cohort has one anchor date; the second one here has no leading actions, as if it had no events.
+        rows += own_rows(user, cohort, draw(st.integers(0, 3)), MONDAY_NUMBER - (cohort == 1) * 9999)
+    events = st.tuples(st.sampled_from(users), st.sampled_from([0, 1, *KEYS.values()]))
+    return rows + draw(st.lists(events, max_size=60))
+
+
+@settings(max_examples=150)
+@given(rows=partitions(), size=st.integers(1, 20), chunk=st.integers(1, 30), chance=st.randoms())
+def test_order_batches_and_chunks_change_nothing(rows: list[Row], size: int, chunk: int, chance: Any) -> None:
+    expected = reduced(rows, count_cap=3)
+    shuffled = list(rows)
+    chance.shuffle(shuffled)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tally, "CHUNK", chunk)
+        patch.setattr(products, "BLOCK", 2)
+        assert reduced(shuffled, size, count_cap=3) == expected
+
+
+@settings(max_examples=100)
+@given(rows=partitions())
+def test_sums_over_cells_are_the_users(rows: list[Row]) -> None:
+    cells = reduced(rows)["cells"]
+    cohorts: dict[Any, Any] = defaultdict(Counter)
+    for cohort, action, _, _, _, users, *_ in cells:
+        cohorts[cohort][action] += users
+    for users in cohorts.values():
+        assert all(n <= users[None] for n in users.values())
+    assert sum(users[None] for users in cohorts.values()) == len({user for user, _ in rows})
+    for cohort, action, *_, users, matured_1, retained_1, matured_7, retained_7 in cells:
+        assert 0 <= retained_1 <= matured_1 <= users, (cohort, action)
+        assert 0 <= retained_7 <= matured_7 <= users
+
+
+def test_memory_follows_the_users_not_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    merged: list[int] = []
+
+    def merge(parts: list[Any]) -> Any:
+        merged.append(sum(len(n) for _, _, n in parts))
+        return real(parts)
+
+    real = tally._merged
+    monkeypatch.setattr(tally, "CHUNK", 100)
+    monkeypatch.setattr(tally, "_merged", merge)
+    rows = own_rows(1, 1, 0) + [(1, key) for key in KEYS.values()] * 10_000
+    assert reduced(rows, 50)["tallies"] == (30_000, 0, 0)
+    assert max(merged) < 210  # of 30,000 rows
+
+
+# --- what it is made of
+
+
+def test_levels_are_half_octaves() -> None:
+    assert LEVEL_STARTS[:17].tolist() == [1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256, 362]
+    assert level(np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11])).tolist() == [0, 1, 2, 3, 4, 4, 5, 5, 6, 6, 7]
+    assert level(np.array([2**38])) < len(LEVEL_STARTS)
+
+
+@given(
+    columns=st.integers(1, 6).flatmap(
+        lambda n: st.lists(
+            st.tuples(*[st.one_of(st.integers(0, 5), st.integers(0, 2**62 - 1), st.integers(0, 2**30))] * n),
+            max_size=30,
+        )
+    )
+)
+def test_packed_tells_combinations_apart(columns: list[tuple[int, ...]]) -> None:
+    arrays = [np.array(column, np.int64) for column in zip(*columns, strict=True)] or [np.empty(0, np.int64)]
+    packed = _packed(arrays).tolist()
+    assert len(set(zip(columns, packed, strict=True))) == len(set(columns)) == len(set(packed))
+
+
+@settings(max_examples=60)
+@given(seed=st.integers(0, 2**32), users=st.integers(0, 40))
+def test_cross_products_are_the_sums(seed: int, users: int) -> None:
+    chance = np.random.default_rng(seed)
+    counts = chance.poisson(1.0, (users, 4)) * chance.integers(1, 4000, (users, 4))
+    cohort, closed = chance.integers(0, 3, users), chance.integers(0, 4, users)
+    retained = chance.random((users, 2)) < 0.5
+    who, action = np.nonzero(counts)
+    column = {5: np.array([1, -1, 0, 2])}
+    sample = Sample(
+        *(cohort, np.full(users, 5), closed, retained),
+        *(who, action, scaled_log(counts[who, action]), column),
+    )
+    found = {(row.cohort, row.day): row for row in sample.products()}
+    x = scaled_log(counts)[:, [2, 0, 3]]
+    upper = np.triu_indices(3)
+    for of in range(3):
+        for day in range(2):
+            chosen = (cohort == of) & (closed >> day & 1 == 1)
+            row = found.pop((of, day), None)
+            assert (row is None) == (not chosen.any())
+            if row is not None:
+                back = x[chosen & retained[:, day]]
+                assert (row.users, row.retained) == (chosen.sum(), len(back))
+                assert row.x.tolist() == x[chosen].sum(axis=0).tolist()
+                assert row.xr.tolist() == back.sum(axis=0).tolist()
+                assert row.xx.tolist() == (x[chosen].T @ x[chosen])[upper].tolist()
+    assert not found
+
+
+def test_days_since_1970_may_be_negative() -> None:
+    day = (date(1965, 1, 1) - date(1970, 1, 1)) // timedelta(days=1)
+    rows = own_rows(4, 2, 0b11, day)
+    found = tally.tally(batches(rows, 10), 2, list(KEYS.values()))
+    assert (found.anchor_day.tolist(), found.closed.tolist(), found.cohort.tolist()) == ([day], [3], [2])
