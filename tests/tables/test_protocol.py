@@ -16,10 +16,11 @@ import pytest
 from pyspark.sql import DataFrame
 from pyspark.sql.types import LongType, StructType
 
-from firstday.errors import ConflictError
+from firstday.errors import ConflictError, DataError
 from firstday.tables import Output, Run
 from firstday.tables.delta import Store
 from firstday.tables.schemas import table_schema
+from firstday.tables.write import published_rows
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 SCHEMA = table_schema([("x", LongType())])
@@ -39,9 +40,11 @@ class Rows(list):
 class Memory:
     """What `Store` does, in memory. `at` is called before each operation: it may end or suspend the run."""
 
+    out = "memory"
     is_folder = True
 
     def __init__(self, runs_before: int = 0) -> None:
+        self.files: dict[str, bytes] = {}
         self.tables: dict[str, list[tuple[str, Any]]] = {}
         self.schemas: dict[str, StructType] = {}
         self.runs: list[Run] = []
@@ -84,9 +87,18 @@ class Memory:
         self.at("remove")
         self.tables[name] = [row for row in self.tables[name] if row[0] not in run_ids]
 
-    def latest_run(self, *, job: str) -> Run | None:
+    def latest_run(self, *, job: str | None = None, table: str | None = None) -> Run | None:
         self.at("latest_run")
-        return max((run for run in self.runs if run.job == job), key=lambda run: run.sequence, default=None)
+        runs = [run for run in self.runs if run.job == job or table in run.row_counts]
+        return max(runs, key=lambda run: run.sequence, default=None)
+
+    def read(self, name: str, run_id: str) -> DataFrame:
+        self.at("read")
+        return cast(DataFrame, [row for other, row in self.tables[name] if other == run_id])
+
+    def write_file(self, name: str, content: bytes) -> str:
+        self.files[name] = content
+        return name
 
     def unpublished(self, run_ids: Collection[str]) -> set[str]:
         return set(run_ids) - {run.run_id for run in self.runs}
@@ -337,3 +349,46 @@ def test_a_conflict_names_the_run_that_was_quicker_or_the_rows_that_are_gone() -
     later.begin()
     with pytest.raises(ConflictError, match=r"must keep all its rows.*another --out"):
         later.publish(inputs=(), settings={})
+
+
+def test_a_read_that_is_overtaken_takes_the_newer_run() -> None:
+    memory = Memory()
+    store = cast(Store, memory)
+    with pytest.raises(DataError, match="published run with the table a"):
+        published_rows(store, "a")
+    run_whole(memory, "first")
+    overtaking = iter(["second"])
+
+    def overtake(operation: str) -> None:
+        if operation == "read":
+            for run_id in overtaking:
+                run_whole(memory, run_id)
+
+    memory.at = overtake
+    assert cast(list, published_rows(store, "a")) == clean("second")["a"]
+
+    def always(operation: str) -> None:
+        if operation == "read":
+            memory.at = lambda operation: None
+            run_whole(memory, f"run {len(memory.runs)}")
+            memory.at = always
+
+    memory.at = always
+    with pytest.raises(ConflictError, match="overtaken again and again"):
+        published_rows(store, "a")
+
+
+def test_files_are_written_once_the_run_is_published_and_while_it_is_the_latest() -> None:
+    memory = Memory()
+    early, late = output(memory, "early"), output(memory, "late")
+    early.begin()
+    with pytest.raises(RuntimeError, match="publish first"):
+        early.write_file("report.html", b"early")
+    early.publish(inputs=(), settings={})
+    assert early.write_file("report.html", b"in time") == "report.html"
+    late.begin()
+    late.publish(inputs=(), settings={})
+    assert early.write_file("report.html", b"outdated") is None
+    assert memory.files == {"report.html": b"in time"}
+    memory.is_folder = False
+    assert late.write_file("report.html", b"nowhere to put it") is None

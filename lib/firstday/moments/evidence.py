@@ -70,13 +70,9 @@ def assess(data: DateProducts) -> ActionEvidence | None:
     covariance, tie = within[:-1, :-1], within[:-1, -1]
     factors = number_of_factors(covariance, data.freedom.sum())
     loadings = principal_axes(covariance, factors)
-    tie_error = _jackknife(data, lambda part: part.within()[:-1, -1])[1]
-    left_error = _jackknife(data, lambda part: _left_over(part, factors, tie_error))[1]
-    # The loadings absorb part of an action's own noise; its tie is never surer than a third of its own error.
-    error = np.maximum(left_error, 0.3 * tie_error)
+    error = _tie_error(data, tie, loadings)
     effect, t = _stands_out(tie, covariance, loadings, error)
-    freedom = len(tie) - factors - 1
-    p = np.minimum(len(tie) * stats.t.sf(t, freedom), 1.0)
+    p = np.minimum(len(tie) * stats.t.sf(t, 2 * _freedom(loadings)), 1.0)
     trend_effect, trend_error = _jackknife(data, lambda part: _between_effect(part, within))
     return ActionEvidence(
         data.actions,
@@ -117,26 +113,48 @@ def _fit(columns: Floats, tie: Floats, error: Floats) -> Floats:
     return np.asarray(np.linalg.lstsq(columns * weight[:, None], tie * weight, rcond=None)[0])
 
 
-def _left_over(data: DateProducts, factors: int, tie_error: Floats) -> Floats:
-    within = data.within()
-    loadings = principal_axes(within[:-1, :-1], factors, iterations=100)
-    return within[:-1, -1] - loadings @ _fit(loadings, within[:-1, -1], tie_error)
+def _freedom(loadings: Floats) -> int:
+    """Actions less what is fitted to them: the factors' slopes and one action's."""
+    actions, factors = loadings.shape
+    return actions - factors - 1
+
+
+def _tie_error(data: DateProducts, tie: Floats, loadings: Floats) -> Floats:
+    """Standard error of each tie less what the factors explain of it, (actions,).
+
+    Both ties and loadings are estimated: jackknife over dates, the slopes on the factors held (with slopes
+    fitted anew, each action would draw the fit to itself and look surer than it is). Loadings are turned to
+    match those of all dates (orthogonal Procrustes: Schoenemann 1966).
+    """
+    error = _jackknife(data, lambda part: part.within()[:-1, -1])[1]
+    turned = np.array([_turned(data.without(date), loadings) for date in range(data.dates)])
+    ties = np.array([data.without(date).within()[:-1, -1] for date in range(data.dates)])
+    for _ in range(2):  # the slopes depend on the errors, a little
+        error = _spread(ties - turned @ _fit(loadings, tie, error))
+    return error
+
+
+def _turned(data: DateProducts, onto: Floats) -> Floats:
+    loadings = principal_axes(data.within()[:-1, :-1], onto.shape[1], iterations=100)
+    left, _, right = np.linalg.svd(loadings.T @ onto)
+    return np.asarray(loadings @ left @ right)
 
 
 def _stands_out(tie: Floats, covariance: Floats, loadings: Floats, error: Floats) -> tuple[Floats, Floats]:
     """Slope and t of each action as the only cause beside the common factors, in turn.
 
-    The scale of t is the misfit that is left with the action in, where that is above sampling noise: the
-    other actions show how far from proportion a mere companion can be.
+    The others' misfit is the yardstick: how far from proportion a mere companion can be. As they are few, it
+    is averaged with what sampling alone gives, 1, with equal weight, which doubles the degrees of freedom (a
+    moderated t: Smyth 2004).
     """
-    actions, factors = loadings.shape
     without = (((tie - loadings @ _fit(loadings, tie, error)) / error) ** 2).sum()
-    effect, t = np.zeros(actions), np.zeros(actions)
-    for action in range(actions):
+    freedom = _freedom(loadings)
+    effect, t = np.zeros(len(tie)), np.zeros(len(tie))
+    for action in range(len(tie)):
         columns = np.column_stack([loadings, covariance[:, action]])
         slopes = _fit(columns, tie, error)
         misfit = (((tie - columns @ slopes) / error) ** 2).sum()
-        scale = max(misfit / (actions - factors - 1), 1.0)
+        scale = (freedom + misfit) / (2 * freedom)
         effect[action] = slopes[-1]
         t[action] = np.sign(slopes[-1]) * np.sqrt(max(without - misfit, 0.0) / scale)
     return effect, t
@@ -180,8 +198,13 @@ def _common_variance(between: Floats, weights: Floats, shares: Floats) -> float:
 
 
 def _jackknife(data: DateProducts, estimate: Callable[[DateProducts], Floats]) -> tuple[Floats, Floats]:
-    """Estimate and its standard error from leaving out a date at a time (Efron & Stein 1981)."""
+    """Estimate and its standard error from leaving out a date at a time."""
     left_out = np.array([estimate(data.without(date)) for date in range(data.dates)])
-    deviations = left_out - left_out.mean(axis=0)
-    error = np.sqrt((data.dates - 1) / data.dates * (deviations**2).sum(axis=0))
-    return estimate(data), np.maximum(error, 1e-12)
+    return estimate(data), _spread(left_out)
+
+
+def _spread(left_out: Floats) -> Floats:
+    """Jackknife standard error from the estimates without each date, (dates, ...) (Efron & Stein 1981)."""
+    dates = len(left_out)
+    squares = ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0)
+    return np.maximum(np.sqrt((dates - 1) / dates * squares), 1e-12)

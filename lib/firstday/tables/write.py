@@ -236,19 +236,27 @@ def read_published(spark: SparkSession, out: str, name: str) -> DataFrame:
 
     Raises DataError when nothing is published there.
     """
-    store = Store(spark, out)
+    return published_rows(Store(spark, out), name)
+
+
+def published_rows(store: Store, name: str) -> DataFrame:
+    """As `read_published`. A run that publishes meanwhile may delete the rows before they are pinned."""
     for _ in range(ATTEMPTS):
         run = store.latest_run(table=name)
         if run is None:
             raise DataError(
                 f"there must be a published run with the table {name}",
-                value=out,
+                value=store.out,
                 next_step="run the job that writes it, or check the address",
             )
         rows = store.read(name, run.run_id)
-        if store.latest_run(table=name) == run:  # then its rows had not been deleted when they were pinned
+        if store.latest_run(table=name) == run:
             return rows
-    raise ConflictError("a read must not be overtaken by publishing runs", value=out, next_step="read again")
+    raise ConflictError(
+        "a read must not be overtaken again and again by runs that publish",
+        value=store.location(name),
+        next_step="read again",
+    )
 
 
 def _types(schema: StructType) -> dict[str, str]:
