@@ -143,5 +143,6 @@ def _segments(users: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[str, 
                 yield "all", np.ones(len(users), dtype=bool)
                 continue
             for values, rows in users.groupby(list(subset)).groups.items():
-                label = ",".join(f"{name}={value}" for name, value in zip(subset, values, strict=True))
+                of_names = values if isinstance(values, tuple) else (values,)
+                label = ",".join(f"{name}={value}" for name, value in zip(subset, of_names, strict=True))
                 yield label, users.index.isin(rows)

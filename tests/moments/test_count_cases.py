@@ -37,7 +37,7 @@ def cells(counts: Counts, *columns: str) -> set[tuple[object, ...]]:
 
 def exchanges_of_the_log(counts: Counts) -> list[Any]:
     """The exchanges, in the plan behind the cached rows, that events pass through."""
-    plan = counts.cached[0]._jdf.queryExecution().withCachedData().cacheBuilder().cachedPlan()
+    plan = counts.reduced._jdf.queryExecution().withCachedData().cacheBuilder().cachedPlan()
     return [node for node in tree(plan) if node.nodeName() == "Exchange" and reads_the_log(node)]
 
 

@@ -21,7 +21,7 @@ from firstday.moments.tally import ROW
 from firstday.moments.windows import Windows, instant_at
 
 BROADCAST_BYTES = 256 << 20  # users whose columns need more are not broadcast: the log is joined by exchange
-ROWS_A_PARTITION = 500_000  # of the log; far fewer are kept
+ROWS_A_PARTITION = 1_000_000  # of the log; fewer are kept. Smaller ones cost more Python tasks
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,13 @@ class Counts:
     moment_products: DataFrame
     tallies: dict[str, int | None]
     horizon: int | None
-    cached: tuple[DataFrame, ...]
+    reduced: DataFrame
+    members: Members
 
     def release(self) -> None:
         """Drop the cache; the tables would be computed anew."""
-        for frame in self.cached:
-            frame.unpersist()
+        self.reduced.unpersist()
+        self.members.release()
 
 
 def restrict(
@@ -125,7 +126,8 @@ def count(
             **{name: sums[name] or 0 for name in TALLIES},
         },
         horizon=survey.horizon,
-        cached=(reduced, members.frame),
+        reduced=reduced,
+        members=members,
     )
 
 

@@ -31,11 +31,12 @@ class Members:
     """The users to count.
 
     `frame`, cached: user (a hash), cohort (a key), about (both as `tally` wants them), anchor, the bounds of
-    calendar label windows, anchor_date, segment_0, segment_1, ... `salt` went into the hashes. `largest` is
-    the number of users of the largest cohort.
+    calendar label windows, anchor_date, segment_0, segment_1, ... `cohorts`, cached: cohort, anchor_date, the
+    segments, users. `salt` went into the hashes. `largest` is the number of users of the largest cohort.
     """
 
     frame: DataFrame
+    cohorts: DataFrame
     salt: int
     users: int
     largest: int
@@ -57,11 +58,14 @@ class Members:
             if dates is not None:
                 frame = frame.where(F.col("anchor_date").isin(*dates))
             frame = frame.persist()
-            sizes = _sizes(frame, len(segments))
+            cohorts = frame.groupBy("cohort", "anchor_date", *_names(len(segments)))
+            cohorts = cohorts.agg(F.count("*").alias("users")).persist()
+            sizes = _sizes(frame, cohorts)
             copies = sizes["users"] - sizes["keys"]
+            members = cls(frame, cohorts, salt, sizes["users"], sizes["largest"], tuple(segments), windows)
             if not copies and sizes["cohorts"] == sizes["cohort_keys"]:
-                return cls(frame, salt, sizes["users"], sizes["largest"] or 0, tuple(segments), windows)
-            frame.unpersist()
+                return members
+            members.release()
         raise DataError(
             "each user may be there once",
             value=f"{copies:,} rows too many",
@@ -92,9 +96,14 @@ class Members:
 
     def named(self, rows: DataFrame, columns: Sequence[str]) -> DataFrame:
         """`rows` with the anchor date and segments that their cohort stands for, before `columns`."""
-        cohorts = self.frame.select("cohort", "anchor_date", *_names(len(self.segments))).distinct()
-        named = rows.join(cohorts, "cohort").select("anchor_date", *_names(len(self.segments)), *columns)
+        keys = ["anchor_date", *_names(len(self.segments))]
+        named = rows.join(self.cohorts.select("cohort", *keys), "cohort").select(*keys, *columns)
         return named.toDF("anchor_date", *self.segments, *columns)
+
+    def release(self) -> None:
+        """Drop the cache."""
+        self.frame.unpersist()
+        self.cohorts.unpersist()
 
 
 def _prepared(
@@ -126,16 +135,15 @@ def _prepared(
     )
 
 
-def _sizes(frame: DataFrame, segments: int) -> Row:
+def _sizes(frame: DataFrame, cohorts: DataFrame) -> Row:
     """How many users, cohorts and keys of both there are, and users in the largest cohort."""
-    users = frame.agg(F.count("*").alias("users"), F.count_distinct("user").alias("keys"))
-    cohorts = frame.groupBy("cohort", "anchor_date", *_names(segments)).agg(F.count("*").alias("users"))
     of_cohorts = cohorts.agg(
         F.count("*").alias("cohorts"),
         F.count_distinct("cohort").alias("cohort_keys"),
+        F.sum("users").alias("users"),
         F.max("users").alias("largest"),
     )
-    [sizes] = users.crossJoin(of_cohorts).collect()
+    [sizes] = frame.agg(F.count_distinct("user").alias("keys")).crossJoin(of_cohorts).na.fill(0).collect()
     return sizes
 
 

@@ -1,0 +1,39 @@
+"""The message log of a student network, counted to the last user."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
+
+from tests.jobs.small import Log, brute_force, run
+
+KEYS = ["segment", "action", "threshold", "day"]
+COUNTS = ["users", "experienced", "retained", "both"]
+
+
+@pytest.mark.real_data
+def test_every_candidate_of_the_real_log(spark: SparkSession, real_data: Path, tmp_path: Path) -> None:
+    folder = real_data / "collegemsg"
+    log = Log(
+        pd.read_parquet(folder / "users.parquet").rename(columns={"signed_up_at": "anchored_at"}),
+        pd.read_parquet(folder / "events.parquet"),
+        folder,
+    )
+    run(log, tmp_path, "real", segments=("month",), days=(1, 7), min_users=30, quick=True)
+    moments = DeltaTable(str(tmp_path / "moments")).to_pandas()
+    assert not moments.duplicated(KEYS).any()
+    found = {tuple(row[:4]): tuple(row[4:]) for row in moments[KEYS + COUNTS].itertuples(index=False)}
+    assert found == brute_force(log, ("month",), (1, 7), min_users=30)
+    figures = moments.set_index(KEYS)
+    for action, threshold, experienced, both, precision, recall, phi in (
+        ("new_partner", 2, 566, 414, 0.7314, 0.5625, 0.4596),
+        ("send", 3, 520, 389, 0.7481, 0.5285, 0.4541),
+    ):
+        row = figures.loc[("all", action, threshold, 1)]
+        assert tuple(row[COUNTS]) == (1897, experienced, 736, both)
+        assert tuple(row[["precision", "recall", "phi"]].astype(float).round(4)) == (precision, recall, phi)
+    hypotheses = DeltaTable(str(tmp_path / "hypotheses")).to_pandas()
+    assert list(hypotheses["verdict"]) == ["none"]
+    assert (tmp_path / "report.html").is_file()
