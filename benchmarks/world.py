@@ -11,9 +11,10 @@ ACTIONS = 40
 USERS = """
 select
     md5('user' || i)[:16] as user_id,
-    timestamptz '{first} 00:00:00+00' + to_microseconds(cast(random() * {dates} * 86400e6 as bigint)) as anchored_at,
-    ['US', 'IN', 'BR', 'DE', 'JP', 'KR', 'FR', 'MX', 'ID', 'NG'][1 + cast(floor(10 * pow(random(), 2)) as int)]
-        as country,
+    timestamptz '{first} 00:00:00+00'
+        + to_microseconds(cast(random() * {dates} * 86400e6 as bigint)) as anchored_at,
+    ['US', 'IN', 'BR', 'DE', 'JP', 'KR', 'FR', 'MX', 'ID', 'NG'][
+        1 + cast(floor(10 * pow(random(), 2)) as int)] as country,
     ['f', 'm', null][1 + cast(floor(2.2 * random()) as int)] as gender,
     ['search', 'ads', 'friend', 'store', 'mail'][1 + cast(floor(5 * pow(random(), 1.5)) as int)] as channel,
     exp(0.9 * sqrt(-2 * ln(1 - random())) * cos(2 * pi() * random())) as engagement,
@@ -52,7 +53,10 @@ def make(folder: Path, users: int, events: int) -> None:
         a_user = 0.702 * events / users
         db.execute("create table log as " + EVENTS.format(**values, a_user=a_user))
         folder.mkdir(parents=True, exist_ok=True)
-        db.execute(f"copy (select * exclude (engagement, i) from users order by i) to '{folder}/users.parquet'")
         db.execute(
-            f"copy log to '{folder}/events' (format parquet, partition_by (event_date), row_group_size 122880)"
+            f"copy (select * exclude (engagement, i) from users order by i) to '{folder}/users.parquet'"
+        )
+        db.execute(
+            f"copy log to '{folder}/events' "
+            "(format parquet, partition_by (event_date), row_group_size 122880)"
         )

@@ -1,6 +1,8 @@
 """Find what, done on the first day, makes users stay: from users and events to one hypothesis."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from pathlib import Path
@@ -51,23 +53,23 @@ def run(settings: DiscoverSettings, run_id: str) -> Path | None:
         tallies = _count(inputs, since, horizon, settings, windows, output)
         with cached(output.written("moment_counts")) as moment_counts:
             cohorts = cohorts_by_date(moment_counts, settings.days)
-            findings, halves = _find(moment_counts, cohorts, settings, output)
+            found = _find(moment_counts, cohorts, settings, output)
         facts = story.Facts(
             unmatured=story.unmatured(cohorts, settings.days),
             tallies=tallies,
             cut_days=windows.cut_days,
             counted_from=since,
-            held=findings.held,
+            held=found.findings.held,
         )
         # All that may fail comes before publishing.
-        report = _report(cohorts, findings, halves, facts, settings, output, inputs)
+        report = _report(cohorts, found, facts, settings, output, inputs)
         published = output.publish(
             inputs=[checked.source for checked in inputs],
             settings=settings.model_dump(mode="json"),
             horizon=horizon,
         )
         where = output.write_file("report.html", report.html.encode())
-        _track(tracked, inputs, findings, facts, published, report)
+        _track(tracked, inputs, found.findings, facts, published, report)
     return Path(where) if where else None
 
 
@@ -186,12 +188,19 @@ def _dates(first: date, latest: datetime | None) -> list[date]:
     return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
 
+@dataclass(frozen=True)
+class Found:
+    """The findings; the candidates of segment `all` by half; the rows of `moments` that the report shows."""
+
+    findings: Findings
+    halves: pd.DataFrame
+    shown: pd.DataFrame
+
+
 def _find(
     moment_counts: DataFrame, cohorts: pd.DataFrame, settings: DiscoverSettings, output: Output
-) -> tuple[Findings, pd.DataFrame]:
-    """Measure all candidates, choose, and write every table of results. Also returns the candidates of
-    segment `all` by half.
-    """
+) -> Found:
+    """Measure all candidates, choose, and write every table of results."""
     until = choosing_until(cohorts, settings) or date.min
     plan = analyse.Plan(
         days=settings.days,
@@ -206,13 +215,12 @@ def _find(
         with logs.step("Measuring all candidates at once") as step:
             halves = to_driver(analysed.where(F.col("segment") == ALL), "the candidates of segment 'all'")
             step.note(candidates=int((halves["half"] == analyse.WHOLE).sum()))
-        with logs.step("Choosing") as step:
-            products = output.written("moment_products")
+        with logs.step("Choosing") as step, cached(output.written("moment_products")) as products:
             findings = find(moment_counts, products, halves, until, settings)
             step.note(verdict=findings.choice.verdict)
         with logs.step("Writing the results"):
-            _write(moment_counts, analysed, findings, settings, output)
-    return findings, halves
+            shown = _write(moment_counts, analysed, findings, settings, output)
+    return Found(findings, halves, shown)
 
 
 def _write(
@@ -221,7 +229,8 @@ def _write(
     findings: Findings,
     settings: DiscoverSettings,
     output: Output,
-) -> None:
+) -> pd.DataFrame:
+    """Write the results; returns the rows of `moments` that the report shows."""
     spark = moment_counts.sparkSession
     candidates = metrics.moments(
         moment_counts,
@@ -232,16 +241,22 @@ def _write(
     )
     verdicts = spark.createDataFrame(*outputs.typed(findings.verdicts, outputs.VERDICTS))
     whole = analysed.where(F.col("half") == analyse.WHOLE)
-    output.write("moments", outputs.moments(metrics.mark_frontier(candidates), whole, verdicts))
-    output.write("moment_halves", outputs.halves(analysed))
-    for name, frame in findings.tables().items():
-        output.write(name, spark.createDataFrame(*outputs.typed(frame, outputs.TABLES[name])))
+    with cached(outputs.moments(metrics.mark_frontier(candidates), whole, verdicts)) as moments:
+        output.write("moments", moments)
+        shown = story.shown(moments, settings.days[0])
+    further = {"moment_halves": outputs.halves(analysed)} | {
+        name: spark.createDataFrame(*outputs.typed(frame, outputs.TABLES[name]))
+        for name, frame in findings.tables().items()
+    }
+    # At once: of a small table's commit most is waiting, for the storage or for the driver.
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(output.write, further.keys(), further.values()))
+    return shown
 
 
 def _report(
     cohorts: pd.DataFrame,
-    findings: Findings,
-    halves: pd.DataFrame,
+    found: Found,
     facts: story.Facts,
     settings: DiscoverSettings,
     output: Output,
@@ -249,16 +264,17 @@ def _report(
 ) -> "Report":
     from firstday.report import DiscoverContent, discover_report
 
+    findings = found.findings
     with logs.step("Drawing the report"):
         content = DiscoverContent(
             run_id=output.run_id,
             generated_at=datetime.now(UTC),
             hypothesis=findings.hypothesis,
-            moments=story.shown(output.written("moments"), settings.days[0]),
+            moments=found.shown,
             actions=findings.evidence,
             trends=findings.trends,
             consistency=story.retention_by_date(cohorts, settings.days),
-            day_effects=story.day_effects(halves, findings),
+            day_effects=story.day_effects(found.halves, findings),
             funnel=findings.choice.funnel,
             settings=story.told(settings.model_dump(mode="json")),
             inputs={

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from firstday.jobs import discover
 from pyspark.sql import SparkSession
 
 from firstday import cli
-from firstday.jobs import discover
 from firstday.settings import DiscoverSettings
 from firstday.tables import read_published
 
@@ -68,8 +68,10 @@ def made(*, users: int, dates: int, seed: int = 1, actions: Sequence[str] = ACTI
             "occurred_at": (anchor[who] + pd.to_timedelta(offset, unit="s")).as_unit("us"),
         }
     )
-    columns = {name: np.array(values, dtype=object)[draw.integers(0, len(values), users)]
-               for name, values in segments.items()}
+    columns = {
+        name: np.array(values, dtype=object)[draw.integers(0, len(values), users)]
+        for name, values in segments.items()
+    }
     people = pd.DataFrame({"user_id": ids, "anchored_at": anchor.as_unit("us"), **columns})
     return Log(people, events.sort_values("occurred_at", ignore_index=True))
 
@@ -89,8 +91,8 @@ def status(argv: Sequence[object]) -> int:
 
 def published(spark: SparkSession, out: Path, name: str) -> pd.DataFrame:
     """The rows of the latest published run, sorted, with lists for arrays."""
-    frame = read_published(spark, str(out), name).toPandas()
-    for column in frame.columns[frame.dtypes == object]:
+    frame: Any = read_published(spark, str(out), name).toPandas()
+    for column in frame.select_dtypes("object").columns:
         frame[column] = [list(value) if isinstance(value, np.ndarray) else value for value in frame[column]]
     order = sorted(range(len(frame)), key=lambda row: [repr(value) for value in frame.iloc[row]])
     return frame.iloc[order].reset_index(drop=True)
@@ -117,7 +119,7 @@ def brute_force(
     counts = first.groupby(["user_id", "action"]).size().unstack(fill_value=0)
     counts = counts.reindex(users.index, fill_value=0)
     horizon = log.events["occurred_at"].max()
-    found = {}
+    found: dict[tuple[str, str, int, int], tuple[int, int, int, int]] = {}
     for day in days:
         known = users["anchored_at"] + (day + 1) * DAY <= horizon
         back = users.index.isin(joined.loc[(since >= day * DAY) & (since < (day + 1) * DAY), "user_id"])
@@ -130,8 +132,10 @@ def brute_force(
                 for threshold in np.unique(done[there & (done > 0)]):
                     reached = inside & (done >= threshold)
                     found[segment, str(action), int(threshold), day] = (
-                        *(int(inside.sum()), int(reached.sum())),
-                        *(int((group & back).sum()) for group in (inside, reached)),
+                        int(inside.sum()),
+                        int(reached.sum()),
+                        int((inside & back).sum()),
+                        int((reached & back).sum()),
                     )
     return found
 

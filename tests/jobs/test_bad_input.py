@@ -1,6 +1,7 @@
 """What the job makes of mistakes: status, a message that teaches, nothing half-written."""
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -45,9 +46,10 @@ def test_mistakes_end_with_status_2_and_leave_no_results(
 
 
 def test_names_are_data(spark: SparkSession, tmp_path: Path) -> None:
-    log = made(users=80, dates=4, actions=NASTY, **{"sel`ect \"1\"": ("x,y", "p=q", "back\\slash", None)})
-    name = log.users.columns[-1]
-    page = run(log.saved(tmp_path / "log"), tmp_path / "out", "nasty", segments=(name,), days=(1,), quick=True)
+    name = 'sel`ect "1"'
+    segments: dict[str, Any] = {name: ("x,y", "p=q", "back\\slash", None)}
+    log = made(users=80, dates=4, actions=NASTY, **segments).saved(tmp_path / "log")
+    page = run(log, tmp_path / "out", "nasty", segments=(name,), days=(1,), quick=True)
     moments = published(spark, tmp_path / "out", "moments")
     assert set(moments["action"]) == set(NASTY)
     assert {label for label in moments["segment"] if label != "all"} == {

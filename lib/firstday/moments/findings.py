@@ -17,6 +17,11 @@ from firstday.moments.segments import ALL
 from firstday.settings import DiscoverSettings
 
 SHOWN_TRENDS = 6
+EVIDENCE_COLUMNS = [
+    "action", "day", "share_experienced_once", "observed", "expected", "effect",
+    "proportion_t", "proportion_p", "proportion_odds",
+    "trend_effect", "trend_low", "trend_high", "trend_odds", "odds", "verdict", "reason",
+]  # fmt: skip
 TREND_COLUMNS = [
     "segment", "action", "threshold", "day", "anchor_date",
     "users", "experienced", "retained", "both", "share", "retention",
@@ -155,7 +160,8 @@ def _evidence_table(
         rank=choice.candidates["verdict"].map(order), position=range(len(choice.candidates))
     )
     fate = fate.sort_values(["rank", "position"]).drop_duplicates("action", keep="last").set_index("action")
-    return table.join(fate[["verdict", "reason"]]).rename_axis("action").reset_index().assign(day=day)
+    table = table.join(fate[["verdict", "reason"]]).rename_axis("action").reset_index().assign(day=day)
+    return table.reindex(columns=EVIDENCE_COLUMNS)  # without evidence its figures are unknown
 
 
 def _trends(counts: DataFrame, choice: choose.Choice, day: int) -> pd.DataFrame:

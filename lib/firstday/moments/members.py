@@ -58,8 +58,8 @@ class Members:
             if dates is not None:
                 frame = frame.where(F.col("anchor_date").isin(*dates))
             frame = frame.persist()
-            cohorts = frame.groupBy("cohort", "anchor_date", *_names(len(segments)))
-            cohorts = cohorts.agg(F.count("*").alias("users")).persist()
+            by_cohort = frame.groupBy("cohort", "anchor_date", *_names(len(segments)))
+            cohorts = by_cohort.agg(F.count("*").alias("users")).persist()
             sizes = _sizes(frame, cohorts)
             copies = sizes["users"] - sizes["keys"]
             members = cls(frame, cohorts, salt, sizes["users"], sizes["largest"], tuple(segments), windows)
