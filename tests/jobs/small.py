@@ -18,6 +18,8 @@ from firstday.tables import read_published
 DAY = pd.Timedelta(days=1)
 START = pd.Timestamp("2024-03-01", tz="UTC")
 ACTIONS = ("browse", "like", "message", "invite", "save")
+KEYS = ["segment", "action", "threshold", "day"]
+COUNTS = ["users", "experienced", "retained", "both"]
 TABLES = (
     "moment_counts", "moment_products", "moments", "moment_halves",
     "action_evidence", "moment_trends", "funnel", "hypotheses",
@@ -107,29 +109,39 @@ def same_results(spark: SparkSession, one: Path, other: Path) -> None:
 
 
 def brute_force(
-    log: Log, segments: Sequence[str], days: Sequence[int], min_users: int
+    log: Log,
+    segments: Sequence[str],
+    days: Sequence[int],
+    min_users: int,
+    *,
+    horizon: pd.Timestamp | None = None,
+    thresholds: Sequence[int] = (),
+    returns: Sequence[str] = (),
 ) -> dict[tuple[str, str, int, int], tuple[int, int, int, int]]:
-    """(segment, action, threshold, day) -> users, experienced, retained, both: 24 h windows, rolling days, up
-    to the latest event. For a log without bad rows.
+    """(segment, action, threshold, day) -> users, experienced, retained, both: 24 h windows, rolling days.
+
+    For a log without bad rows; horizon: the latest event if not given; returns: actions, or any.
     """
     users = log.users.set_index("user_id")
-    joined = log.events.join(users, on="user_id", how="inner")
+    horizon = log.events["occurred_at"].max() if horizon is None else horizon
+    joined = log.events[log.events["occurred_at"] <= horizon].join(users, on="user_id", how="inner")
     since = joined["occurred_at"] - joined["anchored_at"]
     first = joined[(since >= 0 * DAY) & (since < DAY)]
     counts = first.groupby(["user_id", "action"]).size().unstack(fill_value=0)
     counts = counts.reindex(users.index, fill_value=0)
-    horizon = log.events["occurred_at"].max()
+    is_return = joined["action"].isin(returns) if returns else True
     found: dict[tuple[str, str, int, int], tuple[int, int, int, int]] = {}
     for day in days:
         known = users["anchored_at"] + (day + 1) * DAY <= horizon
-        back = users.index.isin(joined.loc[(since >= day * DAY) & (since < (day + 1) * DAY), "user_id"])
+        on_day = (since >= day * DAY) & (since < (day + 1) * DAY) & is_return
+        back = users.index.isin(joined.loc[on_day, "user_id"])
         for segment, there in _segments(users, segments):
             inside = there & known.to_numpy()
             if segment != "all" and inside.sum() < min_users:
                 continue
-            for action in counts.columns:
+            for action in counts.columns[(counts[there] > 0).any()]:
                 done = counts[action].to_numpy()
-                for threshold in np.unique(done[there & (done > 0)]):
+                for threshold in thresholds or np.unique(done[there & (done > 0)]):
                     reached = inside & (done >= threshold)
                     found[segment, str(action), int(threshold), day] = (
                         int(inside.sum()),
@@ -138,6 +150,12 @@ def brute_force(
                         int((reached & back).sum()),
                     )
     return found
+
+
+def counted(moments: pd.DataFrame) -> dict[tuple[str, str, int, int], tuple[int, int, int, int]]:
+    """The table `moments` in the form of `brute_force`."""
+    assert not moments.duplicated(KEYS).any()
+    return {tuple(row[:4]): tuple(row[4:]) for row in moments[KEYS + COUNTS].itertuples(index=False)}
 
 
 def _segments(users: pd.DataFrame, names: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:

@@ -73,6 +73,7 @@ def test_poor_logs_end_with_none(spark: SparkSession, tmp_path: Path, case: str)
     else:
         back = users.assign(action="browse", occurred_at=users["anchored_at"] + pd.Timedelta(hours=30))
         events = pd.concat([events, back[events.columns]])
+        events["occurred_at"] = events["occurred_at"].dt.as_unit("us")
     run(Log(users, events).saved(tmp_path / "log"), tmp_path / "out", "poor", days=(1,), quick=True)
     hypotheses = published(spark, tmp_path / "out", "hypotheses")
     assert list(hypotheses["verdict"]) == ["none"]
