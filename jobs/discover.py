@@ -53,7 +53,7 @@ def run(settings: DiscoverSettings, run_id: str) -> Path | None:
         tallies = _count(inputs, since, horizon, settings, windows, output)
         with cached(output.written("moment_counts")) as moment_counts:
             cohorts = cohorts_by_date(moment_counts, settings.days)
-            found = _find(moment_counts, cohorts, settings, output)
+            found = _find(moment_counts, cohorts, settings, output, "event_id" in inputs[1].good.columns)
         facts = story.Facts(
             unmatured=story.unmatured(cohorts, settings.days),
             tallies=tallies,
@@ -188,6 +188,9 @@ def _dates(first: date, latest: datetime | None) -> list[date]:
     return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
 
+BEFORE_ALL = date(1970, 1, 1)  # earlier than any anchor that the contract lets through
+
+
 @dataclass(frozen=True)
 class Found:
     """The findings; the candidates of segment `all` by half; the rows of `moments` that the report shows."""
@@ -198,10 +201,14 @@ class Found:
 
 
 def _find(
-    moment_counts: DataFrame, cohorts: pd.DataFrame, settings: DiscoverSettings, output: Output
+    moment_counts: DataFrame,
+    cohorts: pd.DataFrame,
+    settings: DiscoverSettings,
+    output: Output,
+    with_event_id: bool,
 ) -> Found:
     """Measure all candidates, choose, and write every table of results."""
-    until = choosing_until(cohorts, settings) or date.min
+    until = choosing_until(cohorts, settings) or BEFORE_ALL
     plan = analyse.Plan(
         days=settings.days,
         choosing_until=until,
@@ -216,7 +223,7 @@ def _find(
             halves = to_driver(analysed.where(F.col("segment") == ALL), "the candidates of segment 'all'")
             step.note(candidates=int((halves["half"] == analyse.WHOLE).sum()))
         with logs.step("Choosing") as step, cached(output.written("moment_products")) as products:
-            findings = find(moment_counts, products, halves, until, settings)
+            findings = find(moment_counts, products, halves, until, settings, with_event_id=with_event_id)
             step.note(verdict=findings.choice.verdict)
         with logs.step("Writing the results"):
             shown = _write(moment_counts, analysed, findings, settings, output)

@@ -47,7 +47,10 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     conf = session.local_conf("firstday-tests", cores="2")
     conf |= {
         "spark.driver.memory": "2g",
-        "spark.driver.extraJavaOptions": conf["spark.driver.extraJavaOptions"] + " -XX:TieredStopAtLevel=1",
+        # C1 alone has room for 48 MB of code; when that is full nothing more is compiled.
+        "spark.driver.extraJavaOptions": conf["spark.driver.extraJavaOptions"]
+        + " -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m",
+        "spark.sql.codegen.cache.maxEntries": "2000",  # the same plans come again and again
         "spark.sql.shuffle.partitions": "1",
         "spark.default.parallelism": "1",
         "spark.sql.adaptive.enabled": "false",

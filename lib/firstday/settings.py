@@ -34,6 +34,7 @@ RESERVED_COLUMNS = frozenset(
         *("user_id", "anchored_at", "signed_up_at", "occurred_at", "event_id"),
         *("anchor_date", "action", "count", "total_level", "other_level", "users"),
         *("segment", "threshold", "day", "experienced", "retained", "both", "run_id"),
+        *("early", "stratum", "actions", "sum_x", "sum_xr", "sum_xx"),
     }
 )
 RESERVED_PATTERN = re.compile(r"(matured|retained)_d\d+")

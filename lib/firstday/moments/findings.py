@@ -66,9 +66,18 @@ def choosing_until(cohorts: pd.DataFrame, settings: DiscoverSettings) -> date | 
 
 
 def find(
-    counts: DataFrame, products: DataFrame, halves: pd.DataFrame, until: date, settings: DiscoverSettings
+    counts: DataFrame,
+    products: DataFrame,
+    halves: pd.DataFrame,
+    until: date,
+    settings: DiscoverSettings,
+    *,
+    with_event_id: bool = False,
 ) -> Findings:
-    """Choose on the dates up to `until`. halves: what `analyse` returned for segment `all`, by half."""
+    """Choose on the dates up to `until`. halves: what `analyse` returned for segment `all`, by half.
+
+    with_event_id: whether the log has an event_id, which the rule's SQL then goes by.
+    """
     day = settings.days[0]
     table = halves.sort_values(["half", "day", "action", "threshold"], ignore_index=True)
     first = table[table["day"] == day]
@@ -87,7 +96,7 @@ def find(
     trends = _trends(counts, choice, day)
     return Findings(
         choice,
-        _hypothesis(choice, reporting, trends, settings),
+        _hypothesis(choice, reporting, trends, settings, with_event_id),
         _evidence_table(evidence, choice, choosing, day),
         trends,
         held,
@@ -96,7 +105,11 @@ def find(
 
 
 def _hypothesis(
-    choice: choose.Choice, reporting: pd.DataFrame, trends: pd.DataFrame, settings: DiscoverSettings
+    choice: choose.Choice,
+    reporting: pd.DataFrame,
+    trends: pd.DataFrame,
+    settings: DiscoverSettings,
+    with_event_id: bool,
 ) -> dict[str, object]:
     """The one row of `hypotheses`; its figures are of the reporting dates."""
     told: dict[str, object] = {"verdict": choice.verdict, "reason": choice.reason, "day": settings.days[0]}
@@ -105,7 +118,7 @@ def _hypothesis(
     action, threshold = str(choice.chosen["action"]), int(choice.chosen["threshold"])
     told |= {"action": action, "threshold": threshold, "odds": float(choice.chosen["odds"])}
     told["sentence"] = rule.sentence(action, threshold, settings.window)
-    told["sql"] = rule.sql(action, threshold, settings.window)
+    told["sql"] = rule.sql(action, threshold, settings.window, with_event_id)
     there = reporting[(reporting["action"] == action) & (reporting["threshold"] == threshold)]
     later = there.iloc[0]
     told |= {name: float(later[name]) for name in ("adjusted", "adjusted_low", "adjusted_high")}

@@ -14,7 +14,7 @@ def sentence(action: str, threshold: int, window: timedelta) -> str:
 
 def sql(action: str, threshold: int, window: timedelta, with_event_id: bool = False) -> str:
     """Spark SQL that gives the user_id of those who reached the candidate, from tables users and events."""
-    times = "COUNT(DISTINCT e.event_id)" if with_event_id else "COUNT(*)"
+    times = "COUNT(DISTINCT e.event_id) + COUNT_IF(e.event_id IS NULL)" if with_event_id else "COUNT(*)"
     return (
         "SELECT u.user_id\n"
         "FROM users AS u JOIN events AS e ON e.user_id = u.user_id\n"

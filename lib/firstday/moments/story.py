@@ -35,7 +35,7 @@ class Facts:
     def sentences(self) -> list[str]:
         """For the report."""
         told = [
-            f"{users:,} users are left out of D{day}: its time had not run out at the horizon."
+            f"Users left out of D{day}, as its time had not run out at the horizon: {users:,}."
             for day, users in self.unmatured.items()
             if users
         ]
@@ -53,11 +53,11 @@ class Facts:
 
 
 TALLIES = {
-    "before_anchor": "{:,} events before their user's anchor are left out.",
-    "unknown_users": "{:,} events of users that are not in the table of users are left out.",
-    "after_horizon": "{:,} events after the horizon are left out.",
-    "duplicates": "{:,} events with an event_id that had been there already are left out.",
-    "top_coded": "{:,} counts above the cap are held at it.",
+    "before_anchor": "Events before their user's anchor, left out: {:,}.",
+    "unknown_users": "Events of users that are not in the table of users, left out: {:,}.",
+    "after_horizon": "Events after the horizon, left out: {:,}.",
+    "duplicates": "Events with an event_id that had been there already, left out: {:,}.",
+    "top_coded": "Counts above the cap, held at it: {:,}.",
 }
 OTHER_ACTIVITY = (
     "Adjusted differences hold all other activity of the first day still. Other activity may itself follow "
