@@ -257,7 +257,7 @@ def _write(
     }
     # At once: of a small table's commit most is waiting, for the storage or for the driver.
     with ThreadPoolExecutor() as pool:
-        list(pool.map(output.write, further.keys(), further.values()))
+        list(pool.map(lambda table: output.write(*table), further.items()))
     return shown
 
 

@@ -223,7 +223,7 @@ class SimulateSettings(Settings):
     dates: int = Field(42, ge=1, description="Number of anchor dates.")
     effect: float = Field(0.8, ge=0, description="Effect of the planted moment on the logit of retention.")
     common_shocks: bool = Field(True, description="Let some dates move everybody's engagement.")
-    seed: int = Field(1, ge=0, lt=2**32, description="Seed of the world.")
+    seed: int = Field(1_160, ge=0, lt=2**32, description="Seed of the world.")
 
 
 Model = TypeVar("Model", bound=Settings)

@@ -37,9 +37,8 @@ class Log:
     def saved(self, folder: Path) -> "Log":
         """Written as users.parquet and events.parquet."""
         folder.mkdir(parents=True, exist_ok=True)
-        for name, frame in (("users", self.users), ("events", self.events)):
-            # Spark reads no nanoseconds, which pandas may have made of the times.
-            frame.to_parquet(folder / f"{name}.parquet", coerce_timestamps="us")
+        self.users.to_parquet(folder / "users.parquet")
+        self.events.to_parquet(folder / "events.parquet")
         return replace(self, folder=folder)
 
     def settings(self, out: Path, **others: Any) -> DiscoverSettings:
@@ -47,21 +46,13 @@ class Log:
         return DiscoverSettings(**{**where, "out": str(out), "min_users": 5, "bootstrap": 10, **others})
 
 
-def made(
-    *,
-    users: int,
-    dates: int,
-    start: pd.Timestamp = START,
-    seed: int = 1,
-    actions: Sequence[str] = ACTIONS,
-    **segments: Any,
-) -> Log:
+def made(*, users: int, dates: int, seed: int = 1, actions: Sequence[str] = ACTIONS, **segments: Any) -> Log:
     """Users who sign up over some dates, do more or less on their first day and come back on some days.
 
     segments: by name, the values that users have. To the second, and some events lie on a window's edge.
     """
     draw = np.random.default_rng(seed)
-    anchor = start + pd.to_timedelta(np.sort(draw.integers(0, dates * 86_400, users)), unit="s")
+    anchor = START + pd.to_timedelta(np.sort(draw.integers(0, dates * 86_400, users)), unit="s")
     ids = np.array([f"user {number}" for number in range(users)])
     engagement = draw.normal(size=users)
     rate = np.exp(0.3 + 0.8 * engagement[:, None] + draw.normal(0, 0.4, len(actions)))
@@ -88,7 +79,6 @@ def made(
 
 
 def run(log: Log, out: Path, run_id: str, **settings: Any) -> Path | None:
-    """The job, in this process; returns where the report is."""
     return discover.run(log.settings(out, **settings), run_id)
 
 

@@ -1,10 +1,13 @@
 """What the job makes of mistakes: status, a message that teaches, nothing half-written."""
 
 from pathlib import Path
+from typing import Any
 
+import pandas as pd
 import pytest
+from pyspark.sql import SparkSession
 
-from tests.jobs.small import Log, status
+from tests.jobs.small import Log, made, published, run, status
 
 NASTY = ["it's", 'say "hi"', "two\nlines", "🎉", "'; DROP TABLE users; --", "a,b=c\\d"]
 
@@ -40,3 +43,42 @@ def test_mistakes_end_with_status_2_and_leave_no_results(
         assert "Traceback" not in message
         assert not (out / "moments").exists()
         assert not (out / "report.html").exists()
+
+
+def test_names_are_data(spark: SparkSession, tmp_path: Path) -> None:
+    name = 'sel`ect "1"'
+    segments: dict[str, Any] = {name: ("x,y", "p=q", "back\\slash", None)}
+    log = made(users=80, dates=4, actions=NASTY, **segments).saved(tmp_path / "log")
+    page = run(log, tmp_path / "out", "nasty", segments=(name,), days=(1,), quick=True)
+    moments = published(spark, tmp_path / "out", "moments")
+    assert set(moments["action"]) == set(NASTY)
+    assert {label for label in moments["segment"] if label != "all"} == {
+        f"{name}={value}" for value in ("x\\,y", "p\\=q", "back\\\\slash", "\\N")
+    }
+    assert page is not None
+
+
+@pytest.mark.parametrize("case", ["one user", "one action", "nobody retained", "everybody retained"])
+def test_poor_logs_end_with_none(spark: SparkSession, tmp_path: Path, case: str) -> None:
+    log = made(users=60, dates=4)
+    users, events = log.users, log.events
+    since = events["occurred_at"] - events["user_id"].map(users.set_index("user_id")["anchored_at"])
+    if case == "one user":
+        users = users.iloc[:1]
+        events = events[events["user_id"] == users["user_id"].iloc[0]]
+    elif case == "one action":
+        events = events.assign(action="browse")
+    elif case == "nobody retained":
+        events = events[(since < pd.Timedelta(days=1)) | (since >= pd.Timedelta(days=3))]
+    else:
+        back = users.assign(action="browse", occurred_at=users["anchored_at"] + pd.Timedelta(hours=30))
+        events = pd.concat([events, back[events.columns]])
+        events["occurred_at"] = events["occurred_at"].dt.as_unit("us")
+    run(Log(users, events).saved(tmp_path / "log"), tmp_path / "out", "poor", days=(1,), quick=True)
+    hypotheses = published(spark, tmp_path / "out", "hypotheses")
+    assert list(hypotheses["verdict"]) == ["none"]
+    assert hypotheses["reason"].iloc[0]
+    moments = published(spark, tmp_path / "out", "moments")
+    if case == "nobody retained":
+        assert moments["recall"].isna().all()
+        assert not moments["on_frontier"].any()

@@ -108,7 +108,7 @@ def test_none_says_so_and_why(page: Pages) -> None:
     none = page("none")
     assert "No moment found: no candidate's evidence is strong enough" in none.words
     assert "No candidate stands out." in none.words
-    assert "Fell at: stands out: t 0.4." in none.words
+    assert "Stands out: t 0.4." in none.words
     assert "A moment to test" not in none.words
     assert "none is left after 2 steps" in none.words
     assert len(none.specs) > 8

@@ -17,7 +17,7 @@ CHOSEN, KEPT, DROPPED = "chosen", "kept", "dropped"
 # An action stands out if a mere companion would do so by chance in less than this share of apps, and both
 # kinds of evidence together make it a cause by these odds. Set on simulated apps: see docs/method.md.
 MOST_P = 0.1
-LEAST_ODDS = 6.0
+LEAST_ODDS = 10.0
 CLEAR_ODDS = 2.0  # below which the dates are not said to bear an action out
 
 

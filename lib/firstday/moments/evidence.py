@@ -27,7 +27,7 @@ from firstday.moments.factors import engagement_loadings, number_of_factors, pri
 FEWEST_ACTIONS = 4  # with fewer there is nothing to be out of proportion with
 FEWEST_DATES = 3
 LEAST_VARIANCE = 0.005  # of log(1 + count): about one user in a hundred did it; rarer actions can't be judged
-MOST_ODDS = 20.0  # what one kind of evidence may count for at most
+MOST_ODDS = 50.0  # what one kind of evidence may count for at most
 LEAST_TREND_ODDS = 1 / 150
 # The between-date effect is expected within this range of the within-date one.
 EXPECTED_RANGE = (0.5, 1.0, 1.5, 2.0)
