@@ -1,7 +1,8 @@
 """Find what, done on the first day, makes users stay: from users and events to one hypothesis."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
@@ -50,13 +51,12 @@ def run(settings: DiscoverSettings, run_id: str) -> Path | None:
         since = _count_from(settings, windows, output)
         inputs = _read(spark, settings, windows, since, now, output)
         horizon = _horizon(settings, inputs, now)
-        tallies = _count(inputs, since, horizon, settings, windows, output)
-        with cached(output.written("moment_counts")) as moment_counts:
-            cohorts = cohorts_by_date(moment_counts, settings.days)
-            found = _find(moment_counts, cohorts, settings, output, "event_id" in inputs[1].good.columns)
+        with _counted(inputs, since, horizon, settings, windows, output) as counted:
+            cohorts = cohorts_by_date(counted.moment_counts, settings.days)
+            found = _find(counted, cohorts, settings, output, "event_id" in inputs[1].good.columns)
         facts = story.Facts(
             unmatured=story.unmatured(cohorts, settings.days),
-            tallies=tallies,
+            tallies=counted.tallies,
             cut_days=windows.cut_days,
             counted_from=since,
             held=found.findings.held,
@@ -145,42 +145,52 @@ def _horizon(settings: DiscoverSettings, inputs: tuple[Checked, Checked], now: d
     return settings.horizon or (now if latest is None else min(latest, now))
 
 
-def _count(
+@dataclass(frozen=True)
+class Counted:
+    """The two tables of counts, of all anchor dates and in Spark's cache, and how many events went into them."""
+
+    moment_counts: DataFrame
+    moment_products: DataFrame
+    tallies: Mapping[str, int]
+
+
+@contextmanager
+def _counted(
     inputs: tuple[Checked, Checked],
     since: date | None,
     horizon: datetime,
     settings: DiscoverSettings,
     windows: Windows,
     output: Output,
-) -> dict[str, int]:
+) -> Iterator[Counted]:
     """Write moment_counts and moment_products: new counts, and for dates before `since` the earlier ones."""
     users, events = inputs
-    with logs.step("Counting the first days") as step:
-        counted = counts.count(
-            users.good,
-            events.good,
-            windows,
-            settings.segments,
-            horizon=microseconds(horizon),
-            dates=_dates(since, users.profile.latest) if since else None,
-            event_date_column=settings.event_date_column,
-            return_actions=settings.return_actions,
-            count_cap=settings.count_cap,
-            leading_actions=settings.leading_actions,
-        )
-        try:
-            for name, fresh in (
-                ("moment_counts", counted.moment_counts),
-                ("moment_products", counted.moment_products),
-            ):
+    with ExitStack() as held:
+        with logs.step("Counting the first days") as step:
+            counted = counts.count(
+                users.good,
+                events.good,
+                windows,
+                settings.segments,
+                horizon=microseconds(horizon),
+                dates=_dates(since, users.profile.latest) if since else None,
+                event_date_column=settings.event_date_column,
+                return_actions=settings.return_actions,
+                count_cap=settings.count_cap,
+                leading_actions=settings.leading_actions,
+            )
+            held.callback(counted.release)
+            tables = {}
+            for name in ("moment_counts", "moment_products"):
                 earlier = output.previous(name) if since else None
                 kept = [] if earlier is None else [earlier.where(F.col("anchor_date") < F.lit(since))]
-                output.write(name, reduce(DataFrame.unionByName, kept, fresh))
-        finally:
-            counted.release()
-        tallies = {name: value for name, value in counted.tallies.items() if value is not None}
-        step.note(events=tallies["events"])
-    return tallies
+                rows = reduce(DataFrame.unionByName, kept, getattr(counted, name))
+                tables[name] = held.enter_context(cached(rows))
+                output.write(name, tables[name])
+            tallies = {name: value for name, value in counted.tallies.items() if value is not None}
+            step.note(events=tallies["events"])
+        counted.release()  # all is in the tables' own cache now
+        yield Counted(**tables, tallies=tallies)
 
 
 def _dates(first: date, latest: datetime | None) -> list[date]:
@@ -201,7 +211,7 @@ class Found:
 
 
 def _find(
-    moment_counts: DataFrame,
+    counted: Counted,
     cohorts: pd.DataFrame,
     settings: DiscoverSettings,
     output: Output,
@@ -218,12 +228,16 @@ def _find(
         resamples=0 if settings.quick else settings.bootstrap,
         seed=settings.seed,
     )
+    moment_counts = counted.moment_counts
     with cached(analyse.analyse(moment_counts, settings.segments, plan)) as analysed:
         with logs.step("Measuring all candidates at once") as step:
             halves = to_driver(analysed.where(F.col("segment") == ALL), "the candidates of segment 'all'")
             step.note(candidates=int((halves["half"] == analyse.WHOLE).sum()))
-        with logs.step("Choosing") as step, cached(output.written("moment_products")) as products:
-            findings = find(moment_counts, products, halves, until, settings, with_event_id=with_event_id)
+        with logs.step("Choosing") as step:
+            findings = find(
+                *(moment_counts, counted.moment_products, halves, until, settings),
+                with_event_id=with_event_id,
+            )
             step.note(verdict=findings.choice.verdict)
         with logs.step("Writing the results"):
             shown = _write(moment_counts, analysed, findings, settings, output)

@@ -6,11 +6,10 @@ Here are single operations; in what order they make a run's rows the published o
 import json
 import time
 import uuid
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +25,19 @@ from delta.exceptions import (
 from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException, PySparkException
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from firstday.errors import OutputError, reason
 from firstday.tables.address import delta_frame, delta_version, is_path
 from firstday.tables.contract import EPOCH
-from firstday.tables.schemas import RUNS, column, quoted
+from firstday.tables.schemas import ATTEMPT, RUNS, column, quoted
 
 RUN_ID = "run_id"
 QUARANTINE_TABLE = "quarantine"
 RUNS_TABLE = "runs"
+ATTEMPTS_TABLE = "attempts"
 TIMES = ("started_at", "published_at", "horizon")
 # What the loser of a race gets: in delta-spark these classes have no base of their own.
 CONFLICTS = (
@@ -124,8 +124,17 @@ class Store:
             next_step="check that it can be written and holds nothing else of this name",
         ) from failure
 
-    def append(self, name: str, frame: DataFrame, run_id: str) -> None:
-        self._append(name, frame, run_id, {})
+    def append(self, name: str, frame: DataFrame, run_id: str, schema: StructType) -> int:
+        """Append rows, to a new table if there is none yet; returns how many they were."""
+        if not self.is_folder:
+            self.create(name, schema)
+        is_new = not self.exists(name)
+        try:
+            return self._counted_append(name, frame, run_id)
+        except PySparkException:
+            if not (is_new and self.exists(name)):
+                raise
+        return self._counted_append(name, frame, run_id)  # another run made the table at the same instant
 
     def read(self, name: str, run_id: str) -> DataFrame:
         """One run's rows as they are now: pinned to the table's version, whatever is deleted later."""
@@ -133,24 +142,12 @@ class Store:
         rows = delta_frame(self.spark, self.location(name), version)
         return rows.where(column(RUN_ID) == run_id).drop(RUN_ID)
 
-    def census(self, names: Iterable[str]) -> dict[str, dict[str, int]]:
-        """Rows by run_id, for each of the tables that exists. Counted from the files' footers."""
-        existing = [name for name in names if self.exists(name)]
-        if not existing:
-            return {}
-        rows = [self._frame(name).select(F.lit(name).alias("name"), column(RUN_ID)) for name in existing]
-        # In one task: there are few files, and starting tasks and a shuffle would take longer than they do.
-        counted = reduce(DataFrame.union, rows).coalesce(1).groupBy("name", RUN_ID).count().collect()
-        census: dict[str, dict[str, int]] = {name: {} for name in existing}
-        for row in counted:
-            census[row["name"]][row[RUN_ID]] = row["count"]
-        return census
-
     def remove(self, name: str, run_ids: Collection[str]) -> None:
         """Delete these runs' rows, whole partitions. Others may be deleting the same ones."""
         for attempt in range(ATTEMPTS):
             try:
-                self._delete(name, sorted(run_ids))
+                if self.exists(name):
+                    self._delete(name, sorted(run_ids))
                 return
             except CONFLICTS:
                 if attempt == ATTEMPTS - 1:
@@ -173,9 +170,14 @@ class Store:
         found = self._runs().where(column(RUN_ID).isin(list(run_ids))).select(RUN_ID).collect()
         return set(run_ids) - {row[RUN_ID] for row in found}
 
-    def quarantined(self, job: str) -> set[str]:
-        """The runs of `job` that have rows in quarantine, which all jobs share."""
-        found = self._frame(QUARANTINE_TABLE).where(column("job") == job).select(RUN_ID).distinct().collect()
+    def attempt(self, job: str, run_id: str, started_at: datetime) -> None:
+        """Note that the run may have rows in the tables of `job` from now on."""
+        row = self.spark.createDataFrame([(job, started_at)], ATTEMPT)
+        self.append(ATTEMPTS_TABLE, row, run_id, ATTEMPT)
+
+    def attempts(self, job: str) -> set[str]:
+        """The runs of `job` that may have rows in its tables, whether they were published or not."""
+        found = self._frame(ATTEMPTS_TABLE).where(column("job") == job).select(RUN_ID).collect()
         return {row[RUN_ID] for row in found}
 
     def publish(self, run: Run) -> bool:
@@ -223,9 +225,7 @@ class Store:
             return False
 
     def _create(self, name: str, schema: StructType) -> None:
-        mapped = any(NEEDS_MAPPING & set(column) for column in schema.names)
-        properties = {"delta.columnMapping.mode": "name"} if mapped else {}
-        keys = [] if name == RUNS_TABLE else [RUN_ID]
+        properties, keys = _properties(schema), _partitioned_by(name)
         schema = StructType([*schema, StructField(RUN_ID, StringType())])
         if self.is_folder:
             builder = DeltaTable.createIfNotExists(self.spark).addColumns(schema)
@@ -252,10 +252,16 @@ class Store:
         statement = f"DELETE FROM {self.location(name)} WHERE {RUN_ID} IN ({markers})"  # noqa: S608
         self.spark.sql(statement, args=values)
 
-    def _append(self, name: str, frame: DataFrame, run_id: str, options: dict[str, str]) -> None:
-        rows = frame.withColumn(RUN_ID, F.lit(run_id))
-        writer = rows.write.format("delta").mode("append").options(**options)
-        if self.is_folder:
+    def _counted_append(self, name: str, frame: DataFrame, run_id: str) -> int:
+        written = Observation()
+        self._append(name, frame.observe(written, F.count(F.lit(1)).alias("rows")), run_id, {})
+        return int(written.get["rows"])
+
+    def _append(self, name: str, frame: DataFrame, run_id: str, options: Mapping[str, str]) -> None:
+        writer = frame.withColumn(RUN_ID, F.lit(run_id)).write.format("delta").mode("append")
+        writer = writer.options(**options)
+        if self.is_folder:  # the first append makes the table
+            writer = writer.options(**_properties(frame.schema)).partitionBy(*_partitioned_by(name))
             writer.save(self.location(name))
         else:
             writer.saveAsTable(self.location(name))
@@ -264,6 +270,15 @@ class Store:
         if self.exists(RUNS_TABLE):
             return self._frame(RUNS_TABLE)
         return self.spark.createDataFrame([], StructType([*RUNS, StructField(RUN_ID, StringType())]))
+
+
+def _properties(schema: StructType) -> dict[str, str]:
+    mapped = any(NEEDS_MAPPING & set(name) for name in schema.names)
+    return {"delta.columnMapping.mode": "name"} if mapped else {}
+
+
+def _partitioned_by(name: str) -> list[str]:
+    return [] if name == RUNS_TABLE else [RUN_ID]
 
 
 def _run_of(row: dict[str, Any]) -> Run:

@@ -108,6 +108,7 @@ QUARANTINE = table_schema(
         ("seen_at", TimestampType()),
     ]
 )
+ATTEMPT = table_schema([("job", StringType()), ("started_at", TimestampType())])
 RUNS = table_schema(
     [
         ("job", StringType()),

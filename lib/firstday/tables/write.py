@@ -3,15 +3,17 @@
 Delta has no transaction over several tables. So every row carries its run_id, and one row in `runs`, written
 last, publishes a run:
 
-1. begin: check the existing tables, note the job's latest published run (its sequence number, S);
+1. begin: check the existing tables, note the job's latest published run (its sequence number, S), then add
+   the own run_id to `attempts`, the list of runs that may have rows;
 2. write: append rows under the own run_id; nobody who reads published rows sees them;
-3. publish: list the other runs' rows, add the row S + 1 to `runs` (Delta takes that number once: of the runs
-   that began after S only one is published), then delete the rows that were listed.
+3. publish: read the other runs in `attempts`, add the row S + 1 to `runs` (Delta takes that number once: of
+   the runs that began after S only one is published), then delete the others' rows and their attempts.
 
 A reader that asks `runs` sees one run's rows, always. After a publish each table holds that run's rows only,
-so a reader that does not ask sees the same. What a killed run leaves is listed and deleted by the next run
-that publishes. Rows are listed before publishing, so that they belong to earlier runs, to killed ones or to
-such as will be refused, never to a run that begins after this one. Quarantine keeps published runs' rows.
+so a reader that does not ask sees the same. What a killed run leaves is deleted by the next run that
+publishes. Attempts are read before publishing, and made after S was noted, so they are of earlier runs, of
+killed ones or of such as will be refused, never of a run that begins after this one. Quarantine keeps
+published runs' rows. (To look for the others' rows in the tables themselves would take longer than to write.)
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -25,12 +27,12 @@ from pyspark.sql.types import StructType
 
 from firstday.errors import ConflictError, DataError, OutputError
 from firstday.tables.check import Checked, refuse_beyond
-from firstday.tables.delta import ATTEMPTS, QUARANTINE_TABLE, RUNS_TABLE, Run, Store
+from firstday.tables.delta import ATTEMPTS, ATTEMPTS_TABLE, QUARANTINE_TABLE, RUNS_TABLE, Run, Store
 from firstday.tables.faults import data_errors
 from firstday.tables.read import Input
-from firstday.tables.schemas import QUARANTINE, RUNS
+from firstday.tables.schemas import ATTEMPT, QUARANTINE, RUNS
 
-SHARED = {QUARANTINE_TABLE: QUARANTINE, RUNS_TABLE: RUNS}
+SHARED = {QUARANTINE_TABLE: QUARANTINE, RUNS_TABLE: RUNS, ATTEMPTS_TABLE: ATTEMPT}
 BEYOND_SAMPLE = 1_000  # rows of an input kept for the user to look at, when too many are bad to go on
 
 
@@ -75,7 +77,7 @@ class Output:
         self.started_at = clock()
         self.base: Run | None = None  # the job's latest published run when this one began
         self.run: Run | None = None  # this run, once it is published
-        self._written: set[str] = set()
+        self._rows: dict[str, int] = {}  # written so far, by table
         self._perhaps_published = False
 
     def __enter__(self) -> Self:
@@ -95,12 +97,14 @@ class Output:
     def begin(self) -> None:
         """Raise OutputError where an existing table has other columns; nothing has been written then."""
         self.store.require()
-        for name, schema in {**self.schemas, **SHARED}.items():
-            if self.store.exists(name):
-                self._require_same(name, schema)
+        schemas = {**self.schemas, **SHARED}
+        existing = [name for name in schemas if self.store.exists(name)]
+        for name in existing:
+            self._require_same(name, schemas[name])
         for name, schema in SHARED.items():
             self.store.create(name, schema)
-        self.base = self.store.latest_run(job=self.job)
+        self.base = self.store.latest_run(job=self.job) if RUNS_TABLE in existing else None
+        self.store.attempt(self.job, self.run_id, self.started_at)
 
     def previous(self, name: str) -> DataFrame | None:
         """The rows of the run that was the published one when this began, if any; they stay as they are."""
@@ -112,12 +116,7 @@ class Output:
         """Append the rows of one of the job's tables. Readers of published rows do not see them yet."""
         if _types(frame.schema) != _types(self.schemas[name]):
             raise ValueError(f"{name} has {_types(frame.schema)}, not {_types(self.schemas[name])}")
-        self.store.create(name, self.schemas[name])
-        self._append(name, frame)
-
-    def written(self, name: str) -> DataFrame:
-        """The rows that this run has written so far, without run_id."""
-        return self.store.read(name, self.run_id)
+        self._append(name, frame, self.schemas[name])
 
     def quarantine(self, *inputs: Checked, max_bad_share: float) -> None:
         """Keep the inputs' bad rows. Raises DataError when they are more than `max_bad_share` of one."""
@@ -127,7 +126,7 @@ class Output:
                 beyond = profile.bad_share > max_bad_share
                 rows = checked.bad.limit(BEYOND_SAMPLE) if beyond else checked.bad
                 added = {"job": F.lit(self.job), "seen_at": F.lit(self.started_at)}
-                self._append(QUARANTINE_TABLE, rows.withColumns(added))
+                self._append(QUARANTINE_TABLE, rows.withColumns(added), QUARANTINE)
         for checked in inputs:
             refuse_beyond(checked, max_bad_share)
 
@@ -139,13 +138,12 @@ class Output:
         horizon: datetime | None = None,
     ) -> Run:
         """Make this run's rows the published ones. Raises ConflictError when another run was quicker."""
-        for name, schema in self.schemas.items():
-            self.store.create(name, schema)  # a table without rows, too, is there to be read
-        census = self.store.census(self.schemas)
-        superseded = {name: set(rows) - {self.run_id} for name, rows in census.items()}
-        superseded[QUARANTINE_TABLE] = self.store.unpublished(
-            self.store.quarantined(self.job) - {self.run_id}
-        )
+        for name in self.schemas.keys() - self._rows.keys():
+            self.store.create(name, self.schemas[name])  # a table without rows, too, is there to be read
+        others = self.store.attempts(self.job) - {self.run_id}
+        unpublished = others - {self.base.run_id} if self.base else others
+        if unpublished:
+            unpublished = self.store.unpublished(unpublished)
         run = Run(
             run_id=self.run_id,
             job=self.job,
@@ -155,16 +153,18 @@ class Output:
             horizon=horizon,
             inputs={item.name: _provenance(item) for item in inputs},
             settings=settings,
-            row_counts={name: census.get(name, {}).get(self.run_id, 0) for name in self.schemas},
+            row_counts={name: self._rows.get(name, 0) for name in self.schemas},
         )
         self._perhaps_published = True
         if not self.store.publish(run):
             self._perhaps_published = False
             raise self._conflict()
         self.run = run
-        for name, run_ids in superseded.items():
-            if run_ids:
-                self.store.remove(name, run_ids)
+        if unpublished:
+            self.store.remove(QUARANTINE_TABLE, unpublished)
+        if others:
+            for name in [*self.schemas, ATTEMPTS_TABLE]:
+                self.store.remove(name, others)
         return run
 
     def discard(self) -> None:
@@ -175,9 +175,9 @@ class Output:
         """
         if self._perhaps_published:
             return
-        for name in sorted(self._written - {QUARANTINE_TABLE}):
+        for name in sorted(self._rows.keys() - {QUARANTINE_TABLE}):
             self.store.remove(name, [self.run_id])
-        self._written.clear()
+        self._rows.clear()
 
     def write_file(self, name: str, content: bytes) -> str | None:
         """Put a file, such as the report, beside the tables of a folder and return where it is.
@@ -193,10 +193,10 @@ class Output:
     def location(self, name: str) -> str:
         return self.store.location(name)
 
-    def _append(self, name: str, frame: DataFrame) -> None:
-        self._written.add(name)
+    def _append(self, name: str, frame: DataFrame, schema: StructType) -> None:
+        self._rows.setdefault(name, 0)  # also where it fails half-way
         with data_errors():
-            self.store.append(name, frame, self.run_id)
+            self._rows[name] += self.store.append(name, frame, self.run_id, schema)
 
     def _require_same(self, name: str, schema: StructType) -> None:
         existing, wanted = _types(self.store.schema(name)), _types(schema)
