@@ -147,7 +147,7 @@ def _horizon(settings: DiscoverSettings, inputs: tuple[Checked, Checked], now: d
 
 @dataclass(frozen=True)
 class Counted:
-    """The two tables of counts, of all anchor dates and in Spark's cache, and how many events went into them."""
+    """The two tables of counts, over all anchor dates and in Spark's cache; how many events they are of."""
 
     moment_counts: DataFrame
     moment_products: DataFrame

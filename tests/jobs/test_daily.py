@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -19,7 +20,7 @@ def test_daily_and_since_equal_a_full_run(spark: SparkSession, tmp_path: Path) -
         users=log.users[log.users["anchored_at"] < middle],
         events=log.events[log.events["occurred_at"] < middle],
     )
-    asked = {"segments": ("country",), "days": (1, 3)}
+    asked: dict[str, Any] = {"segments": ("country",), "days": (1, 3), "quick": True}
     grown = tmp_path / "grown"
     run(part.saved(tmp_path / "log"), grown, "first", **asked)
     log = log.saved(tmp_path / "log")

@@ -79,11 +79,11 @@ class Memory:
 
     def attempt(self, job: str, run_id: str, started_at: datetime) -> None:
         self.at("attempt")
-        self.tables["attempts"].append((run_id, job))
+        self.tables["attempts"].append((run_id, (job, started_at)))
 
     def attempts(self, job: str) -> set[str]:
         self.at("attempts")
-        return {run_id for run_id, other in self.tables["attempts"] if other == job}
+        return {run_id for run_id, (other, _) in self.tables["attempts"] if other == job}
 
     def remove(self, name: str, run_ids: Collection[str]) -> None:
         self.at("remove")
@@ -282,7 +282,7 @@ def test_an_error_removes_the_rows_of_the_run_but_for_quarantine() -> None:
     rows = {name: rows for name, rows in memory.tables.items() if rows}
     assert rows == {
         "quarantine": [("failing", ("discover", "bad"))],
-        "attempts": [("failing", "discover")],  # the next run that is published settles it
+        "attempts": [("failing", ("discover", NOW))],  # the next run that is published settles it
     }
     with output(memory, "forgets to publish") as out:
         write(out, "a", "x")

@@ -1,0 +1,140 @@
+"""How the cost of a whole `discover` grows with thresholds, and what one new day costs.
+
+`python -m benchmarks.growth thresholds|daily WORLD`. Bytes and task time are Spark's own, summed over stages;
+Python's time is within the task time.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from firstday.jobs import discover
+from pyspark.sql import SparkSession
+
+from benchmarks.rivals import CORES
+from benchmarks.world import DATES, FIRST_DATE
+from firstday.moments.counts import count
+from firstday.moments.windows import Windows
+from firstday.session import local_conf, start_local
+from firstday.settings import DiscoverSettings
+
+PARTS = {"Cost by the number of thresholds": "thresholds", "One new day on 90 days of history": "daily"}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What Spark has done so far: tasks' seconds, megabytes read from files, and the clock."""
+
+    tasks: float
+    megabytes: float
+    wall: float
+
+    def __sub__(self, earlier: "Cost") -> "Cost":
+        return Cost(self.tasks - earlier.tasks, self.megabytes - earlier.megabytes, self.wall - earlier.wall)
+
+
+def spent(spark: SparkSession) -> Cost:
+    """Tasks from Spark's status store, which is kept without a UI too; bytes from Hadoop's file systems."""
+    context: Any = spark.sparkContext
+    jvm, none = context._jvm, context._gateway.new_array(context._jvm.double, 0)
+    stages = context._jsc.sc().statusStore().stageList(None, False, False, none, jvm.java.util.ArrayList())
+    tasks = sum(stages.apply(place).executorRunTime() for place in range(stages.size()))
+    read = sum(each.getBytesRead() for each in jvm.org.apache.hadoop.fs.FileSystem.getAllStatistics())
+    return Cost(tasks / 1000, read / 1e6, time.perf_counter())
+
+
+def run(spark: SparkSession, settings: dict[str, Any], run_id: str) -> Cost:
+    """What one whole run of the job costs."""
+    before = spent(spark)
+    discover.run(DiscoverSettings(**settings), run_id)
+    return spent(spark) - before
+
+
+def thresholds(spark: SparkSession, world: Path, folder: Path) -> None:
+    """10 and 1,000 thresholds in turns, after a run that warms up."""
+    settings = {"users": f"{world}/users.parquet", "events": f"{world}/events", "days": (1, 7), "quick": True}
+    found: dict[int, list[float]] = {10: [], 1_000: []}
+    for number in range(5):
+        many = (10, 1_000)[number % 2]
+        out = str(folder / f"out{number}")
+        asked = {**settings, "out": out, "thresholds": tuple(range(1, many + 1))}
+        cost = run(spark, asked, f"t{number}")
+        if number:
+            found[many].append(cost.wall)
+    least = {many: min(seconds) for many, seconds in found.items()}
+    print("| thresholds | seconds | ratio |\n| --- | --- | --- |")
+    for many, seconds in found.items():
+        told = ", ".join(f"{second:.1f}" for second in seconds)
+        print(f"| {many:,} | {told} | {least[many] / least[10]:.3f} |")
+
+
+def daily(spark: SparkSession, world: Path, folder: Path) -> None:
+    """A run over all dates but the last, one that adds the last, and one over all at once."""
+    last = date.fromisoformat(FIRST_DATE) + timedelta(days=DATES - 1)
+    history = folder / "events"
+    history.mkdir()
+    for of_date in sorted((world / "events").iterdir()):
+        if of_date.name != f"event_date={last}":
+            (history / of_date.name).symlink_to(of_date)
+    settings = {
+        "users": f"{world}/users.parquet", "events": str(history), "days": (1,), "quick": True,
+        "event_date_column": "event_date", "segments": ("country",),
+    }  # fmt: skip
+    run(spark, {**settings, "out": str(folder / "grown")}, "history")
+    (history / f"event_date={last}").symlink_to(world / "events" / f"event_date={last}")
+    new = run(spark, {**settings, "out": str(folder / "grown"), "daily": True}, "new-day")
+    full = run(spark, {**settings, "out": str(folder / "full")}, "all-days")
+    # D1 of the last two dates was open; the fixed cost of starting is that of a date without users.
+    nothing, some = ([last + timedelta(days=n) for n in days] for days in ((90,), (-2, -1, 0)))
+    counted = {str(dates): count_alone(spark, world, dates) for dates in (None, some, nothing)}
+    of_all, of_some, of_none = counted.values()
+    print("| run | task seconds | MB read | wall seconds |\n| --- | --- | --- | --- |")
+    for name, cost in (
+        ("whole job, all 90 dates", full),
+        ("whole job, the new date", new),
+        ("counting, all 90 dates", of_all),
+        ("counting, the new date and the two open ones", of_some),
+        ("counting, a date without users", of_none),
+    ):
+        print(f"| {name} | {cost.tasks:.1f} | {cost.megabytes:.1f} | {cost.wall:.1f} |")
+    for name, part, whole in (
+        ("whole job", new, full),
+        ("counting", of_some, of_all),
+        ("counting, without the fixed cost", of_some - of_none, of_all - of_none),
+    ):
+        shares = part.tasks / whole.tasks, part.megabytes / whole.megabytes
+        print(f"| {name}, share | {shares[0]:.3f} | {shares[1]:.3f} | |")
+
+
+def count_alone(spark: SparkSession, world: Path, dates: list[date] | None) -> Cost:
+    """The count of some anchor dates, or of all, without what is then made of it."""
+    events = spark.read.parquet(f"{world}/events")
+    users = spark.read.parquet(f"{world}/users.parquet")
+    before = spent(spark)
+    counted = count(
+        users, events, Windows(days=(1,)), ("country",), dates=dates, event_date_column="event_date"
+    )
+    counted.moment_counts.write.mode("overwrite").format("noop").save()
+    counted.moment_products.write.mode("overwrite").format("noop").save()
+    counted.release()
+    return spent(spark) - before
+
+
+def main() -> None:
+    """One of the parts, in a session of its own."""
+    part, world = sys.argv[1], Path(sys.argv[2])
+    with tempfile.TemporaryDirectory(prefix="firstday-growth-") as name:
+        folder = Path(name)
+        os.environ["XDG_DATA_HOME"] = str(folder / "mlflow")
+        spark = start_local(local_conf("firstday benchmark", cores=str(CORES)))
+        {"thresholds": thresholds, "daily": daily}[part](spark, world, folder)
+        spark.stop()
+
+
+if __name__ == "__main__":
+    main()
