@@ -8,7 +8,7 @@ import itertools
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, cast
 
@@ -81,9 +81,9 @@ class Memory:
         self.at("attempt")
         self.tables["attempts"].append((run_id, (job, started_at)))
 
-    def attempts(self, job: str) -> set[str]:
+    def attempts(self, job: str) -> dict[str, datetime]:
         self.at("attempts")
-        return {run_id for run_id, (other, _) in self.tables["attempts"] if other == job}
+        return {run_id: began for run_id, (other, began) in self.tables["attempts"] if other == job}
 
     def remove(self, name: str, run_ids: Collection[str]) -> None:
         self.at("remove")
@@ -287,6 +287,24 @@ def test_an_error_removes_the_rows_of_the_run_but_for_quarantine() -> None:
     with output(memory, "forgets to publish") as out:
         write(out, "a", "x")
     assert memory.tables["a"] == []
+
+
+def test_a_run_that_writes_on_after_another_was_published_and_is_killed_leaves_nothing() -> None:
+    memory = Memory()
+    slow = output(memory, "slow")
+    slow.begin()
+    write(slow, "a", "early")
+    run_whole(memory, "quick")
+    write(slow, "a", "late")  # and then it is killed
+    run_whole(memory, "next")
+    assert memory.naive() == clean("next")
+    assert [run_id for run_id, _ in memory.tables["attempts"]] == ["slow", "next"]
+    later = output(memory, "later")
+    later.clock = lambda: NOW + timedelta(days=8)
+    later.started_at = later.clock()
+    later.begin()
+    later.publish(inputs=(), settings={})
+    assert [run_id for run_id, _ in memory.tables["attempts"]] == ["later"]
 
 
 def test_rows_stay_when_it_is_not_known_whether_they_were_published() -> None:

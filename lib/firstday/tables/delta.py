@@ -175,10 +175,11 @@ class Store:
         row = self.spark.createDataFrame([(job, started_at)], ATTEMPT)
         self.append(ATTEMPTS_TABLE, row, run_id, ATTEMPT)
 
-    def attempts(self, job: str) -> set[str]:
-        """The runs of `job` that may have rows in its tables, whether they were published or not."""
-        found = self._frame(ATTEMPTS_TABLE).where(column("job") == job).select(RUN_ID).collect()
-        return {row[RUN_ID] for row in found}
+    def attempts(self, job: str) -> dict[str, datetime]:
+        """The runs of `job` that may have rows in its tables, published or not, and when they began."""
+        began = F.unix_micros("started_at").alias("began")
+        found = self._frame(ATTEMPTS_TABLE).where(column("job") == job).select(RUN_ID, began).collect()
+        return {row[RUN_ID]: EPOCH + timedelta(microseconds=row["began"]) for row in found}
 
     def publish(self, run: Run) -> bool:
         """Add the run to `runs`, in one commit. False if its sequence number is taken already."""

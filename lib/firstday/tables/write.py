@@ -11,13 +11,14 @@ last, publishes a run:
 
 A reader that asks `runs` sees one run's rows, always. After a publish each table holds that run's rows only,
 so a reader that does not ask sees the same. What a killed run leaves is deleted by the next run that
-publishes. Attempts are read before publishing, and made after S was noted, so they are of earlier runs, of
-killed ones or of such as will be refused, never of a run that begins after this one. Quarantine keeps
-published runs' rows. (To look for the others' rows in the tables themselves would take longer than to write.)
+publishes; its attempt stays for LONGEST_RUN, as it may be at work still. Attempts are read before publishing,
+and made after S was noted, so they are of earlier runs, of killed ones or of such as will be refused, never
+of a run that begins after this one. Quarantine keeps published runs' rows. (To look for the others' rows in
+the tables themselves would take longer than to write.)
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 
@@ -33,6 +34,7 @@ from firstday.tables.read import Input
 from firstday.tables.schemas import ATTEMPT, QUARANTINE, RUNS
 
 SHARED = {QUARANTINE_TABLE: QUARANTINE, RUNS_TABLE: RUNS, ATTEMPTS_TABLE: ATTEMPT}
+LONGEST_RUN = timedelta(days=7)  # after which a run that was never published is no longer at work
 BEYOND_SAMPLE = 1_000  # rows of an input kept for the user to look at, when too many are bad to go on
 
 
@@ -140,7 +142,8 @@ class Output:
         """Make this run's rows the published ones. Raises ConflictError when another run was quicker."""
         for name in self.schemas.keys() - self._rows.keys():
             self.store.create(name, self.schemas[name])  # a table without rows, too, is there to be read
-        others = self.store.attempts(self.job) - {self.run_id}
+        began = self.store.attempts(self.job)
+        others = began.keys() - {self.run_id}
         unpublished = others - {self.base.run_id} if self.base else others
         if unpublished:
             unpublished = self.store.unpublished(unpublished)
@@ -163,8 +166,16 @@ class Output:
         if unpublished:
             self.store.remove(QUARANTINE_TABLE, unpublished)
         if others:
-            for name in [*self.schemas, ATTEMPTS_TABLE]:
+            for name in self.schemas:
                 self.store.remove(name, others)
+        # One that is not published may be at work still, and write rows after these were deleted.
+        over = {
+            other
+            for other in others
+            if other not in unpublished or began[other] < self.started_at - LONGEST_RUN
+        }
+        if over:
+            self.store.remove(ATTEMPTS_TABLE, over)
         return run
 
     def discard(self) -> None:
