@@ -1,7 +1,7 @@
 """How the cost of a whole `discover` grows with thresholds, and what one new day costs.
 
-`python -m benchmarks.growth thresholds|daily WORLD`. Bytes and task time are Spark's own, summed over stages;
-Python's time is within the task time.
+`python -m benchmarks.growth thresholds|daily WORLD`. Task time is Spark's own, summed over stages, Python's
+time within it; bytes are those read from files.
 """
 
 import os
@@ -20,7 +20,7 @@ from benchmarks.rivals import CORES
 from benchmarks.world import DATES, FIRST_DATE
 from firstday.moments.counts import count
 from firstday.moments.windows import Windows
-from firstday.session import local_conf, start_local
+from firstday.session import get_session
 from firstday.settings import DiscoverSettings
 
 PARTS = {"Cost by the number of thresholds": "thresholds", "One new day on 90 days of history": "daily"}
@@ -91,8 +91,7 @@ def daily(spark: SparkSession, world: Path, folder: Path) -> None:
     full = run(spark, {**settings, "out": str(folder / "full")}, "all-days")
     # D1 of the last two dates was open; the fixed cost of starting is that of a date without users.
     nothing, some = ([last + timedelta(days=n) for n in days] for days in ((90,), (-2, -1, 0)))
-    counted = {str(dates): count_alone(spark, world, dates) for dates in (None, some, nothing)}
-    of_all, of_some, of_none = counted.values()
+    of_all, of_some, of_none = (count_alone(spark, world, dates) for dates in (None, some, nothing))
     print("| run | task seconds | MB read | wall seconds |\n| --- | --- | --- | --- |")
     for name, cost in (
         ("whole job, all 90 dates", full),
@@ -131,7 +130,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="firstday-growth-") as name:
         folder = Path(name)
         os.environ["XDG_DATA_HOME"] = str(folder / "mlflow")
-        spark = start_local(local_conf("firstday benchmark", cores=str(CORES)))
+        spark = get_session("firstday benchmark", str(CORES))
         {"thresholds": thresholds, "daily": daily}[part](spark, world, folder)
         spark.stop()
 

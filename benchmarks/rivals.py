@@ -15,7 +15,8 @@ CORES = 2
 DAYS = (1, 7)
 SEGMENTS = ("country", "gender", "channel")
 DAY_US = 86_400_000_000
-MOST_EVENTS = 1_000_000  # of one user in the window, for the table of levels
+END_US = (DAYS[-1] + 1) * DAY_US  # of the last label window, after the anchor
+MOST_EVENTS = 20_000  # of one user in the window, in the tables of levels
 
 DUCKDB = """
 copy (
@@ -28,7 +29,7 @@ copy (
     mine as (
         select user_id, anchor, action, epoch_us(occurred_at) - anchor as since
         from read_parquet('{events}') join people using (user_id)
-        where since >= 0 and since < 8 * {day}
+        where since >= 0 and since < {end}
     ),
     counted as (
         select user_id, action, least(count(*) filter (since < {day}), 10000) as n, {back}
@@ -66,6 +67,7 @@ def duckdb_query(world: Path, out: Path) -> str:
         users=f"{world}/users.parquet",
         out=out,
         day=DAY_US,
+        end=END_US,
         matured=each("epoch_us(anchored_at) + {after} * {day} <= epoch_us(latest) as matured_d{d}"),
         back=each("bool_or(since >= {d} * {day} and since < {after} * {day}) as back_d{d}"),
         any_back=each("bool_or(back_d{d}) as back_d{d}"),
@@ -85,8 +87,8 @@ def run_duckdb(world: Path, out: Path) -> None:
         db.execute(f"set threads = {CORES}; set TimeZone = 'UTC'; set preserve_insertion_order = false")
         starts = ", ".join(str(start) for start in LEVEL_STARTS if start <= MOST_EVENTS)
         db.execute(
-            "create table levels as select events, level from (select unnest(generate_series(0, 20000))"
-            f" as events), lateral (select count(*) as level from (select unnest([{starts}]) as s)"
+            "create table levels as select events, level from"
+            f" (select unnest(generate_series(0, {MOST_EVENTS})) as events), lateral (select count(*) as level from (select unnest([{starts}]) as s)"
             " where s <= events)"
         )
         db.execute(duckdb_query(world, out))
@@ -110,7 +112,7 @@ def run_polars(world: Path, out: Path) -> None:
     )
     since = pl.col("occurred_at").dt.epoch("us") - pl.col("anchor")
     mine = log.join(people.select("user_id", "anchor"), on="user_id").with_columns(since=since)
-    mine = mine.filter((pl.col("since") >= 0) & (pl.col("since") < 8 * DAY_US))
+    mine = mine.filter((pl.col("since") >= 0) & (pl.col("since") < END_US))
 
     def back(day: int) -> pl.Expr:
         inside = (pl.col("since") >= day * DAY_US) & (pl.col("since") < (day + 1) * DAY_US)
@@ -140,7 +142,7 @@ def run_polars(world: Path, out: Path) -> None:
     cohort = whole.with_columns(
         action=pl.lit(None, dtype=pl.String), n=pl.lit(0, dtype=pl.Int64), other=null
     ).select(keep)
-    levels = pl.Series("level", level(np.arange(20_001)))
+    levels = pl.Series("level", level(np.arange(MOST_EVENTS + 1)))
     named = {"total": "total_level", "other": "other_level"}
     binned = [
         pl.col(name).map_batches(levels.gather, return_dtype=pl.Int64).alias(binned)

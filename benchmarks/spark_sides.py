@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from benchmarks.rivals import CORES, DAYS, SEGMENTS
 from firstday.moments.counts import count
 from firstday.moments.windows import Windows
-from firstday.session import local_conf, start_local
+from firstday.session import get_session
 
 CANDIDATES = (("action_00", 3), ("action_05", 1), ("action_20", 2))
 DAY = "INTERVAL 24 HOURS"
@@ -54,7 +54,7 @@ def run_query(spark: SparkSession, world: Path, action: str, threshold: int) -> 
 def main() -> None:
     """Run one side several times, in one session."""
     name, world, out, repeats = sys.argv[1:]
-    spark = start_local(local_conf("firstday benchmark", cores=str(CORES)))
+    spark = get_session("firstday benchmark", str(CORES))
     seconds = []
     for repeat in range(int(repeats)):
         start = time.perf_counter()

@@ -175,6 +175,13 @@ def test_a_run_that_writes_on_after_another_was_published_and_is_killed_leaves_n
     assert [run_id for run_id, _ in memory.tables["attempts"]] == ["later"]
 
 
+def test_the_run_before_is_superseded_also_where_its_attempt_is_not_on_the_list() -> None:
+    memory = Memory(1)
+    memory.tables["attempts"].clear()  # as in an output that was written before there was such a list
+    run_whole(memory, "new")
+    assert memory.naive() == clean("new")
+
+
 def test_rows_stay_when_it_is_not_known_whether_they_were_published() -> None:
     """The commit of an interrupted publish may come through when the rows are being removed."""
     memory = Memory()

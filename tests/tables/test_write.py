@@ -16,6 +16,7 @@ from firstday.errors import ConflictError, DataError, OutputError
 from firstday.tables import Input, Output, check, open_output, read_published
 from firstday.tables.delta import RUN_ID, Store
 from firstday.tables.schemas import events, moment_counts, moment_products, table_schema
+from tests.tables.memory import Killed
 
 NOW = datetime(2024, 6, 1, 12, 30, 0, 5, tzinfo=UTC)
 ODD = 'a "b", c;\n`d`.e\\ 😀 DROP TABLE users;--'
@@ -105,10 +106,6 @@ def test_a_run_is_published_whole_and_supersedes_the_one_before(spark: SparkSess
     assert json.loads(kept[0]["row"])["action"] == ODD
     runs = naive(spark, second, "runs").select("job", "sequence", "status").collect()
     assert sorted(tuple(row) for row in runs) == [("discover", 1, "published"), ("discover", 2, "published")]
-
-
-class Killed(BaseException):
-    """Stands for a process that is killed: no `with` is left by it."""
 
 
 def test_killed_at_an_operation_and_run_again(

@@ -144,10 +144,11 @@ class Store:
 
     def remove(self, name: str, run_ids: Collection[str]) -> None:
         """Delete these runs' rows, whole partitions. Others may be deleting the same ones."""
+        if not run_ids or not self.exists(name):
+            return
         for attempt in range(ATTEMPTS):
             try:
-                if self.exists(name):
-                    self._delete(name, sorted(run_ids))
+                self._delete(name, sorted(run_ids))
                 return
             except CONFLICTS:
                 if attempt == ATTEMPTS - 1:
@@ -167,6 +168,8 @@ class Store:
 
     def unpublished(self, run_ids: Collection[str]) -> set[str]:
         """Those of `run_ids` that are not published."""
+        if not run_ids:
+            return set()
         found = self._runs().where(column(RUN_ID).isin(list(run_ids))).select(RUN_ID).collect()
         return set(run_ids) - {row[RUN_ID] for row in found}
 

@@ -143,10 +143,9 @@ class Output:
         for name in self.schemas.keys() - self._rows.keys():
             self.store.create(name, self.schemas[name])  # a table without rows, too, is there to be read
         began = self.store.attempts(self.job)
-        others = began.keys() - {self.run_id}
-        unpublished = others - {self.base.run_id} if self.base else others
-        if unpublished:
-            unpublished = self.store.unpublished(unpublished)
+        base = {self.base.run_id} if self.base else set()
+        others = (began.keys() | base) - {self.run_id}
+        unpublished = self.store.unpublished(others - base)
         run = Run(
             run_id=self.run_id,
             job=self.job,
@@ -163,19 +162,16 @@ class Output:
             self._perhaps_published = False
             raise self._conflict()
         self.run = run
-        if unpublished:
-            self.store.remove(QUARANTINE_TABLE, unpublished)
-        if others:
-            for name in self.schemas:
-                self.store.remove(name, others)
+        self.store.remove(QUARANTINE_TABLE, unpublished)
+        for name in self.schemas:
+            self.store.remove(name, others)
         # One that is not published may be at work still, and write rows after these were deleted.
         over = {
             other
             for other in others
             if other not in unpublished or began[other] < self.started_at - LONGEST_RUN
         }
-        if over:
-            self.store.remove(ATTEMPTS_TABLE, over)
+        self.store.remove(ATTEMPTS_TABLE, over)
         return run
 
     def discard(self) -> None:
