@@ -88,7 +88,8 @@ def run_duckdb(world: Path, out: Path) -> None:
         starts = ", ".join(str(start) for start in LEVEL_STARTS if start <= MOST_EVENTS)
         db.execute(
             "create table levels as select events, level from"
-            f" (select unnest(generate_series(0, {MOST_EVENTS})) as events), lateral (select count(*) as level from (select unnest([{starts}]) as s)"
+            f" (select unnest(generate_series(0, {MOST_EVENTS})) as events),"
+            f" lateral (select count(*) as level from (select unnest([{starts}]) as s)"
             " where s <= events)"
         )
         db.execute(duckdb_query(world, out))
