@@ -50,7 +50,9 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         # C1 alone has room for 48 MB of code; when that is full nothing more is compiled.
         "spark.driver.extraJavaOptions": conf["spark.driver.extraJavaOptions"]
         + " -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m",
-        "spark.sql.codegen.cache.maxEntries": "2000",  # the same plans come again and again
+        # For a few rows, compiling a plan takes longer than interpreting it; the benchmarks run compiled.
+        "spark.sql.codegen.wholeStage": "false",
+        "spark.sql.codegen.factoryMode": "NO_CODEGEN",
         "spark.sql.shuffle.partitions": "1",
         "spark.default.parallelism": "1",
         "spark.sql.adaptive.enabled": "false",

@@ -60,6 +60,19 @@ def histogram(users: Iterable[User], days: Sequence[int]) -> list[tuple[object, 
     return [(*cell, sums["users"], *(sums[measure] for measure in measures)) for cell, sums in cells.items()]
 
 
+def with_level_sums(rows: pd.DataFrame, days: Sequence[int]) -> pd.DataFrame:
+    """Rows of the histogram with the sums over levels that `analyse_segment` has by date."""
+    total, other = rows["total_level"], pd.to_numeric(rows["other_level"]).fillna(0)
+    sums = {}
+    for day in days:
+        users, back = rows[f"matured_d{day}"], rows[f"retained_d{day}"]
+        sums[f"other_level_d{day}"] = users * other
+        sums[f"level_change_d{day}"] = users * (other - total)
+        sums[f"level_change_retained_d{day}"] = back * (other - total)
+        sums[f"level_change_squared_d{day}"] = users * (other**2 - total**2)
+    return rows.assign(**sums)
+
+
 def segments_of(user: User, names: Sequence[str]) -> Iterator[str]:
     """`all` and each combination, for names and values that need no escaping."""
     pairs = [f"{name}={value}" for name, value in zip(names, user.segments, strict=True)]

@@ -37,7 +37,7 @@ RESERVED_COLUMNS = frozenset(
         *("early", "stratum", "actions", "sum_x", "sum_xr", "sum_xx"),
     }
 )
-RESERVED_PATTERN = re.compile(r"(matured|retained)_d\d+")
+RESERVED_PATTERN = re.compile(r"(matured|retained|other_level|level_change\w*)_d\d+")
 
 DURATION = re.compile(r"(\d+)\s*([smhd])")
 DURATION_UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 
-from tests.jobs.small import Log, made
+from tests.jobs.small import Collected, Log, made
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -22,3 +23,11 @@ def tracking_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def small(tmp_path_factory: pytest.TempPathFactory) -> Log:
     """A small log as files."""
     return made(users=150, dates=16).saved(Path(tmp_path_factory.mktemp("small")))
+
+
+@pytest.fixture
+def collected(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Collected:
+    """Where a run's tables go instead of Delta."""
+    store = Collected()
+    monkeypatch.setattr("firstday.tables.write.Store", lambda spark, out: store)
+    return store

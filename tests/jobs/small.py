@@ -10,10 +10,12 @@ import numpy as np
 import pandas as pd
 from firstday.jobs import discover
 from pyspark.sql import SparkSession
+from pyspark.sql.types import StructType
 
 from firstday import cli
 from firstday.settings import DiscoverSettings
 from firstday.tables import read_published
+from tests.tables.memory import Memory
 
 DAY = pd.Timedelta(days=1)
 START = pd.Timestamp("2024-03-01", tz="UTC")
@@ -106,6 +108,16 @@ def same_results(spark: SparkSession, one: Path, other: Path) -> None:
         pd.testing.assert_frame_equal(
             published(spark, one, name), published(spark, other, name), check_exact=True, obj=name
         )
+
+
+class Collected(Memory):
+    """A store that holds the tables' rows: what is told about a log does not depend on Delta."""
+
+    def append(self, name: str, frame: Any, run_id: str, schema: StructType) -> int:
+        return super().append(name, frame.collect(), run_id, schema)
+
+    def rows(self, name: str) -> pd.DataFrame:
+        return pd.DataFrame([row.asDict() for _, row in self.tables[name]])
 
 
 def brute_force(

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 
-from tests.jobs.small import Log, made, published, run, status
+from tests.jobs.small import Collected, Log, made, published, run, status
 
 NASTY = ["it's", 'say "hi"', "two\nlines", "🎉", "'; DROP TABLE users; --", "a,b=c\\d"]
 
@@ -59,7 +59,7 @@ def test_names_are_data(spark: SparkSession, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", ["one user", "one action", "nobody retained", "everybody retained"])
-def test_poor_logs_end_with_none(spark: SparkSession, tmp_path: Path, case: str) -> None:
+def test_poor_logs_end_with_none(collected: Collected, tmp_path: Path, case: str) -> None:
     log = made(users=60, dates=4)
     users, events = log.users, log.events
     since = events["occurred_at"] - events["user_id"].map(users.set_index("user_id")["anchored_at"])
@@ -75,10 +75,11 @@ def test_poor_logs_end_with_none(spark: SparkSession, tmp_path: Path, case: str)
         events = pd.concat([events, back[events.columns]])
         events["occurred_at"] = events["occurred_at"].dt.as_unit("us")
     run(Log(users, events).saved(tmp_path / "log"), tmp_path / "out", "poor", days=(1,), quick=True)
-    hypotheses = published(spark, tmp_path / "out", "hypotheses")
-    assert list(hypotheses["verdict"]) == ["none"]
-    assert hypotheses["reason"].iloc[0]
-    moments = published(spark, tmp_path / "out", "moments")
+    [hypothesis] = collected.rows("hypotheses").to_dict("records")
+    assert hypothesis["verdict"] == "none"
+    assert hypothesis["reason"]
+    assert b"poor" in collected.files["report.html"]  # its run_id
+    moments = collected.rows("moments")
     if case == "nobody retained":
         assert moments["recall"].isna().all()
         assert not moments["on_frontier"].any()

@@ -1,18 +1,24 @@
 """A daily run reads what is new and leaves what a full run leaves."""
 
 from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pandas as pd
 import pytest
+from firstday.jobs import discover
 from pyspark.sql import SparkSession
 
 from firstday.errors import SettingsError
+from firstday.moments.windows import Windows
+from firstday.settings import DiscoverSettings
+from firstday.tables import Output
 from tests.jobs.small import made, published, run, same_results
 
 
-def test_daily_and_since_equal_a_full_run(spark: SparkSession, tmp_path: Path) -> None:
+def test_daily_equals_a_full_run(spark: SparkSession, tmp_path: Path) -> None:
     log = made(users=120, dates=12, country=("KR", "US", None))
     middle = log.users["anchored_at"].min() + pd.Timedelta(days=9)
     part = replace(
@@ -27,9 +33,23 @@ def test_daily_and_since_equal_a_full_run(spark: SparkSession, tmp_path: Path) -
     run(log, grown, "second", daily=True, **asked)
     run(log, tmp_path / "full", "whole", **asked)
     same_results(spark, grown, tmp_path / "full")
-    since = sorted(set(log.users["anchored_at"].dt.date))[3]
-    run(log, grown, "third", since=since, **asked)
-    same_results(spark, grown, tmp_path / "full")
     assert set(published(spark, grown, "moments")["day"]) == {1, 3}
     with pytest.raises(SettingsError, match="window"):
-        run(log, grown, "fourth", daily=True, window="12h", **asked)
+        run(log, grown, "third", daily=True, window="12h", **asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "first"),
+    [
+        ({}, None),  # all of them
+        ({"daily": True}, date(2024, 3, 6)),  # D3 of the 6th ends with the 10th
+        ({"since": date(2024, 3, 2)}, date(2024, 3, 2)),
+        ({"since": date(2024, 3, 9)}, date(2024, 3, 6)),  # what is still open is always counted anew
+        ({"daily": True, "horizon": datetime(2024, 3, 8, tzinfo=UTC)}, date(2024, 3, 4)),
+    ],
+)
+def test_the_first_date_to_count_anew(asked: dict[str, Any], first: date | None) -> None:
+    settings = DiscoverSettings(users="u", events="e", out="o", days=(1, 3), **asked)
+    horizon = datetime(2024, 3, 10, 12, tzinfo=UTC)
+    before = SimpleNamespace(base=SimpleNamespace(horizon=horizon, settings=settings.model_dump(mode="json")))
+    assert discover._count_from(settings, Windows.of(settings), cast(Output, before)) == first

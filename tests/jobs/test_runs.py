@@ -11,7 +11,7 @@ from pyspark.sql import SparkSession
 
 from firstday.errors import ConflictError
 from firstday.tables import Output, read_published
-from tests.jobs.small import TABLES, Log, published, run, same_results
+from tests.jobs.small import TABLES, Collected, Log, brute_force, counted, published, run, same_results
 from tests.tables.memory import Killed
 
 ASKED = {"days": (1, 3), "quick": True}
@@ -104,3 +104,18 @@ def test_a_run_is_recorded_in_mlflow(clean: Path, spark: SparkSession, tracking_
     names = {item.path for item in client.list_artifacts(found.info.run_id)}
     assert {"report.html", "settings.json"} <= names
     assert "clean" in (clean / "report.html").read_text()  # its run_id
+
+
+def test_listed_thresholds_returns_and_horizon_equal_brute_force(
+    small: Log, collected: Collected, tmp_path: Path
+) -> None:
+    horizon = small.events["occurred_at"].quantile(0.7)
+    told = {"thresholds": (1, 2, 5), "return_actions": ("browse", "like")}
+    run(small, tmp_path, "asked", days=(1, 3), quick=True, horizon=horizon, **told)
+    expected = brute_force(
+        *(small, (), (1, 3), 5), horizon=horizon, thresholds=(1, 2, 5), returns=("browse", "like")
+    )
+    reached = {key: four for key, four in expected.items() if four[1]}
+    found = counted(collected.rows("moments"))
+    assert {key: four for key, four in found.items() if four[1]} == reached
+    assert {key[2] for key in found} == {1, 2, 5}

@@ -201,7 +201,7 @@ def kernel(users: list[User], plan: Plan) -> pd.DataFrame:
         oracle.histogram([replace(user, segments=()) for user in users], plan.days), columns=names
     )
     rows = rows.assign(segment="all", stratum="", early=rows["anchor_date"] <= plan.choosing_until)
-    return analyse_segment(rows, rows, plan)
+    return analyse_segment(rows, oracle.with_level_sums(rows, plan.days), plan)
 
 
 def one_date(number: int, retained: bool | None = True, count: int = 1) -> list[User]:

@@ -6,7 +6,16 @@ import numpy as np
 import pandas as pd
 from numpy.testing import assert_allclose
 
-from firstday.moments.cells import Cells, Cohort, date_series, level_strata, reached, split
+from firstday.moments.cells import (
+    Cells,
+    Cohort,
+    DateCells,
+    date_series,
+    level_strata,
+    reached,
+    split,
+    split_dates,
+)
 from tests import oracle
 
 ACTIONS = ("like", "it's; DROP TABLE", "", "search")
@@ -29,7 +38,7 @@ def users(seed: int, number: int = 300, dates: int = 6) -> list[oracle.User]:
     return made
 
 
-def cells_of(made: list[oracle.User]) -> tuple[Cohort, list[Cells]]:
+def rows_of(made: list[oracle.User]) -> pd.DataFrame:
     names = [
         "anchor_date",
         "action",
@@ -41,8 +50,17 @@ def cells_of(made: list[oracle.User]) -> tuple[Cohort, list[Cells]]:
         "retained_d1",
     ]
     rows = pd.DataFrame(oracle.histogram(made, (1,)), columns=names).sample(frac=1, random_state=3)
-    rows = rows[rows["matured_d1"] > 0]
+    return rows[rows["matured_d1"] > 0]
+
+
+def cells_of(made: list[oracle.User]) -> tuple[Cohort, list[Cells]]:
+    rows = rows_of(made)
     return split(rows, pd.factorize(rows["anchor_date"], sort=True)[0], 1)
+
+
+def date_cells_of(made: list[oracle.User]) -> tuple[DateCells, dict[str, DateCells]]:
+    rows = oracle.with_level_sums(rows_of(made), (1,))
+    return split_dates(rows, pd.factorize(rows["anchor_date"], sort=True)[0], 1)
 
 
 def test_split_keeps_each_action_apart() -> None:
@@ -93,19 +111,16 @@ def test_strata_of_other_activity_hold_those_who_did_not_act_too() -> None:
 
 def test_series_are_sums_over_users() -> None:
     made = users(4)
-    cohort, cells = cells_of(made)
+    cohort, cells = date_cells_of(made)
     dates = sorted({user.anchor_date for user in made})
-    for each in cells:
+    assert list(cells) == sorted(ACTIONS)
+    for action, each in cells.items():
         found = date_series(cohort, each, THRESHOLDS)
         for place, day in enumerate(dates):
             those = [u for u in made if u.anchor_date == day and u.retained]
-            other = np.array(
-                [oracle.level(sum(u.counts.values()) - u.counts.get(each.action, 0)) for u in those]
-            )
+            other = np.array([oracle.level(sum(u.counts.values()) - u.counts.get(action, 0)) for u in those])
             back = np.array([u.retained[1] for u in those], dtype=float)
-            did = np.array(
-                [[u.counts.get(each.action, 0) >= z for z in THRESHOLDS] for u in those], dtype=float
-            )
+            did = np.array([[u.counts.get(action, 0) >= z for z in THRESHOLDS] for u in those], dtype=float)
             assert (found.users[place], found.retained[place]) == (len(those), back.sum())
             assert_allclose(found.experienced[place], did.sum(axis=0))
             assert_allclose(found.both[place], back @ did)
@@ -118,3 +133,5 @@ def test_series_are_sums_over_users() -> None:
 def test_nobody_has_no_places() -> None:
     cohort, cells = cells_of([])
     assert (cohort.places, cells) == (0, [])
+    of_dates, by_action = date_cells_of([])
+    assert (of_dates.places, by_action) == (0, {})

@@ -46,7 +46,8 @@ def found(spark: SparkSession, users: list[User]) -> Findings:
     names = [column.split()[0] for column in schema.split(", ")]
     frame = pd.DataFrame(rows, columns=names).assign(segment="all", stratum="")
     frame["early"] = frame["anchor_date"] <= UNTIL
-    halves = analyse_segment(frame, frame, Plan((1,), UNTIL, min_users=20, min_dates=10, resamples=0))
+    plan = Plan((1,), UNTIL, min_users=20, min_dates=10, resamples=0)
+    halves = analyse_segment(frame, oracle.with_level_sums(frame, plan.days), plan)
     return find(spark.createDataFrame(rows, schema), products(spark, users), halves, UNTIL, SETTINGS)
 
 

@@ -14,7 +14,7 @@ from firstday.moments.evidence import assess
 from firstday.moments.levels import level
 from firstday.settings import DiscoverSettings
 from firstday.simulation import ACTIONS, SEGMENTS, World, simulate
-from tests.oracle import FirstDays, Floats, Integers, first_days, products
+from tests.oracle import FirstDays, Floats, Integers, first_days, products, with_level_sums
 
 SETTINGS = DiscoverSettings(users="users", events="events", out="out")  # as shipped
 START = date(2024, 3, 1)
@@ -42,7 +42,7 @@ def discovered(world: World, dates: int) -> Told:
     last = round(SETTINGS.choose_share * dates) - 1
     plan = Plan((1,), START + timedelta(days=last), SETTINGS.min_users, SETTINGS.min_dates, resamples=0)
     strata, by_date = histograms(days, segment, last)
-    rows = analyse_segment(strata, by_date, plan)
+    rows = analyse_segment(strata, with_level_sums(by_date, plan.days), plan)
     choosing, reporting = (
         rows[rows["half"] == half].reset_index(drop=True) for half in (CHOOSING, REPORTING)
     )

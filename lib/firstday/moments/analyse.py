@@ -1,21 +1,32 @@
 """What each candidate of a segment is worth beyond its crude figures: one kernel a segment.
 
-The kernel sees the segment's histogram, twice: summed over dates for the strata, and over strata for the
-dates. Its size is bounded by dates, counts and levels, never by users.
+The kernel sees the segment's histogram, twice: summed over dates for the strata, and over strata and levels
+for the dates. Its size is bounded by dates, counts and levels, never by users.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from firstday.moments import adjust, trends
-from firstday.moments.cells import Cells, Cohort, date_series, level_strata, reached, split, sums
+from firstday.moments.cells import (
+    LEVEL_SUMS,
+    Cells,
+    Cohort,
+    DateCells,
+    date_series,
+    level_strata,
+    reached,
+    split,
+    split_dates,
+    sums,
+)
 from firstday.moments.frontier import frontier_share, on_frontier
 from firstday.moments.members import quoted
 from firstday.moments.segments import ALL, with_segments
@@ -79,8 +90,11 @@ def analyse(counts: DataFrame, segments: Sequence[str], plan: Plan) -> DataFrame
     by_stratum = with_segments(by_stratum, segments).select(
         "segment", stratum.alias("stratum"), "early", *cell, *measures
     )
-    by_date = with_segments(counts.groupBy(*named, "anchor_date", *cell).agg(*added), segments)
-    by_date = by_date.groupBy("segment", "anchor_date", *cell).agg(*added)
+    # Summed before each row is taken once for every segment of its own.
+    of_date = ["anchor_date", "action", "count"]
+    in_all = [F.sum(name).alias(name) for name in (*measures, *level_sums(plan.days))]
+    by_date = counts.withColumns(_level_sums(plan.days)).groupBy(*named, *of_date).agg(*in_all)
+    by_date = with_segments(by_date, segments).groupBy("segment", *of_date).agg(*in_all)
 
     def kernel(strata: pd.DataFrame, dates: pd.DataFrame) -> pd.DataFrame:
         return analyse_segment(strata, dates, plan)
@@ -88,9 +102,25 @@ def analyse(counts: DataFrame, segments: Sequence[str], plan: Plan) -> DataFrame
     return by_stratum.groupBy("segment").cogroup(by_date.groupBy("segment")).applyInPandas(kernel, SCHEMA)
 
 
+def level_sums(days: Sequence[int]) -> list[str]:
+    """Names of the columns with the sums that `cells.DateCells` has instead of levels."""
+    return [f"{name}_d{day}" for day in days for name in LEVEL_SUMS]
+
+
+def _level_sums(days: Sequence[int]) -> dict[str, Column]:
+    total = F.col("total_level").cast("long")
+    other = F.coalesce(F.col("other_level").cast("long"), F.lit(0))
+    columns = []
+    for day in days:
+        matured, retained = F.col(f"matured_d{day}"), F.col(f"retained_d{day}")
+        change = other - total
+        columns += [matured * other, matured * change, retained * change, matured * change * (other + total)]
+    return dict(zip(level_sums(days), columns, strict=True))
+
+
 def analyse_segment(strata: pd.DataFrame, dates: pd.DataFrame, plan: Plan) -> pd.DataFrame:
     """Of one segment. strata: segment, stratum, early, action, count, total_level, other_level and measures;
-    dates: the same with anchor_date instead of stratum and early. Row order has no effect.
+    dates: segment, anchor_date, action, count, measures and `level_sums`. Row order has no effect.
     """
     segment = str(dates["segment"].iloc[0])
     early = (dates["anchor_date"] <= plan.choosing_until).to_numpy()
@@ -117,26 +147,26 @@ def _analyse_half(strata: pd.DataFrame, dates: pd.DataFrame, day: int, plan: Pla
     strata = strata[strata[f"matured_d{day}"] > 0]
     dates = dates[dates[f"matured_d{day}"] > 0]
     strata_cohort, strata_cells = split(strata, pd.factorize(strata["stratum"], sort=True)[0], day)
-    cohort, date_cells = split(dates, pd.factorize(dates["anchor_date"], sort=True)[0], day)
+    cohort, of_dates = split_dates(dates, pd.factorize(dates["anchor_date"], sort=True)[0], day)
     if cohort.users.sum() < plan.min_users:
         return pd.DataFrame()
     of_action = {cells.action: cells for cells in strata_cells}
-    crude = [_crude(cohort, cells, plan) for cells in date_cells]
+    crude = [_crude(cohort, action, cells, plan) for action, cells in of_dates.items()]
     crude = [part for part in crude if len(part)]
     if not crude:
         return pd.DataFrame()
     frame = pd.concat(crude, ignore_index=True)
-    frame["frontier_share"], frame["on"] = _frontier(cohort, date_cells, frame, plan)
+    frame["frontier_share"], frame["on"] = _frontier(cohort, of_dates, frame, plan)
     parts = [
         _adjusted(
             cohort,
             cells,
             strata_cohort,
-            of_action[cells.action],
-            frame[frame["action"] == cells.action],
+            of_action[action],
+            frame[frame["action"] == action],
             plan,
         )
-        for cells in date_cells
+        for action, cells in of_dates.items()
         if cells.users.sum() >= plan.min_users
     ]
     adjusted = [part for part in parts if len(part)]
@@ -147,26 +177,26 @@ def _analyse_half(strata: pd.DataFrame, dates: pd.DataFrame, day: int, plan: Pla
     return frame.assign(q_value=q, dates=cohort.places)
 
 
-def _crude(cohort: Cohort, cells: Cells, plan: Plan) -> pd.DataFrame:
+def _crude(cohort: DateCells, action: str, cells: DateCells, plan: Plan) -> pd.DataFrame:
     """The four counts of each threshold."""
     thresholds = np.array(plan.thresholds) if plan.thresholds else np.unique(cells.count)
     zero = np.zeros(len(cells.count), dtype=np.int64)
     experienced = reached(cells, zero, 1, thresholds, cells.users)[0]
     both = reached(cells, zero, 1, thresholds, cells.retained)[0]
     frame = pd.DataFrame(
-        {"action": cells.action, "threshold": thresholds, "experienced": experienced, "both": both}
+        {"action": action, "threshold": thresholds, "experienced": experienced, "both": both}
     )
     frame["users"], frame["retained"] = cohort.users.sum(), cohort.retained.sum()
     return frame[frame["experienced"] > 0]
 
 
 def _frontier(
-    cohort: Cohort, date_cells: list[Cells], frame: pd.DataFrame, plan: Plan
+    cohort: DateCells, of_dates: Mapping[str, DateCells], frame: pd.DataFrame, plan: Plan
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Bootstrap share on the frontier, and who is on it now; both (candidates,)."""
     experienced, both = [], []
-    for cells in date_cells:
-        thresholds = frame.loc[frame["action"] == cells.action, "threshold"].to_numpy(dtype=np.int64)
+    for action, cells in of_dates.items():
+        thresholds = frame.loc[frame["action"] == action, "threshold"].to_numpy(dtype=np.int64)
         if len(thresholds):
             experienced.append(reached(cells, cells.place, cohort.places, thresholds, cells.users))
             both.append(reached(cells, cells.place, cohort.places, thresholds, cells.retained))
@@ -180,7 +210,12 @@ def _frontier(
 
 
 def _adjusted(
-    cohort: Cohort, cells: Cells, strata_cohort: Cohort, strata_cells: Cells, crude: pd.DataFrame, plan: Plan
+    cohort: DateCells,
+    cells: DateCells,
+    strata_cohort: Cohort,
+    strata_cells: Cells,
+    crude: pd.DataFrame,
+    plan: Plan,
 ) -> pd.DataFrame:
     """Adjusted differences and trends for (some) thresholds of one action, indexed as `crude`."""
     chosen = _thinned(crude[crude["experienced"] >= plan.min_users])

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Cohort:
-    """All users of a segment whose Dn is known, by place (a stratum or a date) and total level."""
+    """All users of a segment whose Dn is known, by place (a stratum) and total level."""
 
     place: Integers
     level: Integers
@@ -24,7 +25,7 @@ class Cohort:
 
     @property
     def places(self) -> int:
-        return int(self.place.max()) + 1 if len(self.place) else 0
+        return _places(self.place)
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,33 @@ class Cells:
     other_level: Integers
     users: Floats
     retained: Floats
+
+
+@dataclass(frozen=True)
+class DateCells:
+    """Users by date (place) and count of one action, or all users of each date; all (cells,).
+
+    `other_level`: sum over the users of the level of other activity. `level_change`: sum of what that is more
+    than the level of all activity; `level_change_retained`: over the retained; `level_change_squared`: of the
+    squares. For all users other activity is none: their change is what is to be taken away.
+    """
+
+    place: Integers
+    count: Integers
+    users: Floats
+    retained: Floats
+    other_level: Floats
+    level_change: Floats
+    level_change_retained: Floats
+    level_change_squared: Floats
+
+    @property
+    def places(self) -> int:
+        return _places(self.place)
+
+
+def _places(place: Integers) -> int:
+    return int(place.max(initial=-1)) + 1
 
 
 def split(rows: pd.DataFrame, place: Integers, day: int) -> tuple[Cohort, list[Cells]]:
@@ -64,6 +92,24 @@ def split(rows: pd.DataFrame, place: Integers, day: int) -> tuple[Cohort, list[C
     return cohort, cells
 
 
+LEVEL_SUMS = ("other_level", "level_change", "level_change_retained", "level_change_squared")
+
+
+def split_dates(rows: pd.DataFrame, place: Integers, day: int) -> tuple[DateCells, dict[str, DateCells]]:
+    """All users, and by action. rows: action, count, matured_dn, retained_dn and, for each of LEVEL_SUMS,
+    a column that ends in _dn; place: (rows,) from 0.
+    """
+    count = rows["count"].to_numpy(dtype=np.int64)
+    names = ("matured", "retained", *LEVEL_SUMS)
+    values = [rows[f"{name}_d{day}"].to_numpy(dtype=float) for name in names]
+    whole = rows["action"].isna().to_numpy()
+
+    def at(index: NDArray[Any]) -> DateCells:
+        return DateCells(place[index], count[index], *(value[index] for value in values))
+
+    return at(whole), {action: at(index) for action, index in _groups(rows["action"], ~whole)}
+
+
 def _groups(actions: pd.Series, among: NDArray[np.bool_]) -> Iterator[tuple[str, Integers]]:
     positions = np.flatnonzero(among)
     codes, names = pd.factorize(actions.to_numpy()[positions], sort=True)
@@ -78,7 +124,9 @@ def sums(place: Integers, values: Floats, places: int) -> Floats:
     return np.bincount(place, values, places).astype(np.float64)
 
 
-def reached(cells: Cells, place: Integers, places: int, thresholds: Integers, values: Floats) -> Floats:
+def reached(
+    cells: Cells | DateCells, place: Integers, places: int, thresholds: Integers, values: Floats
+) -> Floats:
     """Sum of `values` over the cells at or above each threshold, (places, thresholds); thresholds rise."""
     column = np.searchsorted(thresholds, cells.count, side="right") - 1
     there = column >= 0
@@ -108,14 +156,16 @@ def level_strata(cohort: Cohort, cells: Cells) -> tuple[Integers, Floats, Floats
     return at_other, strata(cohort.users, cells.users), strata(cohort.retained, cells.retained)
 
 
-def date_series(cohort: Cohort, cells: Cells, thresholds: Integers) -> Series:
-    """Sums by date (place) and threshold; the level is that of other activity."""
+def date_series(cohort: DateCells, cells: DateCells, thresholds: Integers) -> Series:
+    """Sums by date and threshold over all users; the level is that of other activity.
+
+    For those that did not do the action other activity is all activity, as in `level_strata`.
+    """
     dates = cohort.places
 
-    def by_date(whole: Floats, part: Floats, power: int = 1) -> Floats:
-        others = sums(cohort.place, whole * cohort.level**power, dates)
-        others -= sums(cells.place, part * cells.total_level**power, dates)
-        return others + sums(cells.place, part * cells.other_level**power, dates)
+    def of_all(name: str) -> Floats:
+        added, taken = (sums(each.place, getattr(each, name), dates) for each in (cells, cohort))
+        return added - taken
 
     def at(values: Floats) -> Floats:
         return reached(cells, cells.place, dates, thresholds, values)
@@ -125,8 +175,8 @@ def date_series(cohort: Cohort, cells: Cells, thresholds: Integers) -> Series:
         retained=sums(cohort.place, cohort.retained, dates),
         experienced=at(cells.users),
         both=at(cells.retained),
-        level=by_date(cohort.users, cells.users),
-        level_retained=by_date(cohort.retained, cells.retained),
-        level_squared=by_date(cohort.users, cells.users, power=2),
-        level_experienced=at(cells.users * cells.other_level),
+        level=of_all("level_change"),
+        level_retained=of_all("level_change_retained"),
+        level_squared=of_all("level_change_squared"),
+        level_experienced=at(cells.other_level),
     )

@@ -26,6 +26,7 @@ COHORT = 1 << 62
 KEY_BITS = COHORT - 1  # of a hash, to make a key of it
 DAY_ZERO = 1 << 24  # keeps the sign of early dates out of the way
 CHUNK = 1 << 20  # rows that are counted at once
+DENSE = 8  # possible pairs of user and code a row, up to which each gets a place in an array
 
 
 @dataclass(frozen=True)
@@ -111,11 +112,19 @@ def _reduced(
     """User, code and number of each pair of user and code; without `n` each row is one event."""
     if not len(user):
         return user, code, np.empty(0, np.int64)
-    position = pc.dictionary_encode(pa.array(user)).indices.to_numpy().astype(np.int64)
-    order, starts = grouped(position * (code.max() + 1) + code)
-    first = order[starts]
-    counts = np.diff(starts, append=len(order)) if n is None else np.add.reduceat(n[order], starts)
-    return user[first], code[first], counts
+    encoded = pc.dictionary_encode(pa.array(user))
+    codes = int(code.max()) + 1
+    packed = encoded.indices.to_numpy().astype(np.int64) * codes + code
+    if len(encoded.dictionary) * codes <= DENSE * len(packed):
+        counts = np.bincount(packed, n)  # a place for each possible pair: no sorting
+        pairs = np.flatnonzero(counts)
+        counts = counts[pairs]
+    else:
+        pairs, place = np.unique(packed, return_inverse=True)
+        counts = np.bincount(place, n)
+    # With `n` the sums are floats, exact below 2**53.
+    users = encoded.dictionary.to_numpy()
+    return users[pairs // codes], pairs % codes, counts.astype(np.int64)
 
 
 def _merged(parts: list[tuple[Integers, Integers, Integers]]) -> tuple[Integers, Integers, Integers]:
