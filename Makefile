@@ -82,6 +82,7 @@ format: install
 
 bench: install
 	@$(BIN)/python -m benchmarks.speed
+	@$(BIN)/python -m benchmarks.skew
 	@$(BIN)/python -m benchmarks.truth
 
 # The wheel, and the same as .zip: spark-submit --py-files imports from a .zip, not from a .whl.
