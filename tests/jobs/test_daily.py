@@ -18,7 +18,7 @@ from firstday.tables import Output
 from tests.jobs.small import made, published, run, same_results
 
 
-def test_daily_equals_a_full_run(spark: SparkSession, tmp_path: Path) -> None:
+def test_daily_and_since_equal_a_full_run(spark: SparkSession, tmp_path: Path) -> None:
     log = made(users=120, dates=12, country=("KR", "US", None))
     middle = log.users["anchored_at"].min() + pd.Timedelta(days=9)
     part = replace(
@@ -33,9 +33,12 @@ def test_daily_equals_a_full_run(spark: SparkSession, tmp_path: Path) -> None:
     run(log, grown, "second", daily=True, **asked)
     run(log, tmp_path / "full", "whole", **asked)
     same_results(spark, grown, tmp_path / "full")
+    since = sorted(set(log.users["anchored_at"].dt.date))[3]
+    run(log, grown, "third", since=since, **asked)
+    same_results(spark, grown, tmp_path / "full")
     assert set(published(spark, grown, "moments")["day"]) == {1, 3}
     with pytest.raises(SettingsError, match="window"):
-        run(log, grown, "third", daily=True, window="12h", **asked)
+        run(log, grown, "fourth", daily=True, window="12h", **asked)
 
 
 @pytest.mark.parametrize(

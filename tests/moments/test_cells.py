@@ -53,7 +53,7 @@ def rows_of(made: list[oracle.User]) -> pd.DataFrame:
     return rows[rows["matured_d1"] > 0]
 
 
-def cells_of(made: list[oracle.User]) -> tuple[Cohort, list[Cells]]:
+def cells_of(made: list[oracle.User]) -> tuple[Cohort, dict[str, Cells]]:
     rows = rows_of(made)
     return split(rows, pd.factorize(rows["anchor_date"], sort=True)[0], 1)
 
@@ -67,25 +67,23 @@ def test_split_keeps_each_action_apart() -> None:
     made = users(1)
     cohort, cells = cells_of(made)
     known = [user for user in made if user.retained]
-    assert [each.action for each in cells] == sorted(ACTIONS)
+    assert list(cells) == sorted(ACTIONS)
     assert cohort.users.sum() == len(known)
     assert cohort.retained.sum() == sum(user.retained[1] for user in known)
     assert cohort.places == 6
-    for each in cells:
-        assert each.users.sum() == sum(each.action in user.counts for user in known)
+    for action, each in cells.items():
+        assert each.users.sum() == sum(action in user.counts for user in known)
 
 
 def test_reached_is_the_sum_from_each_threshold_up() -> None:
     made = users(2)
     _, cells = cells_of(made)
     dates = sorted({user.anchor_date for user in made})
-    for each in cells:
+    for action, each in cells.items():
         found = reached(each, each.place, len(dates), THRESHOLDS, each.retained)
         for place, day in enumerate(dates):
             for column, threshold in enumerate(THRESHOLDS):
-                those = [
-                    u for u in made if u.anchor_date == day and u.counts.get(each.action, 0) >= threshold
-                ]
+                those = [u for u in made if u.anchor_date == day and u.counts.get(action, 0) >= threshold]
                 assert found[place, column] == sum(u.retained.get(1, 0) for u in those)
 
 
@@ -93,12 +91,12 @@ def test_strata_of_other_activity_hold_those_who_did_not_act_too() -> None:
     made = users(3)
     cohort, cells = cells_of(made)
     dates = sorted({user.anchor_date for user in made})
-    for each in cells:
+    for action, each in cells.items():
         stratum, whole, retained = level_strata(cohort, each)
         expected: dict[tuple[int, int], list[int]] = {}
         for user in made:
             if user.retained:
-                other = oracle.level(sum(user.counts.values()) - user.counts.get(each.action, 0))
+                other = oracle.level(sum(user.counts.values()) - user.counts.get(action, 0))
                 sums = expected.setdefault((dates.index(user.anchor_date), other), [0, 0])
                 sums[0] += 1
                 sums[1] += user.retained[1]
@@ -132,6 +130,6 @@ def test_series_are_sums_over_users() -> None:
 
 def test_nobody_has_no_places() -> None:
     cohort, cells = cells_of([])
-    assert (cohort.places, cells) == (0, [])
+    assert (cohort.places, cells) == (0, {})
     of_dates, by_action = date_cells_of([])
     assert (of_dates.places, by_action) == (0, {})

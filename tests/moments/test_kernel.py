@@ -93,13 +93,22 @@ def partitions(draw: st.DrawFn) -> list[Row]:
 
 
 @settings(max_examples=150)
-@given(rows=partitions(), size=st.integers(1, 20), chunk=st.integers(1, 30), chance=st.randoms())
-def test_order_batches_and_chunks_change_nothing(rows: list[Row], size: int, chunk: int, chance: Any) -> None:
+@given(
+    rows=partitions(),
+    size=st.integers(1, 20),
+    chunk=st.integers(1, 30),
+    dense=st.sampled_from([0, 8]),
+    chance=st.randoms(),
+)
+def test_order_batches_and_chunks_change_nothing(
+    rows: list[Row], size: int, chunk: int, dense: int, chance: Any
+) -> None:
     expected = reduced(rows, count_cap=3)
     shuffled = list(rows)
     chance.shuffle(shuffled)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tally, "CHUNK", chunk)
+        patch.setattr(tally, "DENSE", dense)
         patch.setattr(products, "BLOCK", 2)
         assert reduced(shuffled, size, count_cap=3) == expected
 

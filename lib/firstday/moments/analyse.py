@@ -150,7 +150,6 @@ def _analyse_half(strata: pd.DataFrame, dates: pd.DataFrame, day: int, plan: Pla
     cohort, of_dates = split_dates(dates, pd.factorize(dates["anchor_date"], sort=True)[0], day)
     if cohort.users.sum() < plan.min_users:
         return pd.DataFrame()
-    of_action = {cells.action: cells for cells in strata_cells}
     crude = [_crude(cohort, action, cells, plan) for action, cells in of_dates.items()]
     crude = [part for part in crude if len(part)]
     if not crude:
@@ -162,7 +161,7 @@ def _analyse_half(strata: pd.DataFrame, dates: pd.DataFrame, day: int, plan: Pla
             cohort,
             cells,
             strata_cohort,
-            of_action[action],
+            strata_cells[action],
             frame[frame["action"] == action],
             plan,
         )

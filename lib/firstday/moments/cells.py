@@ -12,6 +12,7 @@ from firstday.moments.trends import Series
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+LEVEL_SUMS = ("other_level", "level_change", "level_change_retained", "level_change_squared")
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,6 @@ class Cohort:
 class Cells:
     """Users that did one action, by place, count, total level and level of other activity; all (cells,)."""
 
-    action: str
     place: Integers
     count: Integers
     total_level: Integers
@@ -68,8 +68,10 @@ def _places(place: Integers) -> int:
     return int(place.max(initial=-1)) + 1
 
 
-def split(rows: pd.DataFrame, place: Integers, day: int) -> tuple[Cohort, list[Cells]]:
-    """rows: action, count, total_level, other_level, matured_dn, retained_dn; place: (rows,) from 0."""
+def split(rows: pd.DataFrame, place: Integers, day: int) -> tuple[Cohort, dict[str, Cells]]:
+    """All users, and by action. rows: action, count, total_level, other_level, matured_dn, retained_dn;
+    place: (rows,) from 0.
+    """
     users = rows[f"matured_d{day}"].to_numpy(dtype=float)
     retained = rows[f"retained_d{day}"].to_numpy(dtype=float)
     total_level = rows["total_level"].to_numpy(dtype=np.int64)
@@ -77,9 +79,8 @@ def split(rows: pd.DataFrame, place: Integers, day: int) -> tuple[Cohort, list[C
     cohort = Cohort(place[whole], total_level[whole], users[whole], retained[whole])
     other_level = pd.to_numeric(rows["other_level"]).fillna(0).to_numpy(dtype=np.int64)
     count = rows["count"].to_numpy(dtype=np.int64)
-    cells = [
-        Cells(
-            action,
+    cells = {
+        action: Cells(
             place=place[index],
             count=count[index],
             total_level=total_level[index],
@@ -88,11 +89,8 @@ def split(rows: pd.DataFrame, place: Integers, day: int) -> tuple[Cohort, list[C
             retained=retained[index],
         )
         for action, index in _groups(rows["action"], ~whole)
-    ]
+    }
     return cohort, cells
-
-
-LEVEL_SUMS = ("other_level", "level_change", "level_change_retained", "level_change_squared")
 
 
 def split_dates(rows: pd.DataFrame, place: Integers, day: int) -> tuple[DateCells, dict[str, DateCells]]:

@@ -5,10 +5,11 @@ from contextlib import contextmanager
 from datetime import date
 
 import pandas as pd
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from firstday.errors import LimitError
+from firstday.moments.counts import sum_of_arrays
 from firstday.moments.members import quoted
 
 MOST_NUMBERS = 8_000_000  # in the cross products that are looked at together: 64 MB
@@ -72,15 +73,5 @@ def products_by_date(
         rows = rows.groupBy("anchor_date", "day", *(F.col(quoted(name)) for name in held)).agg(
             *(F.sum(name).alias(name) for name in ("users", "retained")),
             F.first("actions").alias("actions"),
-            *(_sum_of_arrays(name).alias(name) for name in ("sum_x", "sum_xr", "sum_xx")),
+            *(sum_of_arrays(name).alias(name) for name in ("sum_x", "sum_xr", "sum_xx")),
         )
-
-
-def _sum_of_arrays(name: str) -> Column:
-    """Element by element, over the rows of a group."""
-    parts = F.collect_list(name)
-    return F.aggregate(
-        F.slice(parts, 2, F.size(parts)),
-        parts[0],
-        lambda one, other: F.zip_with(one, other, lambda a, b: a + b),
-    )

@@ -223,12 +223,13 @@ def _moment_products(reduced: DataFrame, members: Members, whole: bool) -> DataF
         rows = rows.groupBy("cohort", "day").agg(
             *(F.sum(name).alias(name) for name in ("users", "retained")),
             F.first("actions").alias("actions"),
-            *(_sum_of_arrays(name).alias(name) for name in ("sum_x", "sum_xr", "sum_xx")),
+            *(sum_of_arrays(name).alias(name) for name in ("sum_x", "sum_xr", "sum_xx")),
         )
     return members.named(rows, columns)
 
 
-def _sum_of_arrays(name: str) -> Column:
+def sum_of_arrays(name: str) -> Column:
+    """Element by element, over the rows of a group."""
     parts = F.collect_list(name)
     return F.aggregate(
         F.slice(parts, 2, F.size(parts)),

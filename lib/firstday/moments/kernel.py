@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from firstday.moments.levels import level
 from firstday.moments.products import Flags, Products, Sample, scaled_log
-from firstday.moments.tally import Integers, Tally, grouped, tally
+from firstday.moments.tally import Integers, Tally, tally
 
 EPOCH_DATE = date(1970, 1, 1)
 CELLS_A_ROW = 1 << 16
@@ -204,13 +204,22 @@ def _bits(numbers: Integers, width: int) -> Flags:
 
 def _summed(keys: dict[str, Integers], values: dict[str, NDArray[Any]]) -> dict[str, Integers]:
     """One entry for each combination of keys that occurs, with the sums of the values."""
-    order, starts = grouped(_packed([*keys.values()]))
+    order, starts = _grouped(_packed([*keys.values()]))
     if not len(order):
         return dict.fromkeys([*keys, *values], order)
     first = order[starts]
     return {name: key[first] for name, key in keys.items()} | {
         name: np.add.reduceat(value[order].astype(np.int32), starts) for name, value in values.items()
     }
+
+
+def _grouped(packed: Integers) -> tuple[Integers, Integers]:
+    """An order that sorts the values, and where in it each new value begins."""
+    order = np.argsort(packed)
+    ordered = packed[order]
+    new = np.ones(len(ordered), dtype=bool)
+    new[1:] = ordered[1:] != ordered[:-1]
+    return order, np.flatnonzero(new)
 
 
 def _packed(columns: list[Integers]) -> Integers:

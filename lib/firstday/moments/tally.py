@@ -76,15 +76,6 @@ def tally(batches: Iterable[pa.RecordBatch], days: int, actions: Sequence[int]) 
     return Tally(users, cohort, (about >> 32) - DAY_ZERO, about & 0xFFFFFFFF, who, code, n)
 
 
-def grouped(packed: Integers) -> tuple[Integers, Integers]:
-    """An order that sorts the values, and where in it each new value begins."""
-    order = np.argsort(packed)
-    ordered = packed[order]
-    new = np.ones(len(ordered), dtype=bool)
-    new[1:] = ordered[1:] != ordered[:-1]
-    return order, np.flatnonzero(new)
-
-
 def _count(
     batches: list[pa.RecordBatch],
     known: pa.Array,
