@@ -59,7 +59,7 @@ def thresholds(spark: SparkSession, world: Path, folder: Path) -> None:
     """10 and 1,000 thresholds in turns, after a run that warms up."""
     settings = {"users": f"{world}/users.parquet", "events": f"{world}/events", "days": (1, 7), "quick": True}
     found: dict[int, list[float]] = {10: [], 1_000: []}
-    for number in range(5):
+    for number in range(9):
         many = (10, 1_000)[number % 2]
         out = str(folder / f"out{number}")
         asked = {**settings, "out": out, "thresholds": tuple(range(1, many + 1))}
@@ -89,34 +89,33 @@ def daily(spark: SparkSession, world: Path, folder: Path) -> None:
     (history / f"event_date={last}").symlink_to(world / "events" / f"event_date={last}")
     new = run(spark, {**settings, "out": str(folder / "grown"), "daily": True}, "new-day")
     full = run(spark, {**settings, "out": str(folder / "full")}, "all-days")
-    # D1 of the last two dates was open; the fixed cost of starting is that of a date without users.
-    nothing, some = ([last + timedelta(days=n) for n in days] for days in ((90,), (-2, -1, 0)))
-    of_all, of_some, of_none = (count_alone(spark, world, dates) for dates in (None, some, nothing))
-    print("| run | task seconds | MB read | wall seconds |\n| --- | --- | --- | --- |")
-    for name, cost in (
-        ("whole job, all 90 dates", full),
-        ("whole job, the new date", new),
-        ("counting, all 90 dates", of_all),
-        ("counting, the new date and the two open ones", of_some),
-        ("counting, a date without users", of_none),
-    ):
-        print(f"| {name} | {cost.tasks:.1f} | {cost.megabytes:.1f} | {cost.wall:.1f} |")
-    for name, part, whole in (
-        ("whole job", new, full),
-        ("counting", of_some, of_all),
-        ("counting, without the fixed cost", of_some - of_none, of_all - of_none),
-    ):
+    pairs = [("whole job", "the new date", new, full)]
+    for day in (1, 30):
+        # The last day + 1 dates were open. The fixed cost of starting is that of a date without users.
+        open_dates = [last - timedelta(days=n) for n in range(day + 2)]
+        of_all, of_open, of_none = (
+            count_alone(spark, world, day, dates) for dates in (None, open_dates, [last + timedelta(days=90)])
+        )
+        told = f"the new date and the {day + 1} open ones"
+        pairs.append((f"counting, D{day}", told, of_open, of_all))
+        pairs.append(
+            (f"counting, D{day}, net of a date without users", told, of_open - of_none, of_all - of_none)
+        )
+    print("| run | dates | task seconds | MB read | wall seconds |\n| --- | --- | --- | --- | --- |")
+    for name, told, part, whole in pairs:
+        for dates_of, cost in ((f"all {DATES}", whole), (told, part)):
+            print(f"| {name} | {dates_of} | {cost.tasks:.1f} | {cost.megabytes:.1f} | {cost.wall:.1f} |")
         shares = part.tasks / whole.tasks, part.megabytes / whole.megabytes
-        print(f"| {name}, share | {shares[0]:.3f} | {shares[1]:.3f} | |")
+        print(f"| {name} | share | {shares[0]:.3f} | {shares[1]:.3f} | |")
 
 
-def count_alone(spark: SparkSession, world: Path, dates: list[date] | None) -> Cost:
+def count_alone(spark: SparkSession, world: Path, day: int, dates: list[date] | None) -> Cost:
     """The count of some anchor dates, or of all, without what is then made of it."""
     events = spark.read.parquet(f"{world}/events")
     users = spark.read.parquet(f"{world}/users.parquet")
     before = spent(spark)
     counted = count(
-        users, events, Windows(days=(1,)), ("country",), dates=dates, event_date_column="event_date"
+        users, events, Windows(days=(day,)), ("country",), dates=dates, event_date_column="event_date"
     )
     counted.moment_counts.write.mode("overwrite").format("noop").save()
     counted.moment_products.write.mode("overwrite").format("noop").save()
