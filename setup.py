@@ -69,6 +69,7 @@ setup(
         "console_scripts": [
             "firstday = firstday.cli:main",
             "firstday-discover = firstday.jobs.discover:main",
+            "firstday-label = firstday.jobs.label:main",
             "firstday-simulate = firstday.jobs.simulate:main",
         ]
     },

@@ -14,7 +14,7 @@ STAGES = ("moments", "labels", "recommend", "experiments", "report", "simulation
 # What each module or package of firstday may import of firstday. Jobs may import all but one another.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "errors": (),
-    "settings": ("errors",),
+    "settings": ("errors", "settings"),
     "java": ("errors",),
     "jars": ("errors",),
     "logs": ("errors",),

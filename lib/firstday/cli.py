@@ -17,12 +17,20 @@ from pydantic.fields import FieldInfo
 
 from firstday import __version__, logs
 from firstday.errors import FirstdayError, reason
-from firstday.settings import DiscoverSettings, Settings, SimulateSettings, duration_text, load
+from firstday.settings import (
+    DiscoverSettings,
+    LabelSettings,
+    Settings,
+    SimulateSettings,
+    duration_text,
+    load,
+)
 
 INTERRUPTED = 130
 # What a flag takes, by what occurs in its field's annotation; the first that fits.
 METAVARS = {
     "tuple[str": "NAME,NAME",
+    "tuple[typing.Annotated[float": "SHARE,SHARE",
     "tuple[": "N,N",
     "timedelta": "DURATION",
     "datetime.datetime": "TIME",
@@ -45,6 +53,9 @@ class Job:
 JOBS = {
     "discover": Job(
         DiscoverSettings, "firstday.jobs.discover", "Find what, done on the first day, makes users stay."
+    ),
+    "label": Job(
+        LabelSettings, "firstday.jobs.label", "Correct labels: functions vote, a model weighs them."
     ),
     "simulate": Job(SimulateSettings, "firstday.jobs.simulate", "Make a world with a planted truth."),
 }

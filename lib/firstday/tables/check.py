@@ -12,7 +12,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from firstday.errors import DataError
-from firstday.tables.contract import EPOCH, NO_TIME, NO_ZONE, UNREADABLE_ROW, Binding, bind, literal
+from firstday.tables.contract import EPOCH, NO_CLASS, NO_TIME, NO_ZONE, UNREADABLE_ROW, Binding, bind, literal
 from firstday.tables.faults import data_errors
 from firstday.tables.read import UNREADABLE, Input
 from firstday.tables.schemas import Contract, column
@@ -24,7 +24,8 @@ NEXT_STEPS = {
     UNREADABLE_ROW: "mend the file: a row has as many values as the header, or is one JSON object on a line",
     NO_ZONE: "declare the zone of such times with --input-time-zone",
     NO_TIME: "write times as 2024-05-31T13:00:00Z",
-    CONTRADICTING: "keep one row a user",
+    NO_CLASS: "classes are 0, 1, ... and -1 abstains; say how many there are with --classes",
+    CONTRADICTING: "keep one row of each",
 }
 
 
@@ -104,6 +105,7 @@ def refuse_beyond(checked: Checked, max_bad_share: float) -> None:
 
 
 def _from(since: datetime, contract: Contract, binding: Binding) -> Column:
+    assert contract.instant is not None  # else nothing is asked for since an instant
     recent = binding.values[contract.instant] >= literal(since)
     if contract.date is None:
         return recent
@@ -141,9 +143,9 @@ def _settled(rows: DataFrame, binding: Binding, key: str) -> tuple[DataFrame, Da
     return good, contradicting, equal.count() - good.count()
 
 
-def _extent(good: DataFrame, instant: str) -> tuple[int, datetime | None, datetime | None]:
+def _extent(good: DataFrame, instant: str | None) -> tuple[int, datetime | None, datetime | None]:
     """Number of rows, earliest and latest instant. As microseconds: Python's own times have a local zone."""
-    micros = F.unix_micros(column(instant))
+    micros = F.lit(None).cast("long") if instant is None else F.unix_micros(column(instant))
     row = good.agg(F.count("*"), F.min(micros), F.max(micros)).collect()[0]
     earliest, latest = (None if value is None else EPOCH + timedelta(microseconds=value) for value in row[1:])
     return row[0], earliest, latest

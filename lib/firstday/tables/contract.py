@@ -17,6 +17,7 @@ from pyspark.sql.types import (
     DecimalType,
     IntegralType,
     MapType,
+    NumericType,
     StringType,
     StructType,
     TimestampNTZType,
@@ -37,6 +38,9 @@ LOCAL_TEXT = rf"^{DAY_TEXT}([T ]\d{{1,2}}(:\d{{1,2}}){{0,2}}(\.\d*)?)?\s*$"
 UNREADABLE_ROW = "the row cannot be read"
 NO_ZONE = "has no time zone"
 NO_TIME = "is not an ISO 8601 time"
+NO_VOTE = "is not a whole number"
+NO_CLASS = "is a vote outside of the classes"
+WHOLE_TEXT = r"^\s*[+-]?\d{1,9}(\.0*)?\s*$"
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,10 @@ def _bound(item: Field, name: str, kind: DataType, source: Input, now: datetime)
     if item.kind == "instant":
         value, rules = _instant(item, raw, kind, source)
         return value, [*rules, *_plausible(item.name, value, now)]
+    if item.kind == "any":
+        return raw, []
+    if item.kind == "vote":
+        return _vote(item, raw, kind, source)
     if item.kind == "date":
         accepted, wanted = isinstance(kind, DateType | StringType), "dates"
     elif item.kind == "id":
@@ -136,6 +144,21 @@ def _bound(item: Field, name: str, kind: DataType, source: Input, now: datetime)
     if not accepted:
         raise _wrong_type(item, wanted, kind, source)
     return raw.cast("date" if item.kind == "date" else "string"), []
+
+
+def _vote(item: Field, raw: Column, kind: DataType, source: Input) -> tuple[Column, list[Rule]]:
+    if not isinstance(kind, NumericType | StringType):
+        raise _wrong_type(item, "whole numbers, -1 to abstain", kind, source)
+    value = raw.cast("int")
+    rules = []
+    if isinstance(kind, StringType):
+        rules.append(Rule(f"{item.name} {NO_VOTE}", ~raw.rlike(WHOLE_TEXT)))
+    elif not isinstance(kind, IntegralType):
+        rules.append(Rule(f"{item.name} {NO_VOTE}", raw != value))  # NaN becomes 0, and differs
+    # On the raw column, so that Parquet and Delta rule it out by their statistics.
+    low = raw < F.lit(-1)
+    outside = low if item.classes is None else low | (raw >= F.lit(item.classes))
+    return value, [*rules, Rule(f"{item.name} {NO_CLASS}", outside)]
 
 
 def _instant(item: Field, raw: Column, kind: DataType, source: Input) -> tuple[Column, list[Rule]]:

@@ -18,7 +18,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-Kind = Literal["id", "text", "instant", "date"]
+Kind = Literal["id", "text", "instant", "date", "vote", "any"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class Field:
     """A column of an input.
 
     `kind` says what is accepted and what is handed on: "id" (text or whole numbers, as text), "text" (any
-    plain value, as text), "instant" (a point in time, as timestamp), "date" (a date or its text, as date).
+    plain value, as text), "instant" (a point in time, as timestamp), "date" (a date or its text, as date),
+    "vote" (a whole number from -1 to `classes` - 1, as int), "any" (as it is).
     A `nullable` field may be null, an `optional` one may be absent; `alias` is a second accepted name.
     """
 
@@ -35,6 +36,7 @@ class Field:
     nullable: bool = False
     optional: bool = False
     alias: str | None = None
+    classes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,9 @@ class Contract:
     unique: str | None = None
 
     @property
-    def instant(self) -> str:
-        """The field that places a row in time."""
-        return next(field.name for field in self.fields if field.kind == "instant")
+    def instant(self) -> str | None:
+        """The field that places a row in time, if there is one."""
+        return next((field.name for field in self.fields if field.kind == "instant"), None)
 
     @property
     def date(self) -> str | None:
@@ -80,6 +82,39 @@ def events(date_column: str | None = None) -> Contract:
             Field("event_id", "id", nullable=True, optional=True),
             *([Field(date_column, "date", nullable=True)] if date_column else []),
         ),
+    )
+
+
+def wide_votes(voters: Iterable[str], classes: int | None, others: Iterable[str] = ()) -> Contract:
+    """Votes with a column for each voter; `others` are handed on as they are."""
+    return Contract(
+        "votes",
+        (
+            Field("row_id", "id"),
+            *(Field(name, "vote", classes=classes) for name in voters),
+            *(Field(name, "any", nullable=True) for name in others),
+        ),
+        unique="row_id",
+    )
+
+
+def long_votes(classes: int | None, others: Iterable[str] = ()) -> Contract:
+    """Votes with a row for each one that was given."""
+    return Contract(
+        "votes",
+        (
+            Field("row_id", "id"),
+            Field("voter", "id"),
+            Field("vote", "vote", classes=classes),
+            *(Field(name, "any", nullable=True) for name in others),
+        ),
+    )
+
+
+def label_rows(columns: Iterable[str]) -> Contract:
+    """What label functions and a classifier read: one row each, the columns as they are."""
+    return Contract(
+        "rows", (Field("row_id", "id"), *(Field(name, "any", nullable=True) for name in columns)), "row_id"
     )
 
 

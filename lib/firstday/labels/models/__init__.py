@@ -1,0 +1,1 @@
+"""Label models: each weighs the votes without an answer key, from sums over patterns alone."""

@@ -1,0 +1,43 @@
+"""Expectation maximisation on sums over patterns (Dempster, Laird & Rubin 1977): its cost is theirs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from firstday.labels.models.base import Counted, Expected, Weights
+
+MOST_STEPS = 500
+CHANGE = 1e-8  # of all rows, by which any sum may still change when it is called converged
+
+
+@dataclass(frozen=True)
+class Climb:
+    """Where expectation maximisation ended."""
+
+    weights: Weights
+    expected: Expected
+    steps: int
+    converged: bool
+
+
+def climb(
+    counted: Counted,
+    maximise: Callable[[Expected], Weights],
+    start: Expected | None = None,
+    most_steps: int = MOST_STEPS,
+) -> Climb:
+    """From the sums under majority vote, or from `start`, until no sum changes by more than CHANGE of all
+    rows. `maximise` makes weights of sums; it may hold a prior.
+    """
+    expected = counted.expect(None) if start is None else start
+    for step in range(1, most_steps + 1):
+        weights = maximise(expected)
+        after = counted.expect(weights)
+        change = max(
+            np.abs(after.joint - expected.joint).max(initial=0.0), np.abs(after.mass - expected.mass).max()
+        )
+        expected = after
+        if change <= CHANGE * counted.total:
+            return Climb(weights, expected, step, True)
+    return Climb(weights, expected, most_steps, False)

@@ -1,0 +1,59 @@
+"""Fit a label model by its kind; write it down and read it back."""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+
+from firstday.errors import DataError
+from firstday.labels.models import auto, confusion, majority, precision, propensity
+from firstday.labels.models.base import Counted, Floats, LabelModel, Weights
+
+KINDS: dict[str, Callable[[Counted, Floats | None], LabelModel]] = {
+    "auto": auto.fit,
+    "majority": majority.fit,
+    "propensity": propensity.fit,
+    "confusion": confusion.fit,
+    "precision": precision.fit,
+}
+
+
+def fit(counted: Counted, kind: str = "auto", balance: Floats | None = None) -> LabelModel:
+    """The label model of this kind, one of KINDS. Raises DataError where nobody votes at all."""
+    if not counted.given.any():
+        raise DataError(
+            "at least one vote must be given, but all voters abstain on all rows",
+            next_step="check that votes are 0, 1, ... and -1 only where a voter abstains",
+        )
+    return KINDS[kind](counted, balance)
+
+
+def to_json(model: LabelModel) -> str:
+    """All of the model, to the last digit."""
+    told = {
+        "kind": model.kind,
+        "voters": model.voters,
+        "classes": model.classes,
+        "balance": model.balance.tolist(),
+        "figures": {name: values.tolist() for name, values in model.figures.items()},
+        "notes": model.notes,
+        "iterations": model.iterations,
+        "converged": model.converged,
+        "weights": None
+        if model.weights is None
+        else {"votes": model.weights.votes.tolist(), "base": model.weights.base.tolist()},
+    }
+    return json.dumps(told)
+
+
+def from_json(text: str) -> LabelModel:
+    """What `to_json` wrote."""
+    told = json.loads(text)
+    weights = told.pop("weights")
+    told["weights"] = (
+        None if weights is None else Weights(np.array(weights["votes"]), np.array(weights["base"]))
+    )
+    told["voters"], told["notes"] = tuple(told["voters"]), tuple(told["notes"])
+    told["balance"] = np.array(told["balance"])
+    told["figures"] = {name: np.array(values) for name, values in told["figures"].items()}
+    return LabelModel(**told)

@@ -1,0 +1,123 @@
+"""Distinct combinations of votes with the number of rows that have each: all that a label model needs.
+
+A row's votes are packed into 64-bit words, so that Spark groups and joins by a few integers: voter v is the
+digit v % places of the word v // places, in base classes + 1; the digit 0 is to abstain, c + 1 to vote c.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from firstday.labels.models.base import REDUNDANT, Expected, Weights, expect, one_sided
+
+ABSTAIN = -1
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How the votes of `voters` voters over `classes` classes lie in words."""
+
+    voters: int
+    classes: int
+
+    @property
+    def base(self) -> int:
+        return self.classes + 1
+
+    @property
+    def places(self) -> int:
+        """Digits that fit into a signed 64-bit word."""
+        places = 1
+        while self.base ** (places + 1) < 2**63:
+            places += 1
+        return places
+
+    @property
+    def words(self) -> int:
+        return -(-self.voters // self.places)
+
+    def value(self, voter: int, vote: int) -> int:
+        """What the vote adds to its word."""
+        return (vote + 1) * self.base ** (voter % self.places)
+
+    def unpack(self, words: NDArray[np.int64]) -> sp.csr_matrix:
+        """Words, patterns × words -> a 1 for each vote given, patterns × (voters · classes), row by row."""
+        rows, columns = [], []
+        for voter in range(self.voters):
+            digits = words[:, voter // self.places] // self.base ** (voter % self.places) % self.base
+            voted = np.flatnonzero(digits)
+            rows.append(voted)
+            columns.append(voter * self.classes + digits[voted] - 1)
+        row, column = np.concatenate(rows), np.concatenate(columns)
+        shape = (len(words), self.voters * self.classes)
+        return sp.csr_matrix((np.ones(len(row)), (row, column)), shape=shape)
+
+    def pack(self, votes: NDArray[np.integer]) -> NDArray[np.int64]:
+        """Votes, rows × voters with -1 for abstaining -> words, rows × words."""
+        words = np.zeros((len(votes), self.words), np.int64)
+        for voter in range(self.voters):
+            digits = votes[:, voter].astype(np.int64) + 1
+            words[:, voter // self.places] += digits * self.base ** (voter % self.places)
+        return words
+
+
+@dataclass(frozen=True)
+class Patterns:
+    """`votes`: a 1 for each vote given, patterns × (voters · classes); column voter · classes + class.
+
+    `words`: the same packed, patterns × words; `rows`: rows that have each pattern. `gold`: of these, rows
+    by known class, patterns × classes; None where no label is known.
+    """
+
+    votes: sp.csr_matrix
+    words: NDArray[np.int64]
+    rows: NDArray[np.float64]
+    voters: tuple[str, ...]
+    classes: int
+    gold: NDArray[np.float64] | None = None
+
+    @classmethod
+    def of(cls, votes: NDArray[np.integer], classes: int, voters: Sequence[str] | None = None) -> "Patterns":
+        """The patterns of rows × voters, -1 for abstaining."""
+        packing = Packing(votes.shape[1], classes)
+        words, rows = np.unique(packing.pack(votes), axis=0, return_counts=True)
+        names = tuple(voters) if voters else tuple(str(number) for number in range(votes.shape[1]))
+        return cls(packing.unpack(words), words, rows.astype(float), names, classes)
+
+    @cached_property
+    def total(self) -> float:
+        return float(self.rows.sum())
+
+    @cached_property
+    def given(self) -> NDArray[np.float64]:
+        """Rows on which each voter votes for each class, voters × classes."""
+        return np.asarray(self.votes.T @ self.rows).reshape(len(self.voters), self.classes)
+
+    @cached_property
+    def covered(self) -> NDArray[np.bool_]:
+        """Patterns in which anybody votes."""
+        return np.diff(self.votes.indptr) > 0
+
+    @property
+    def uncovered(self) -> float:
+        """Rows on which nobody votes."""
+        return float(self.rows[~self.covered].sum())
+
+    @cached_property
+    def together(self) -> NDArray[np.float64]:
+        """Rows on which two votes are given together, (voters · classes) squared."""
+        return np.asarray((self.votes.T @ self.votes.multiply(self.rows[:, None]).tocsr()).todense())
+
+    @cached_property
+    def redundant(self) -> float:
+        """Rows with three votes or more from voters who vote for more than one class."""
+        choosing = np.repeat(~one_sided(self.given), self.classes).astype(float)
+        return float(self.rows[np.asarray(self.votes @ choosing) >= REDUNDANT].sum())
+
+    def expect(self, weights: Weights | None) -> Expected:
+        """The sums that a label model is fitted from; see `firstday.labels.models.base`."""
+        return expect(self.votes, self.rows, self.classes, weights)

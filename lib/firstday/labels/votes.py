@@ -1,0 +1,150 @@
+"""Votes, wide or long, packed into words; and from them the patterns.
+
+Everything is one projection of the rows and, for the patterns, one small aggregation.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+import numpy as np
+import pandas as pd
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from firstday.errors import DataError, LimitError
+from firstday.labels.patterns import ABSTAIN, Packing, Patterns
+from firstday.tables.schemas import column
+
+WORD = "firstday_word_"
+GOLD = "firstday_gold"
+CHUNK = 16  # digits that one expression adds up: the compiler's stack is not endless
+MOST_VOTERS = 5_000  # 3,000 voters on six classes are 137 words
+
+
+@dataclass(frozen=True)
+class Votes:
+    """`rows`: row_id, the words and whatever columns the rows had; `voters` in the order of the digits."""
+
+    rows: DataFrame
+    voters: tuple[str, ...]
+    classes: int
+
+    @property
+    def packing(self) -> Packing:
+        return Packing(len(self.voters), self.classes)
+
+    @property
+    def words(self) -> list[str]:
+        return [f"{WORD}{number}" for number in range(self.packing.words)]
+
+
+def most_class(votes: DataFrame, columns: Sequence[str]) -> int:
+    """The highest class that is voted for; -1 where nobody votes."""
+    # Text of an input that is no number is left to the contract, which says so.
+    most = [F.max(column(name).cast("double").cast("int")) for name in columns]
+    row = votes.select(F.greatest(F.lit(ABSTAIN), F.lit(ABSTAIN), *most)).first()
+    return ABSTAIN if row is None or row[0] is None else int(row[0])
+
+
+def from_wide(rows: DataFrame, voters: Sequence[str], classes: int) -> Votes:
+    """Votes with a column for each voter; the other columns stay.
+
+    Raises LimitError above MOST_VOTERS voters.
+    """
+    _refuse_many(len(voters))
+    packing = Packing(len(voters), classes)
+    digits: list[list[Column]] = [[] for _ in range(packing.words)]
+    for number, name in enumerate(voters):
+        place = F.lit(packing.value(number, 0)).cast("long")
+        digits[number // packing.places].append((column(name).cast("long") + 1) * place)
+    others = [column(name) for name in rows.columns if name not in set(voters)]
+    packed = (_sum(part).alias(f"{WORD}{number}") for number, part in enumerate(digits))
+    return Votes(rows.select(*others, *packed), tuple(voters), classes)
+
+
+def from_long(
+    rows: DataFrame, classes: int, voters: Sequence[str] | None = None, others: Sequence[str] = ()
+) -> Votes:
+    """Votes with a row for each: row_id, voter, vote. Of a voter's repeats on a row equal ones are one vote,
+    contradicting ones abstain. `voters`: those to take, the others are passed over; all, if not given.
+
+    `others` are columns that are the same on all rows of a row_id. Raises LimitError above MOST_VOTERS.
+    """
+    names = tuple(voters) if voters is not None else _voters(rows)
+    _refuse_many(len(names))
+    packing = Packing(len(names), classes)
+    told = rows.where(column("vote") != ABSTAIN).groupBy("row_id", "voter")
+    least, most = F.min("vote"), F.max("vote")
+    settled = told.agg(F.when(least == most, least).otherwise(ABSTAIN).alias("vote"))
+    spark = rows.sparkSession
+    places = spark.createDataFrame(
+        [(name, number // packing.places, packing.value(number, 0)) for number, name in enumerate(names)],
+        "voter string, word int, place long",
+    )
+    digits = settled.join(F.broadcast(places), "voter").withColumn(
+        "digit", (F.col("vote").cast("long") + 1) * F.col("place")
+    )
+    words = [
+        F.sum(F.when(F.col("word") == number, F.col("digit")).otherwise(0)).alias(f"{WORD}{number}")
+        for number in range(packing.words)
+    ]
+    packed = digits.groupBy("row_id").agg(*words)
+    # Rows on which everybody abstains are rows too.
+    everyone = rows.groupBy("row_id").agg(F.count("*"), *(F.max(column(name)).alias(name) for name in others))
+    joined = everyone.join(packed, "row_id", "left")
+    filled = (F.coalesce(F.col(f"{WORD}{n}"), F.lit(0)).alias(f"{WORD}{n}") for n in range(packing.words))
+    return Votes(joined.select("row_id", *map(column, others), *filled), names, classes)
+
+
+def patterns(votes: Votes, *, gold: str | None = None, limit: int) -> Patterns | None:
+    """The distinct patterns with their rows, sorted; None where there are more than `limit`.
+
+    `gold` names a column with known classes; null is unknown.
+    Raises DataError where there is no row, or a known class is none of the classes.
+    """
+    known = [column(gold).cast("int").alias(GOLD)] if gold else []
+    grouped = votes.rows.select(*votes.words, *known).groupBy(*votes.words, *([GOLD] if gold else []))
+    frame: pd.DataFrame = grouped.agg(F.count("*").alias("rows")).limit(limit + 1).toPandas()
+    if frame.empty:
+        raise DataError("votes must have rows", next_step="check the address, and that the upstream job ran")
+    if len(frame) > limit:
+        return None
+    words, place = np.unique(frame[votes.words].to_numpy(np.int64), axis=0, return_inverse=True)
+    rows = frame["rows"].to_numpy(float)
+    counted = np.bincount(place.ravel(), rows, len(words)).astype(float)
+    told = None
+    if gold:
+        classes = frame[GOLD].fillna(ABSTAIN).to_numpy(int)
+        if classes.max() >= votes.classes or classes.min() < ABSTAIN:
+            wrong = classes[(classes >= votes.classes) | (classes < ABSTAIN)][0]
+            raise DataError(
+                f"known labels must be of the classes 0 to {votes.classes - 1}, or -1 where unknown",
+                value=f"{wrong} in {gold}",
+                next_step="say how many classes there are with --classes",
+            )
+        told = np.zeros((len(words), votes.classes))
+        known_rows = classes >= 0
+        np.add.at(told, (place.ravel()[known_rows], classes[known_rows]), rows[known_rows])
+    return Patterns(votes.packing.unpack(words), words, counted, votes.voters, votes.classes, told)
+
+
+def _voters(rows: DataFrame) -> tuple[str, ...]:
+    found = rows.select("voter").distinct().limit(MOST_VOTERS + 1).collect()
+    return tuple(sorted(row["voter"] for row in found))
+
+
+def _refuse_many(voters: int) -> None:
+    if voters > MOST_VOTERS:
+        raise LimitError(
+            f"there may be at most {MOST_VOTERS:,} voters",
+            value=f"more than {MOST_VOTERS:,}" if voters == MOST_VOTERS + 1 else voters,
+            next_step="leave out those who vote least",
+        )
+
+
+def _sum(digits: Sequence[Column]) -> Column:
+    """A balanced sum: hundreds of columns in a row would nest too deep."""
+    while len(digits) > 1:
+        digits = [reduce(Column.__add__, digits[at : at + CHUNK]) for at in range(0, len(digits), CHUNK)]
+    return digits[0]

@@ -1,0 +1,12 @@
+"""Settings of the jobs: frozen, checked at load. A YAML file < `--set key=value` < flags.
+
+The description of a field is also the help text of its flag: it is written once, here.
+"""
+
+from firstday.settings.discover import DiscoverSettings
+from firstday.settings.kinds import Settings, duration_text
+from firstday.settings.label import LabelSettings
+from firstday.settings.load import load
+from firstday.settings.simulate import SimulateSettings
+
+__all__ = ["DiscoverSettings", "LabelSettings", "Settings", "SimulateSettings", "duration_text", "load"]

@@ -1,0 +1,76 @@
+"""Settings of `firstday label`."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from firstday.settings.kinds import Location, Names, OpenShare, Settings, Share, TimeZone, listed
+
+ModelKind = Literal["auto", "majority", "propensity", "confusion", "structure", "precision"]
+Shares = Annotated[tuple[OpenShare, ...], BeforeValidator(listed)]
+MOST_CLASSES = 100
+
+
+class LabelSettings(Settings):
+    """Settings of `firstday label`."""
+
+    votes: Location | None = Field(
+        None,
+        description="Votes that exist: wide (row_id, a column a voter) or long (row_id, voter, vote); "
+        "-1 abstains.",
+    )
+    rows: Location | None = Field(
+        None, description="Rows to label: a path (Delta, Parquet, CSV, JSON Lines) or a table name."
+    )
+    functions: Location | None = Field(
+        None, description="Label functions for --rows: a YAML file or a Python file."
+    )
+    out: Location = Field(description="Where results go: a folder or catalog.schema.")
+    model: Location | None = Field(
+        None, description="Apply the model fitted in this folder or catalog.schema, without fitting again."
+    )
+    model_kind: ModelKind = Field("auto", description="Label model; auto chooses by the votes.")
+    classes: int | None = Field(
+        None, ge=2, le=MOST_CLASSES, description="Number of classes [default: what the votes show]."
+    )
+    balance: Shares = Field(
+        (), description="Shares of the classes, where they are known [default: learned from the votes]."
+    )
+    gold: str | None = Field(None, min_length=1, description="Column with known labels, for measuring only.")
+    old_label: str | None = Field(
+        None, min_length=1, description="Column with the old labels, to compare with."
+    )
+    features: Names = Field((), description="Columns that the classifier learns from; * takes more than one.")
+    allow_overlap: bool = Field(
+        False, description="Let label functions read features, or columns of the old label's rule."
+    )
+    old_label_columns: Names = Field((), description="Columns that the old label's rule reads.")
+    period: str | None = Field(
+        None, min_length=1, description="Column of periods (a date, a week, ...) to watch votes drift over."
+    )
+    max_patterns: int = Field(
+        200_000, ge=1, description="Distinct patterns to fit on the driver; more are fitted by Spark."
+    )
+    max_bad_share: Share = Field(0.05, description="Stop when a larger share of an input's rows is bad.")
+    input_time_zone: TimeZone | None = Field(
+        None, description="Zone of input timestamps that carry none; without it such input is refused."
+    )
+    seed: int = Field(7, ge=0, lt=2**32, description="Seed of all random numbers.")
+    experiment_name: str = Field(
+        "firstday", min_length=1, description="MLflow experiment to record the run in."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.votes is None and self.rows is None:
+            raise ValueError("give --votes, or --rows with --functions")
+        if self.votes is not None and self.functions is not None:
+            raise ValueError("votes exist already, or functions make them: give --votes or --functions")
+        if self.votes is None and self.functions is None:
+            raise ValueError("--rows need label functions: give --functions, or --votes")
+        if self.balance:
+            if self.classes is not None and len(self.balance) != self.classes:
+                raise ValueError(f"balance has {len(self.balance)} shares for {self.classes} classes")
+            if len(self.balance) < 2 or abs(sum(self.balance) - 1) > 1e-6:
+                raise ValueError("balance must have a share for each class, and they must add up to 1")
+        return self

@@ -1,0 +1,98 @@
+"""Load settings: a YAML file < `--set key=value` < flags."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from firstday.errors import SettingsError
+from firstday.settings.kinds import Settings
+
+Model = TypeVar("Model", bound=Settings)
+
+
+def load(
+    model: type[Model],
+    file: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    assignments: Iterable[str] = (),
+) -> Model:
+    """The settings in `file` (YAML), overridden by `assignments` ("key=value"), then by `overrides` (flags).
+
+    Raises SettingsError that names every key at fault, its value and what is allowed.
+    """
+    values = _read(Path(file)) if file is not None else {}
+    for assignment in assignments:
+        _assign(values, assignment)
+    values.update(overrides or {})
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise _explained(model, error.errors()) from None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(
+            "the settings file must be readable",
+            value=str(file),
+            next_step=f"check --config ({error.strerror})",
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(
+            f"the settings file {str(file)!r} must be YAML", next_step=" ".join(str(error).split())
+        ) from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        raise SettingsError(
+            f"the settings file {str(file)!r} must hold one setting a line, as 'key: value'",
+            next_step="start from the commented files in conf/",
+        )
+    return content
+
+
+def _assign(values: dict[str, Any], assignment: str) -> None:
+    """Put "a.b=value" into `values`, the value read as YAML."""
+    key, equals, text = assignment.partition("=")
+    *parents, last = (part.strip() for part in key.split("."))
+    if not equals or not last:
+        raise SettingsError(
+            "--set takes key=value", value=assignment, next_step="write e.g. --set min_users=50"
+        )
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SettingsError(
+            f"the value of --set {key} must be YAML",
+            value=text,
+            next_step="quote it inside, as in key='\"a: b\"'",
+        ) from error
+    for parent in parents:
+        nested = values.get(parent)
+        values[parent] = values = dict(nested) if isinstance(nested, dict) else {}
+    values[last] = value
+
+
+def _explained(model: type[Settings], problems: list[ErrorDetails]) -> SettingsError:
+    rules = []
+    for problem in problems:
+        key = str(problem["loc"][0]) if problem["loc"] else ""  # further parts are places in a list
+        if problem["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(key, model.model_fields, n=1)
+            rules.append(f"there is no setting {key!r}" + (f", did you mean {near[0]!r}?" if near else ""))
+        elif problem["type"] == "missing":
+            rules.append(f"{key} must be given")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            rules.append(f"{key}: {message}, got {problem['input']!r}" if key else message)
+    command = model.__name__.removesuffix("Settings").lower()
+    return SettingsError(
+        "settings: " + "; ".join(rules), next_step=f"see firstday {command} --help for all settings"
+    )
