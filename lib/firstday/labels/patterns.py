@@ -118,6 +118,11 @@ class Patterns:
         choosing = np.repeat(~one_sided(self.given), self.classes).astype(float)
         return float(self.rows[np.asarray(self.votes @ choosing) >= REDUNDANT].sum())
 
+    @property
+    def sample(self) -> tuple[sp.csr_matrix, NDArray[np.float64]]:
+        """All patterns with their rows."""
+        return self.votes, self.rows
+
     def expect(self, weights: Weights | None) -> Expected:
         """The sums that a label model is fitted from; see `firstday.labels.models.base`."""
         return expect(self.votes, self.rows, self.classes, weights)

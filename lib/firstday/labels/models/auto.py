@@ -10,46 +10,68 @@ from dataclasses import replace
 
 import numpy as np
 
-from firstday.labels.models import confusion, precision
+from firstday.labels.models import confusion, dependencies, precision
 from firstday.labels.models.base import Counted, Expected, Floats, LabelModel, identity_information
 
 REDUNDANT_SHARE = 0.2  # of covered rows that have three votes or more by voters who choose
 MISFIT = 1.5  # mean squared standardised difference of overlaps; 1 is what chance makes
 BELOW_CHANCE = 0.02  # of all votes
+MOST_COMPARED = 60  # voters of whom each pair is looked at for copies
 
 
 def fit(counted: Counted, balance: Floats | None = None) -> LabelModel:
     """The model that `auto` takes, with the reason in its notes."""
+    groups = _groups(counted)
+    part = dependencies.counts_as(groups)
     if identity_information(counted.given) <= confusion.FUNCTION_LIKE:
         covered = counted.total - counted.uncovered
         if counted.redundant >= REDUNDANT_SHARE * covered:
-            return _because(
-                confusion.fit(counted, balance, abstaining_tells=False),
-                "voters vote for any class, and most rows have several votes: confusion matrices can be told",
+            found = confusion.fit(counted, balance, abstaining_tells=False, counts_as=part)
+            reason = "voters vote for any class and most rows have several votes, so that confusions show"
+        else:
+            found = precision.fit(counted, balance, part)
+            reason = (
+                f"fewer than {REDUNDANT_SHARE:.0%} of the rows have three votes of voters who choose between "
+                "classes, so that confusions do not show"
             )
-        return _because(
-            precision.fit(counted, balance),
-            f"fewer than {REDUNDANT_SHARE:.0%} of the rows have three votes of voters who choose between "
-            "classes: confusion matrices cannot be told",
-        )
-    doubt = None if _enough_overlaps(counted) else "there are fewer overlaps than parameters"
-    if doubt is None:
-        found = confusion.fit(counted, balance, abstaining_tells=True)
-        doubt = doubts(counted, found)
+    else:
+        found, reason = _of_functions(counted, balance, groups)
+    notes = (f"auto takes the {found.kind} model: {reason}", *dependencies.told(groups, counted.voters))
+    return replace(found, notes=(*found.notes, *notes))
+
+
+def _groups(counted: Counted) -> dependencies.Groups:
+    """The groups of copies; everyone alone where the voters are too many to look at each pair."""
+    if len(counted.voters) > MOST_COMPARED:
+        return np.arange(len(counted.voters))
+    votes, rows = counted.sample
+    return dependencies.copies(dependencies.agreements(votes, rows, counted.classes))
+
+
+def _of_functions(
+    counted: Counted, balance: Floats | None, groups: dependencies.Groups
+) -> tuple[LabelModel, str]:
+    """A model for voters who vote one way, and why it is taken."""
+    part = dependencies.counts_as(groups)
+    doubt: str | None = "there are fewer overlaps than parameters"
+    if _enough_overlaps(counted):
+        found = confusion.fit(counted, balance, abstaining_tells=True, counts_as=part)
+        doubt = doubts(counted, found, groups)
         if doubt is None:
-            return _because(found, "voters vote one way and overlap as independent ones would")
-    return _because(precision.fit(counted, balance), f"voters vote one way, and {doubt}")
+            return found, "voters vote one way and overlap as independent ones would"
+    return precision.fit(counted, balance, part), f"voters vote one way, and {doubt}"
 
 
-def doubts(counted: Counted, found: LabelModel) -> str | None:
+def doubts(counted: Counted, found: LabelModel, groups: dependencies.Groups) -> str | None:
     """Why the votes speak against independence given the class, if they do."""
     if not found.converged:
         return "confusion matrices did not settle"
+    assert found.weights is not None
     expected = counted.expect(found.weights)
     share = below_chance(counted, expected)
     if share > BELOW_CHANCE:
         return f"a model of independent votes has {share:.0%} of them below chance"
-    mean = misfit(counted, expected)
+    mean = misfit(counted, expected, groups)
     if mean > MISFIT:
         return f"overlaps differ {mean:.1f} times as much as chance allows from those of independent votes"
     return None
@@ -62,14 +84,19 @@ def below_chance(counted: Counted, expected: Expected) -> float:
     return float(given[below].sum() / given.sum())
 
 
-def misfit(counted: Counted, expected: Expected) -> float:
-    """Mean over pairs of votes by two voters of (observed - expected)^2 / expected rows with both."""
+def misfit(counted: Counted, expected: Expected, groups: dependencies.Groups) -> float:
+    """Mean over pairs of votes by two voters of (observed - expected)^2 / expected rows with both.
+
+    Voters of one group are known to depend on each other and are not compared.
+    """
     voters, classes = counted.given.shape
     flat = expected.joint.reshape(voters * classes, classes)
     mass = expected.mass + counted.uncovered * expected.silent
     together = (flat / np.maximum(mass, 0.5)) @ flat.T
     voter = np.repeat(np.arange(voters), classes)
-    pairs = (voter[:, None] < voter) & np.outer(flat.sum(axis=1) > 0, flat.sum(axis=1) > 0)
+    cast = flat.sum(axis=1) > 0
+    group = groups[voter]
+    pairs = (voter[:, None] < voter) & (group[:, None] != group) & np.outer(cast, cast)
     if not pairs.any():
         return 0.0
     observed, least = counted.together[pairs], np.maximum(together[pairs], 0.5)
@@ -80,7 +107,3 @@ def _enough_overlaps(counted: Counted) -> bool:
     """Whether single votes and pairs are at least as many as the parameters, votes by class and balance."""
     seen = int((counted.given > 0).sum())
     return seen + seen * (seen - 1) // 2 >= seen * counted.classes + counted.classes - 1
-
-
-def _because(found: LabelModel, reason: str) -> LabelModel:
-    return replace(found, notes=(*found.notes, f"auto takes the {found.kind} model: {reason}"))

@@ -88,6 +88,11 @@ class Counted(Protocol):
         """Rows with three votes or more from voters who vote for more than one class."""
         ...
 
+    @property
+    def sample(self) -> tuple[sp.csr_matrix, Floats]:
+        """Patterns with their rows, to learn dependencies from; all of them where they fit the driver."""
+        ...
+
     def expect(self, weights: Weights | None) -> Expected:
         """The sums under `weights`; None stands for majority vote, ties shared."""
         ...

@@ -17,7 +17,7 @@ from firstday.labels.models.base import (
     Weights,
     identity_information,
 )
-from firstday.labels.models.em import climb
+from firstday.labels.models.em import climb, start
 
 FUNCTION_LIKE = 0.5  # of identity_information; of 47 sets tried one lies between 0.33 and 0.9
 ACCURACY = 0.7  # what a voter is thought to reach before any vote is seen
@@ -25,14 +25,21 @@ VOTER_ROWS = 4.0  # votes that this weighs
 CLASS_ROWS = 6.0  # votes, for each class, that a voter's overall accuracy weighs
 
 
-def fit(counted: Counted, balance: Floats | None = None, abstaining_tells: bool | None = None) -> LabelModel:
+def fit(
+    counted: Counted,
+    balance: Floats | None = None,
+    abstaining_tells: bool | None = None,
+    counts_as: Floats | None = None,
+) -> LabelModel:
     """balance: (k,), P(class) where it is known, otherwise learned.
 
     abstaining_tells: whether to abstain is an outcome; by default as the votes themselves show.
+    counts_as: (m,), how much of a vote each voter's counts as; 1 unless given.
     """
     if abstaining_tells is None:
         abstaining_tells = identity_information(counted.given) > FUNCTION_LIKE
     classes = counted.classes
+    part = np.ones(len(counted.voters)) if counts_as is None else counts_as
 
     def maximise(expected: Expected) -> Weights:
         shares = _shares(counted, expected, abstaining_tells) if balance is None else balance
@@ -41,10 +48,10 @@ def fit(counted: Counted, balance: Floats | None = None, abstaining_tells: bool 
         if abstaining_tells:
             voting = _voting(counted, expected)
             table = table + (np.log(voting) - np.log1p(-voting))[:, None, :]
-            base = base + np.log1p(-voting).sum(axis=0)
-        return Weights(table.reshape(-1, classes), base)
+            base = base + part @ np.log1p(-voting)
+        return Weights((part[:, None, None] * table).reshape(-1, classes), base)
 
-    found = climb(counted, maximise)
+    found = climb(counted, maximise, start(counted, counts_as))
     confusion = _confusion(counted.given, found.expected)
     shares = _shares(counted, found.expected, abstaining_tells) if balance is None else balance
     votes = counted.given.sum(axis=1)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from firstday.labels.models.base import Counted, Expected, Weights
+from firstday.labels.models.base import Counted, Expected, Floats, Weights
 
 MOST_STEPS = 500
+CERTAIN = 100.0  # log odds of a majority of one vote
 CHANGE = 1e-8  # of all rows, by which any sum may still change when it is called converged
 
 
@@ -21,16 +22,24 @@ class Climb:
     converged: bool
 
 
+def start(counted: Counted, counts_as: Floats | None = None) -> Expected:
+    """The sums under majority vote; with counts_as, (m,), voters' votes count as parts of one."""
+    if counts_as is None:
+        return counted.expect(None)
+    classes = counted.classes
+    votes = np.kron(counts_as[:, None] * CERTAIN, np.eye(classes))
+    return counted.expect(Weights(votes, np.zeros(classes)))
+
+
 def climb(
     counted: Counted,
     maximise: Callable[[Expected], Weights],
-    start: Expected | None = None,
+    expected: Expected,
     most_steps: int = MOST_STEPS,
 ) -> Climb:
-    """From the sums under majority vote, or from `start`, until no sum changes by more than CHANGE of all
-    rows. `maximise` makes weights of sums; it may hold a prior.
+    """From the sums in `expected` until no sum changes by more than CHANGE of all rows. `maximise` makes
+    weights of sums; it may hold a prior.
     """
-    expected = counted.expect(None) if start is None else start
     for step in range(1, most_steps + 1):
         weights = maximise(expected)
         after = counted.expect(weights)

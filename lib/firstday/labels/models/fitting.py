@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from firstday.errors import DataError
-from firstday.labels.models import auto, confusion, majority, precision, propensity
+from firstday.labels.models import auto, confusion, majority, precision, propensity, structure
 from firstday.labels.models.base import Counted, Floats, LabelModel, Weights
 
 KINDS: dict[str, Callable[[Counted, Floats | None], LabelModel]] = {
@@ -14,6 +14,7 @@ KINDS: dict[str, Callable[[Counted, Floats | None], LabelModel]] = {
     "majority": majority.fit,
     "propensity": propensity.fit,
     "confusion": confusion.fit,
+    "structure": structure.fit,
     "precision": precision.fit,
 }
 

@@ -19,7 +19,7 @@ stays at the prior.
 import numpy as np
 
 from firstday.labels.models.base import Counted, Expected, Floats, LabelModel, Weights
-from firstday.labels.models.em import climb
+from firstday.labels.models.em import climb, start
 
 PRECISION = 0.8
 PRIOR_SHARE = 0.5  # of a voter's votes; any from 0.2 to 1 gives the same within a point on the sets tried
@@ -27,9 +27,13 @@ PRIOR_ROWS = 4.0
 ALWAYS = 0.98  # of all rows
 
 
-def fit(counted: Counted, balance: Floats | None = None) -> LabelModel:
-    """balance: (k,), P(class) where it is known: the posteriors are then shifted until they agree with it."""
+def fit(counted: Counted, balance: Floats | None = None, counts_as: Floats | None = None) -> LabelModel:
+    """balance: (k,), P(class) where it is known: the posteriors are then shifted until they agree with it.
+
+    counts_as: (m,), how much of a vote each voter's counts as; 1 unless given.
+    """
     classes = counted.classes
+    part = np.ones(len(counted.voters)) if counts_as is None else counts_as
     always = _always(counted)
     shift = np.zeros(classes)
 
@@ -45,9 +49,9 @@ def fit(counted: Counted, balance: Floats | None = None) -> LabelModel:
         own = np.arange(classes)
         table[:, own, own] = np.log(precision)
         table -= np.where(always[:, :, None], 0.0, np.log(shares))
-        return Weights(table.reshape(-1, classes), np.log(shares) + shift)
+        return Weights((part[:, None, None] * table).reshape(-1, classes), np.log(shares) + shift)
 
-    found = climb(counted, maximise)
+    found = climb(counted, maximise, start(counted, counts_as))
     mass = found.expected.mass + counted.uncovered / classes
     votes = counted.given.sum(axis=1)
     precision = _precision(counted.given, found.expected.right, always)

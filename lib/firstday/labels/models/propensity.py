@@ -12,7 +12,7 @@ given. Votes that go one way only fit this model badly: nothing but the balance 
 import numpy as np
 
 from firstday.labels.models.base import Counted, Expected, Floats, LabelModel, Weights
-from firstday.labels.models.em import climb
+from firstday.labels.models.em import climb, start
 
 EDGE = 0.5  # rows that every accuracy has right and wrong in addition: none is estimated as 0 or 1
 
@@ -32,7 +32,7 @@ def fit(counted: Counted, balance: Floats | None = None) -> LabelModel:
         table = np.where(own, np.log(right)[:, None, None], np.log(rest)[:, None, None])
         return Weights(table.reshape(-1, classes), np.log(shares))
 
-    found = climb(counted, maximise)
+    found = climb(counted, maximise, start(counted))
     shares = np.exp(found.weights.base)
     return LabelModel(
         "propensity",

@@ -1,0 +1,168 @@
+"""Which voters copy each other, learned without an answer key (Bach, He, Ratner & Ré 2017, "Learning the
+structure of generative models without labeled data").
+
+The votes and the class follow a factor graph: propensity 1[v votes], accuracy 1[vote of v = class], and for
+each pair agreement 1[both vote, and alike]. For one voter v at a time the marginal pseudolikelihood
+
+    log P(vote of v | all other votes) = log of the sum over classes of P(vote of v, class | all other votes)
+
+is maximised with an L1 penalty on v's agreements, by accelerated proximal gradient steps (Beck & Teboulle
+2009), on distinct patterns with their numbers. An agreement that stays, in both directions, is a dependency.
+The paper's agreement factor also counts common silence, and its steps are stochastic; neither is done here:
+rules that seldom vote are silent together without being copies, and patterns make exact sums cheap.
+"""
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
+from scipy.special import logsumexp
+
+from firstday.labels.models.base import SMALLEST, Floats, majority
+
+Groups = NDArray[np.intp]
+
+STRONG = 1.5  # log odds of agreeing beyond what the class explains, from which voters count as copies
+FEWEST = 5.0  # rows on which two must vote together to be compared
+MOST_STEPS = 100
+SETTLED = 1e-4  # the largest change of any parameter in the last step
+MOST_CELLS = 150_000  # patterns × voters that are looked at; more are sampled
+
+
+def agreements(votes: sp.csr_matrix, rows: Floats, classes: int, seed: int = 7) -> Floats:
+    """(m, m): log odds of agreement beyond what the class explains, the lesser of both directions.
+
+    votes: patterns × (m · k); rows: how many rows have each. Of very many patterns, rows are drawn.
+    """
+    voters = votes.shape[1] // classes
+    votes, shares = _drawn(votes, rows, max(MOST_CELLS // voters, 100), seed)
+    penalty = np.sqrt(np.log(max(voters, 2)) / rows.sum())
+    near = _near(votes, shares * rows.sum(), classes)
+    found = np.zeros((voters, voters))
+    for voter in np.flatnonzero(near.any(axis=1)):
+        found[voter] = _Neighbours(votes, shares, classes, voter).fit(penalty, near[voter])
+    return np.minimum(found, found.T)
+
+
+def copies(found: Floats) -> Groups:
+    """(m,): the group of each voter; voters that are joined by strong agreements are of one group."""
+    return connected_components(sp.csr_matrix(found >= STRONG), directed=False)[1]
+
+
+def counts_as(groups: Groups) -> Floats:
+    """(m,): how much of a vote each voter's counts as, so that a group counts as one voter."""
+    return 1 / np.bincount(groups)[groups]
+
+
+def told(groups: Groups, voters: tuple[str, ...]) -> list[str]:
+    """A sentence for each group of copies."""
+    members = (np.flatnonzero(groups == group) for group in np.flatnonzero(np.bincount(groups) > 1))
+    return [
+        f"{', '.join(voters[member] for member in group)} vote as copies of one another and count as one"
+        for group in members
+    ]
+
+
+def _drawn(votes: sp.csr_matrix, rows: Floats, most: int, seed: int) -> tuple[sp.csr_matrix, Floats]:
+    """The patterns and their shares of the rows; those of `most` drawn rows where there are more patterns."""
+    shares = rows / rows.sum()
+    if len(rows) > most:
+        shares = np.random.default_rng(seed).multinomial(most, shares) / most
+    kept = shares > 0
+    return votes[kept], shares[kept]
+
+
+def _near(votes: sp.csr_matrix, rows: Floats, classes: int) -> NDArray[np.bool_]:
+    """(m, m): pairs who cast a vote together more often than apart, within the classes of majority vote, by
+    the odds ratio of Mantel & Haenszel 1959. A screen: only these can pass, and only they are looked at closely.
+    """
+    posterior = majority(votes, classes)
+    together, apart = np.zeros((2, votes.shape[1], votes.shape[1]))
+    for of_class in posterior.T:
+        weighted = votes.multiply((rows * of_class)[:, None]).tocsr()
+        both = np.asarray((votes.T @ weighted).todense())
+        one, everything = both.diagonal(), (rows * of_class).sum() + SMALLEST
+        neither = everything - one[:, None] - one + both
+        together += both * neither / everything
+        apart += (one[:, None] - both) * (one - both) / everything
+    odds = np.where(together >= FEWEST, together, 0) / (apart + 0.5)
+    alike = np.array([odds[vote::classes, vote::classes] for vote in range(classes)]).max(axis=0)
+    np.fill_diagonal(alike, 0)
+    return alike >= np.exp(STRONG / 2)
+
+
+class _Neighbours:
+    """The pseudolikelihood of one voter's vote. Parameters, in this order: the voter's propensity and
+    accuracy, the others' accuracies (m), the agreements with the others (m).
+    """
+
+    def __init__(self, votes: sp.csr_matrix, shares: Floats, classes: int, voter: int) -> None:
+        self.shares, self.classes, self.voter = shares, classes, voter
+        self.voters = votes.shape[1] // classes
+        self.by_class = [votes[:, vote::classes].tocsr() for vote in range(classes)]
+        own = votes[:, voter * classes : (voter + 1) * classes].toarray()
+        self.vote = np.where(own.any(axis=1), own.argmax(axis=1), -1)
+        voted = max(float(shares[self.vote >= 0].sum()), SETTLED)
+        accuracies = np.ones(self.voters)
+        accuracies[voter] = 0
+        self.start = np.concatenate([[np.log(voted / classes), 1.0], accuracies, np.zeros(self.voters)])
+
+    def fit(self, penalty: float, near: NDArray[np.bool_]) -> Floats:
+        """(m,): the agreements; those that are not `near`, (m,), stay 0."""
+        place, before, momentum, step = self.start, self.start, 1.0, 1.0
+        loss, slope = self.loss(place)
+        for _ in range(MOST_STEPS):
+            while True:  # a shorter step until the quadratic bound holds
+                after = self._shrunk(place - step * slope, step * penalty, near)
+                moved = after - place
+                if self.loss(after)[0] <= loss + slope @ moved + moved @ moved / (2 * step) + 1e-12:
+                    break
+                step /= 2
+            faster = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
+            place = after + (momentum - 1) / faster * (after - before)
+            change, before, momentum = np.abs(after - before).max(), after, faster
+            if change < SETTLED:
+                break
+            loss, slope = self.loss(place)
+            step *= 1.2
+        return before[2 + self.voters :]
+
+    def _shrunk(self, place: Floats, by: float, near: NDArray[np.bool_]) -> Floats:
+        agreements = place[2 + self.voters :] * near
+        shrunk = np.sign(agreements) * np.maximum(np.abs(agreements) - by, 0)
+        return np.concatenate([place[: 2 + self.voters], shrunk])
+
+    def loss(self, place: Floats) -> tuple[float, Floats]:
+        """Minus the mean log pseudolikelihood, and its gradient."""
+        propensity, accuracy = place[0], place[1]
+        others, agreements = place[2 : 2 + self.voters], place[2 + self.voters :]
+        by_class = np.stack([votes @ others for votes in self.by_class], axis=1)
+        by_vote = np.stack([votes @ agreements for votes in self.by_class], axis=1)
+        own = np.eye(self.classes) * accuracy + propensity
+        voting = by_vote[:, :, None] + by_class[:, None, :] + own  # patterns × vote × class
+        scores = np.concatenate([by_class[:, None, :], voting], axis=1)  # to abstain comes first
+        everything = np.arange(len(scores))
+        all_ways = logsumexp(scores.reshape(len(scores), -1), axis=1)
+        seen = scores[everything, self.vote + 1]
+        this_way = logsumexp(seen, axis=1)
+        loss = -float(self.shares @ (this_way - all_ways))
+        of_class = np.exp(seen - this_way[:, None])
+        expected = np.exp(scores - all_ways[:, None, None])
+        has = np.flatnonzero(self.vote >= 0)
+        surplus = -expected[:, 1:].sum(axis=2)
+        surplus[has, self.vote[has]] += 1
+        surplus *= self.shares[:, None]
+        shifted = (of_class - expected.sum(axis=1)) * self.shares[:, None]
+        right = self.shares[has] @ of_class[has, self.vote[has]]
+        right -= self.shares @ np.einsum("pcc->p", expected[:, 1:])
+        slope = np.concatenate([[surplus.sum(), right], *self._each(shifted, surplus)])
+        slope[[2 + self.voter, 2 + self.voters + self.voter]] = 0  # nobody is his own neighbour
+        return loss, -slope
+
+    def _each(self, shifted: Floats, surplus: Floats) -> tuple[Floats, Floats]:
+        """Sums over the others' votes, by voter: of `shifted` by class, of `surplus` by vote."""
+        pairs = list(enumerate(self.by_class))
+        return (
+            sum((votes.T @ shifted[:, at] for at, votes in pairs), np.zeros(self.voters)),
+            sum((votes.T @ surplus[:, at] for at, votes in pairs), np.zeros(self.voters)),
+        )

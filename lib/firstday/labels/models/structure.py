@@ -1,0 +1,18 @@
+"""Confusion matrices in which copies count once: the dependencies are learned first, then used.
+
+Voters that are joined by strong agreements make a group, and each counts as one part of a vote in as many as
+the group has: five copies of a rule weigh as much as one.
+"""
+
+from dataclasses import replace
+
+from firstday.labels.models import confusion, dependencies
+from firstday.labels.models.base import Counted, Floats, LabelModel
+
+
+def fit(counted: Counted, balance: Floats | None = None) -> LabelModel:
+    """The model, with the groups of copies in its notes."""
+    votes, rows = counted.sample
+    groups = dependencies.copies(dependencies.agreements(votes, rows, counted.classes))
+    found = confusion.fit(counted, balance, counts_as=dependencies.counts_as(groups))
+    return replace(found, kind="structure", notes=(*found.notes, *dependencies.told(groups, counted.voters)))
