@@ -41,7 +41,9 @@ def run(settings: LabelSettings, run_id: str) -> Path | None:
             checked, packed = _votes(spark, settings, earlier, output)
             step.note(rows=checked.profile.rows, voters=len(packed.voters), classes=packed.classes)
         with logs.step("Counting patterns") as step:
-            patterns = votes.patterns(packed, gold=settings.gold, limit=settings.max_patterns)
+            gold = votes.class_of(settings.gold) if settings.gold else None
+            frame = votes.counted(packed, gold)
+            patterns = votes.on_driver(packed, frame, settings.max_patterns)
             if patterns is None:
                 raise LimitError("too many patterns")
             step.note(patterns=len(patterns.rows))

@@ -6,13 +6,12 @@ digit v % places of the word v // places, in base classes + 1; the digit 0 is to
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from firstday.labels.models.base import REDUNDANT, Expected, Weights, expect, one_sided
+from firstday.labels.models.base import Adding, Counted, Sums
 
 ABSTAIN = -1
 
@@ -66,7 +65,7 @@ class Packing:
 
 
 @dataclass(frozen=True)
-class Patterns:
+class Patterns(Counted):
     """`votes`: a 1 for each vote given, patterns × (voters · classes); column voter · classes + class.
 
     `words`: the same packed, patterns × words; `rows`: rows that have each pattern. `gold`: of these, rows
@@ -88,41 +87,10 @@ class Patterns:
         names = tuple(voters) if voters else tuple(str(number) for number in range(votes.shape[1]))
         return cls(packing.unpack(words), words, rows.astype(float), names, classes)
 
-    @cached_property
-    def total(self) -> float:
-        return float(self.rows.sum())
+    def add(self, function: Adding) -> Sums:
+        """The sums of `function` over all patterns."""
+        return function(self.votes, self.rows, self.gold)
 
-    @cached_property
-    def given(self) -> NDArray[np.float64]:
-        """Rows on which each voter votes for each class, voters × classes."""
-        return np.asarray(self.votes.T @ self.rows).reshape(len(self.voters), self.classes)
-
-    @cached_property
-    def covered(self) -> NDArray[np.bool_]:
-        """Patterns in which anybody votes."""
-        return np.diff(self.votes.indptr) > 0
-
-    @property
-    def uncovered(self) -> float:
-        """Rows on which nobody votes."""
-        return float(self.rows[~self.covered].sum())
-
-    @cached_property
-    def together(self) -> NDArray[np.float64]:
-        """Rows on which two votes are given together, (voters · classes) squared."""
-        return np.asarray((self.votes.T @ self.votes.multiply(self.rows[:, None]).tocsr()).todense())
-
-    @cached_property
-    def redundant(self) -> float:
-        """Rows with three votes or more from voters who vote for more than one class."""
-        choosing = np.repeat(~one_sided(self.given), self.classes).astype(float)
-        return float(self.rows[np.asarray(self.votes @ choosing) >= REDUNDANT].sum())
-
-    @property
-    def sample(self) -> tuple[sp.csr_matrix, NDArray[np.float64]]:
-        """All patterns with their rows."""
+    def sample(self, most: int) -> tuple[sp.csr_matrix, NDArray[np.float64]]:  # noqa: ARG002
+        """All patterns: they are at hand."""
         return self.votes, self.rows
-
-    def expect(self, weights: Weights | None) -> Expected:
-        """The sums that a label model is fitted from; see `firstday.labels.models.base`."""
-        return expect(self.votes, self.rows, self.classes, weights)

@@ -18,6 +18,7 @@ from firstday.tables.schemas import column
 
 WORD = "firstday_word_"
 GOLD = "firstday_gold"
+ROWS, KNOWN = "firstday_rows", "firstday_known"  # of a pattern: its rows, and those of each known class
 CHUNK = 16  # digits that one expression adds up: the compiler's stack is not endless
 MOST_VOTERS = 5_000  # 3,000 voters on six classes are 137 words
 
@@ -97,36 +98,59 @@ def from_long(
     return Votes(joined.select("row_id", *map(column, others), *filled), names, classes)
 
 
-def patterns(votes: Votes, *, gold: str | None = None, limit: int) -> Patterns | None:
-    """The distinct patterns with their rows, sorted; None where there are more than `limit`.
+def class_of(name: str, class_names: Sequence[str] = ()) -> Column:
+    """A column of known classes, by number or by name, as int; null where it is null, NaN or -1."""
+    raw = column(name)
+    number = F.nanvl(raw.cast("double"), F.lit(float(ABSTAIN))).cast("int")
+    by_name = [F.when(raw.cast("string") == F.lit(text), at) for at, text in enumerate(class_names)]
+    found = F.coalesce(*by_name, number)
+    return F.when(found != ABSTAIN, found)
 
-    `gold` names a column with known classes; null is unknown.
-    Raises DataError where there is no row, or a known class is none of the classes.
+
+def refuse_other_classes(rows: DataFrame, name: str, classes: int, class_names: Sequence[str] = ()) -> None:
+    """Raise DataError where the column holds something that is none of the classes."""
+    raw, found = column(name), class_of(name, class_names)
+    told = raw.cast("string")
+    unknown = told.isin("-1", "-1.0", "NaN", "") | raw.isNull()
+    wrong = ~unknown & (found.isNull() | (found < 0) | (found >= classes))
+    row = rows.select(F.max(F.when(wrong, told))).first()
+    if row is not None and row[0] is not None:
+        raise DataError(
+            f"{name} must hold classes: numbers from 0 to {classes - 1}"
+            + (f", or {', '.join(class_names)}" if class_names else "")
+            + "; -1 or null where unknown",
+            value=row[0],
+            next_step="say how many classes there are with --classes, or mend the column",
+        )
+
+
+def counted(votes: Votes, gold: Column | None = None) -> DataFrame:
+    """The distinct patterns: words, ROWS, and KNOWN, how many of these are of each known class (an array of
+    doubles, null without `gold`).
     """
-    known = [column(gold).cast("int").alias(GOLD)] if gold else []
-    grouped = votes.rows.select(*votes.words, *known).groupBy(*votes.words, *([GOLD] if gold else []))
-    frame: pd.DataFrame = grouped.agg(F.count("*").alias("rows")).limit(limit + 1).toPandas()
+    known = F.lit(None).cast("array<double>")
+    if gold is not None:
+        each = (F.count_if(F.col(GOLD) == at).cast("double") for at in range(votes.classes))
+        known = F.array(*each)
+    taken = votes.rows.select(*votes.words, *([] if gold is None else [gold.alias(GOLD)]))
+    return taken.groupBy(*votes.words).agg(F.count("*").alias(ROWS), known.alias(KNOWN))
+
+
+def on_driver(votes: Votes, patterns: DataFrame, limit: int) -> Patterns | None:
+    """The patterns of `counted`, sorted; None where there are more than `limit`.
+
+    Raises DataError where there is no row.
+    """
+    frame: pd.DataFrame = patterns.limit(limit + 1).toPandas()
     if frame.empty:
         raise DataError("votes must have rows", next_step="check the address, and that the upstream job ran")
     if len(frame) > limit:
         return None
-    words, place = np.unique(frame[votes.words].to_numpy(np.int64), axis=0, return_inverse=True)
-    rows = frame["rows"].to_numpy(float)
-    counted = np.bincount(place.ravel(), rows, len(words)).astype(float)
-    told = None
-    if gold:
-        classes = frame[GOLD].fillna(ABSTAIN).to_numpy(int)
-        if classes.max() >= votes.classes or classes.min() < ABSTAIN:
-            wrong = classes[(classes >= votes.classes) | (classes < ABSTAIN)][0]
-            raise DataError(
-                f"known labels must be of the classes 0 to {votes.classes - 1}, or -1 where unknown",
-                value=f"{wrong} in {gold}",
-                next_step="say how many classes there are with --classes",
-            )
-        told = np.zeros((len(words), votes.classes))
-        known_rows = classes >= 0
-        np.add.at(told, (place.ravel()[known_rows], classes[known_rows]), rows[known_rows])
-    return Patterns(votes.packing.unpack(words), words, counted, votes.voters, votes.classes, told)
+    frame = frame.sort_values(votes.words, ignore_index=True)  # sums of floats depend on the order
+    words = frame[votes.words].to_numpy(np.int64)
+    gold = None if frame[KNOWN].isna().any() else np.stack(frame[KNOWN].to_list())
+    rows = frame[ROWS].to_numpy(float)
+    return Patterns(votes.packing.unpack(words), words, rows, votes.voters, votes.classes, gold)
 
 
 def _voters(rows: DataFrame) -> tuple[str, ...]:

@@ -16,12 +16,10 @@ from firstday.labels.models.base import Counted, Expected, Floats, LabelModel, i
 REDUNDANT_SHARE = 0.2  # of covered rows that have three votes or more by voters who choose
 MISFIT = 1.5  # mean squared standardised difference of overlaps; 1 is what chance makes
 BELOW_CHANCE = 0.02  # of all votes
-MOST_COMPARED = 60  # voters of whom each pair is looked at for copies
 
 
-def fit(counted: Counted, balance: Floats | None = None) -> LabelModel:
-    """The model that `auto` takes, with the reason in its notes."""
-    groups = _groups(counted)
+def fit(counted: Counted, balance: Floats | None, groups: dependencies.Groups) -> LabelModel:
+    """The model that `auto` takes, with the reason in its notes. groups: (m,), copies of one another."""
     part = dependencies.counts_as(groups)
     if identity_information(counted.given) <= confusion.FUNCTION_LIKE:
         covered = counted.total - counted.uncovered
@@ -38,14 +36,6 @@ def fit(counted: Counted, balance: Floats | None = None) -> LabelModel:
         found, reason = _of_functions(counted, balance, groups)
     notes = (f"auto takes the {found.kind} model: {reason}", *dependencies.told(groups, counted.voters))
     return replace(found, notes=(*found.notes, *notes))
-
-
-def _groups(counted: Counted) -> dependencies.Groups:
-    """The groups of copies; everyone alone where the voters are too many to look at each pair."""
-    if len(counted.voters) > MOST_COMPARED:
-        return np.arange(len(counted.voters))
-    votes, rows = counted.sample
-    return dependencies.copies(dependencies.agreements(votes, rows, counted.classes))
 
 
 def _of_functions(

@@ -3,8 +3,10 @@
 Shapes: m voters, k classes. A vote is column v · k + c of the m · k columns of votes.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import cached_property, partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -56,46 +58,61 @@ class Expected:
         return np.einsum("vcc->vc", self.joint)
 
 
-class Counted(Protocol):
-    """Votes that have been counted, on the driver or by Spark."""
+Sums = tuple[Floats, ...]
+# Sums over patterns: of their votes, their rows, and their rows by known class (None where none is known).
+Adding = Callable[[sp.csr_matrix, Floats, Floats | None], Sums]
 
-    @property
-    def voters(self) -> tuple[str, ...]: ...
-    @property
-    def classes(self) -> int: ...
+
+class Counted(ABC):
+    """Distinct patterns of votes with their rows, on the driver or in Spark. Models are sums over them."""
+
+    voters: tuple[str, ...]
+    classes: int
+
+    @abstractmethod
+    def add(self, function: Adding) -> Sums:
+        """The sums of `function` over all patterns."""
+
+    @abstractmethod
+    def sample(self, most: int) -> tuple[sp.csr_matrix, Floats]:
+        """Votes and rows of all patterns; of more than `most`, when they are not on the driver, some."""
+
+    @cached_property
+    def _margins(self) -> Sums:
+        return self.add(_margins)
+
     @property
     def total(self) -> float:
         """All rows."""
-        ...
+        return float(self._margins[0])
 
     @property
     def uncovered(self) -> float:
         """Rows on which nobody votes."""
-        ...
+        return float(self._margins[1])
 
     @property
     def given(self) -> Floats:
         """(m, k): rows on which each voter votes for each class."""
-        ...
+        return self._margins[2].reshape(len(self.voters), self.classes)
 
-    @property
+    @cached_property
     def together(self) -> Floats:
         """(m · k, m · k): rows on which two votes are given together."""
-        ...
+        return self.add(_together)[0]
 
-    @property
+    @cached_property
     def redundant(self) -> float:
         """Rows with three votes or more from voters who vote for more than one class."""
-        ...
-
-    @property
-    def sample(self) -> tuple[sp.csr_matrix, Floats]:
-        """Patterns with their rows, to learn dependencies from; all of them where they fit the driver."""
-        ...
+        choosing = np.repeat((self.given > 0).sum(axis=1) > 1, self.classes).astype(float)
+        return float(self.add(partial(_redundant, choosing))[0])
 
     def expect(self, weights: Weights | None) -> Expected:
-        """The sums under `weights`; None stands for majority vote, ties shared."""
-        ...
+        """The sums that a label model is fitted from, under `weights`; None stands for majority vote."""
+        sums, mass, fit = self.add(partial(_expected, weights, self.classes))
+        silent = np.zeros(self.classes) if weights is None else weights.base
+        joint = sums.reshape(len(self.voters), self.classes, self.classes)
+        return Expected(joint, mass, np.exp(silent - logsumexp(silent)), float(fit))
 
 
 @dataclass(frozen=True)
@@ -131,11 +148,6 @@ def majority(votes: sp.csr_matrix, classes: int) -> Floats:
     return most / most.sum(axis=1, keepdims=True)
 
 
-def one_sided(given: Floats) -> NDArray[np.bool_]:
-    """(m,): voters who only ever vote for one class."""
-    return (given > 0).sum(axis=1) <= 1
-
-
 def identity_information(given: Floats) -> float:
     """How far the voter's identity tells the vote: mutual information of voter and vote over the votes'
     entropy, from 0 (all voters vote alike, as crowd workers do) to 1 (each votes for one class only, as
@@ -155,18 +167,27 @@ def identity_information(given: Floats) -> float:
     return float(np.clip((information - bias) / entropy, 0, 1)) if entropy > 0 else 1.0
 
 
-def expect(votes: sp.csr_matrix, rows: Floats, classes: int, weights: Weights | None) -> Expected:
-    """The sums over patterns, rows of `votes`, that stand for `rows` rows each."""
-    voters = votes.shape[1] // classes
+def _margins(votes: sp.csr_matrix, rows: Floats, _: Floats | None) -> Sums:
+    return np.asarray(rows.sum()), np.asarray(rows[np.diff(votes.indptr) == 0].sum()), votes.T @ rows
+
+
+def _together(votes: sp.csr_matrix, rows: Floats, _: Floats | None) -> Sums:
+    return (np.asarray((votes.T @ votes.multiply(rows[:, None]).tocsr()).todense()),)
+
+
+def _redundant(choosing: Floats, votes: sp.csr_matrix, rows: Floats, _: Floats | None) -> Sums:
+    return (np.asarray(rows[np.asarray(votes @ choosing) >= REDUNDANT].sum()),)
+
+
+def _expected(
+    weights: Weights | None, classes: int, votes: sp.csr_matrix, rows: Floats, _: Floats | None
+) -> Sums:
     covered = np.diff(votes.indptr) > 0
     if weights is None:
-        posterior, fit = majority(votes, classes), 0.0
-        silent = np.full(classes, 1 / classes)
+        posterior, fit = majority(votes, classes), np.asarray(0.0)
     else:
         joint = weights.joint(votes)
         evidence = logsumexp(joint, axis=1, keepdims=True)
-        posterior, fit = np.exp(joint - evidence), float(rows[covered] @ evidence[covered, 0])
-        silent = np.exp(weights.base - logsumexp(weights.base))
+        posterior, fit = np.exp(joint - evidence), rows[covered] @ evidence[covered, 0]
     shared = posterior * (rows * covered)[:, None]
-    sums = np.asarray(votes.T @ shared).reshape(voters, classes, classes)
-    return Expected(sums, shared.sum(axis=0), silent, fit)
+    return np.asarray(votes.T @ shared), shared.sum(axis=0), np.asarray(fit)

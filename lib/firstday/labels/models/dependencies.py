@@ -18,35 +18,60 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 from scipy.special import logsumexp
 
-from firstday.labels.models.base import SMALLEST, Floats, majority
+from firstday.errors import LimitError
+from firstday.labels.models.base import SMALLEST, Counted, Floats, majority
 
 Groups = NDArray[np.intp]
 
-STRONG = 1.5  # log odds of agreeing beyond what the class explains, from which voters count as copies
+# Log odds of agreeing beyond what the class explains, from which voters count as copies: in one direction
+# this much, in the other some. A rule that has several copies shares its agreement out among them, but each copy
+# has only the rule: 6 and more in trials. Independent rules that vote one way, and often, come up to 3 in
+# both, as the accuracy factor does not fit them.
+STRONG, SOME = 3.5, 0.5
+MOST_COMPARED = 60  # voters, of whom auto looks at each pair
 FEWEST = 5.0  # rows on which two must vote together to be compared
 MOST_STEPS = 100
 SETTLED = 1e-4  # the largest change of any parameter in the last step
+MOST_COLUMNS = 3_000  # voters times classes
 MOST_CELLS = 150_000  # patterns × voters that are looked at; more are sampled
 
 
-def agreements(votes: sp.csr_matrix, rows: Floats, classes: int, seed: int = 7) -> Floats:
-    """(m, m): log odds of agreement beyond what the class explains, the lesser of both directions.
-
-    votes: patterns × (m · k); rows: how many rows have each. Of very many patterns, rows are drawn.
+def learned(counted: Counted, kind: str) -> Groups:
+    """(m,): the groups for a model of this kind. Everyone is alone where it takes no dependencies into
+    account, and for auto where the voters are too many to compare all pairs.
     """
-    voters = votes.shape[1] // classes
-    votes, shares = _drawn(votes, rows, max(MOST_CELLS // voters, 100), seed)
-    penalty = np.sqrt(np.log(max(voters, 2)) / rows.sum())
-    near = _near(votes, shares * rows.sum(), classes)
+    if kind != "structure" and (kind != "auto" or len(counted.voters) > MOST_COMPARED):
+        return np.arange(len(counted.voters))
+    return copies(agreements(counted))
+
+
+def agreements(counted: Counted, seed: int = 7) -> Floats:
+    """(m, m): log odds of agreement beyond what the class explains, of the voter in the row with that in the
+    column, given all others.
+
+    Of very many patterns, rows are drawn. Raises LimitError above MOST_COLUMNS voters times classes.
+    """
+    voters, classes = len(counted.voters), counted.classes
+    if voters * classes > MOST_COLUMNS:
+        raise LimitError(
+            f"dependencies are learned among at most {MOST_COLUMNS:,} voters times classes",
+            value=f"{voters:,} voters, {classes} classes",
+            next_step="take another --model-kind: crowd workers seldom copy each other",
+        )
+    most = max(MOST_CELLS // voters, 100)
+    votes, shares = _drawn(*counted.sample(most), most, seed)
+    penalty = np.sqrt(np.log(max(voters, 2)) / counted.total)
+    near = _near(votes, shares * counted.total, classes)
     found = np.zeros((voters, voters))
     for voter in np.flatnonzero(near.any(axis=1)):
         found[voter] = _Neighbours(votes, shares, classes, voter).fit(penalty, near[voter])
-    return np.minimum(found, found.T)
+    return found
 
 
 def copies(found: Floats) -> Groups:
     """(m,): the group of each voter; voters that are joined by strong agreements are of one group."""
-    return connected_components(sp.csr_matrix(found >= STRONG), directed=False)[1]
+    joined = (np.maximum(found, found.T) >= STRONG) & (np.minimum(found, found.T) >= SOME)
+    return connected_components(sp.csr_matrix(joined), directed=False)[1]
 
 
 def counts_as(groups: Groups) -> Floats:
@@ -74,7 +99,7 @@ def _drawn(votes: sp.csr_matrix, rows: Floats, most: int, seed: int) -> tuple[sp
 
 def _near(votes: sp.csr_matrix, rows: Floats, classes: int) -> NDArray[np.bool_]:
     """(m, m): pairs who cast a vote together more often than apart, within the classes of majority vote, by
-    the odds ratio of Mantel & Haenszel 1959. A screen: only these can pass, and only they are looked at closely.
+    the odds ratio of Mantel & Haenszel 1959. A screen: only these can pass, and only they are looked at.
     """
     posterior = majority(votes, classes)
     together, apart = np.zeros((2, votes.shape[1], votes.shape[1]))
@@ -88,12 +113,12 @@ def _near(votes: sp.csr_matrix, rows: Floats, classes: int) -> NDArray[np.bool_]
     odds = np.where(together >= FEWEST, together, 0) / (apart + 0.5)
     alike = np.array([odds[vote::classes, vote::classes] for vote in range(classes)]).max(axis=0)
     np.fill_diagonal(alike, 0)
-    return alike >= np.exp(STRONG / 2)
+    return alike >= np.exp(SOME)
 
 
 class _Neighbours:
     """The pseudolikelihood of one voter's vote. Parameters, in this order: the voter's propensity and
-    accuracy, the others' accuracies (m), the agreements with the others (m).
+    accuracy, the others' accuracies (m), the agreements with them (m).
     """
 
     def __init__(self, votes: sp.csr_matrix, shares: Floats, classes: int, voter: int) -> None:
@@ -105,7 +130,8 @@ class _Neighbours:
         voted = max(float(shares[self.vote >= 0].sum()), SETTLED)
         accuracies = np.ones(self.voters)
         accuracies[voter] = 0
-        self.start = np.concatenate([[np.log(voted / classes), 1.0], accuracies, np.zeros(self.voters)])
+        own = [np.log(voted / classes), 1.0]
+        self.start = np.concatenate([own, accuracies, np.zeros(self.voters)])
 
     def fit(self, penalty: float, near: NDArray[np.bool_]) -> Floats:
         """(m,): the agreements; those that are not `near`, (m,), stay 0."""
@@ -125,17 +151,20 @@ class _Neighbours:
                 break
             loss, slope = self.loss(place)
             step *= 1.2
-        return before[2 + self.voters :]
+        return before[-self.voters :]
 
     def _shrunk(self, place: Floats, by: float, near: NDArray[np.bool_]) -> Floats:
-        agreements = place[2 + self.voters :] * near
+        own, others, agreements = self._parts(place)
+        agreements = agreements * near
         shrunk = np.sign(agreements) * np.maximum(np.abs(agreements) - by, 0)
-        return np.concatenate([place[: 2 + self.voters], shrunk])
+        return np.concatenate([own, others, shrunk])
+
+    def _parts(self, place: Floats) -> list[Floats]:
+        return np.split(place, [2, 2 + self.voters])
 
     def loss(self, place: Floats) -> tuple[float, Floats]:
         """Minus the mean log pseudolikelihood, and its gradient."""
-        propensity, accuracy = place[0], place[1]
-        others, agreements = place[2 : 2 + self.voters], place[2 + self.voters :]
+        (propensity, accuracy), others, agreements = self._parts(place)
         by_class = np.stack([votes @ others for votes in self.by_class], axis=1)
         by_vote = np.stack([votes @ agreements for votes in self.by_class], axis=1)
         own = np.eye(self.classes) * accuracy + propensity
@@ -155,8 +184,9 @@ class _Neighbours:
         shifted = (of_class - expected.sum(axis=1)) * self.shares[:, None]
         right = self.shares[has] @ of_class[has, self.vote[has]]
         right -= self.shares @ np.einsum("pcc->p", expected[:, 1:])
-        slope = np.concatenate([[surplus.sum(), right], *self._each(shifted, surplus)])
-        slope[[2 + self.voter, 2 + self.voters + self.voter]] = 0  # nobody is his own neighbour
+        own_slope = [surplus.sum(), right]
+        slope = np.concatenate([own_slope, *self._each(shifted, surplus)])
+        slope[[self.voter - self.voters, self.voter - 2 * self.voters]] = 0  # nobody is his own neighbour
         return loss, -slope
 
     def _each(self, shifted: Floats, surplus: Floats) -> tuple[Floats, Floats]:

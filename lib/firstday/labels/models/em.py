@@ -31,16 +31,11 @@ def start(counted: Counted, counts_as: Floats | None = None) -> Expected:
     return counted.expect(Weights(votes, np.zeros(classes)))
 
 
-def climb(
-    counted: Counted,
-    maximise: Callable[[Expected], Weights],
-    expected: Expected,
-    most_steps: int = MOST_STEPS,
-) -> Climb:
+def climb(counted: Counted, maximise: Callable[[Expected], Weights], expected: Expected) -> Climb:
     """From the sums in `expected` until no sum changes by more than CHANGE of all rows. `maximise` makes
     weights of sums; it may hold a prior.
     """
-    for step in range(1, most_steps + 1):
+    for step in range(1, MOST_STEPS + 1):
         weights = maximise(expected)
         after = counted.expect(weights)
         change = max(
@@ -49,4 +44,4 @@ def climb(
         expected = after
         if change <= CHANGE * counted.total:
             return Climb(weights, expected, step, True)
-    return Climb(weights, expected, most_steps, False)
+    return Climb(weights, expected, MOST_STEPS, False)

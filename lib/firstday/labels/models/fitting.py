@@ -6,27 +6,36 @@ from collections.abc import Callable
 import numpy as np
 
 from firstday.errors import DataError
-from firstday.labels.models import auto, confusion, majority, precision, propensity, structure
+from firstday.labels.models import auto, confusion, dependencies, majority, precision, propensity, structure
 from firstday.labels.models.base import Counted, Floats, LabelModel, Weights
+from firstday.labels.models.dependencies import Groups
 
-KINDS: dict[str, Callable[[Counted, Floats | None], LabelModel]] = {
+KINDS: dict[str, Callable[[Counted, Floats | None, Groups], LabelModel]] = {
     "auto": auto.fit,
-    "majority": majority.fit,
-    "propensity": propensity.fit,
-    "confusion": confusion.fit,
+    "majority": lambda counted, balance, _: majority.fit(counted, balance),
+    "propensity": lambda counted, balance, _: propensity.fit(counted, balance),
+    "confusion": lambda counted, balance, _: confusion.fit(counted, balance),
     "structure": structure.fit,
-    "precision": precision.fit,
+    "precision": lambda counted, balance, _: precision.fit(counted, balance),
 }
 
 
-def fit(counted: Counted, kind: str = "auto", balance: Floats | None = None) -> LabelModel:
-    """The label model of this kind, one of KINDS. Raises DataError where nobody votes at all."""
+def fit(
+    counted: Counted, kind: str = "auto", balance: Floats | None = None, groups: Groups | None = None
+) -> LabelModel:
+    """The label model of this kind, one of KINDS. Raises DataError where nobody votes at all.
+
+    balance: (k,), P(class) where it is known. groups: (m,), which voters are copies of one another; learned
+    where not given, for the kinds that take them into account.
+    """
     if not counted.given.any():
         raise DataError(
             "at least one vote must be given, but all voters abstain on all rows",
             next_step="check that votes are 0, 1, ... and -1 only where a voter abstains",
         )
-    return KINDS[kind](counted, balance)
+    if groups is None:
+        groups = dependencies.learned(counted, kind)
+    return KINDS[kind](counted, balance, groups)
 
 
 def to_json(model: LabelModel) -> str:

@@ -16,6 +16,8 @@ A voter who always votes (a default such as "else honest") cannot be checked by 
 stays at the prior.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
 from firstday.labels.models.base import Counted, Expected, Floats, LabelModel, Weights
@@ -25,6 +27,7 @@ PRECISION = 0.8
 PRIOR_SHARE = 0.5  # of a voter's votes; any from 0.2 to 1 gives the same within a point on the sets tried
 PRIOR_ROWS = 4.0
 ALWAYS = 0.98  # of all rows
+MOST_SHIFTS, BALANCED = 20, 1e-6  # steps to a known balance; log of the ratio to it
 
 
 def fit(counted: Counted, balance: Floats | None = None, counts_as: Floats | None = None) -> LabelModel:
@@ -39,17 +42,18 @@ def fit(counted: Counted, balance: Floats | None = None, counts_as: Floats | Non
 
     def maximise(expected: Expected) -> Weights:
         nonlocal shift
-        mass = (expected.mass + 1) / (expected.mass.sum() + classes)
-        if balance is not None:
-            shift = shift + np.log(balance) - np.log(mass)
-        shares = mass if balance is None else balance
+        shares = _shares(expected) if balance is None else balance
         precision = _precision(counted.given, expected.right, always)
         rest = (1 - precision) / (classes - 1)
         table = np.repeat(np.log(rest)[:, :, None], classes, axis=2)
         own = np.arange(classes)
         table[:, own, own] = np.log(precision)
         table -= np.where(always[:, :, None], 0.0, np.log(shares))
-        return Weights((part[:, None, None] * table).reshape(-1, classes), np.log(shares) + shift)
+        weights = Weights((part[:, None, None] * table).reshape(-1, classes), np.log(shares) + shift)
+        if balance is not None:
+            weights = _balanced(counted, weights, balance)
+            shift = weights.base - np.log(shares)
+        return weights
 
     found = climb(counted, maximise, start(counted, counts_as))
     mass = found.expected.mass + counted.uncovered / classes
@@ -69,6 +73,21 @@ def fit(counted: Counted, balance: Floats | None = None, counts_as: Floats | Non
         iterations=found.steps,
         converged=found.converged,
     )
+
+
+def _shares(expected: Expected) -> Floats:
+    """P(class) on rows with any vote."""
+    return (expected.mass + 1) / (expected.mass.sum() + len(expected.mass))
+
+
+def _balanced(counted: Counted, weights: Weights, balance: Floats) -> Weights:
+    """The weights with the base under which the posteriors add up to the balance."""
+    for _ in range(MOST_SHIFTS):
+        surplus = np.log(balance) - np.log(_shares(counted.expect(weights)))
+        if np.abs(surplus).max() < BALANCED:
+            break
+        weights = replace(weights, base=weights.base + surplus)
+    return weights
 
 
 def _always(counted: Counted) -> np.ndarray:

@@ -10,9 +10,7 @@ from firstday.labels.models import confusion, dependencies
 from firstday.labels.models.base import Counted, Floats, LabelModel
 
 
-def fit(counted: Counted, balance: Floats | None = None) -> LabelModel:
-    """The model, with the groups of copies in its notes."""
-    votes, rows = counted.sample
-    groups = dependencies.copies(dependencies.agreements(votes, rows, counted.classes))
+def fit(counted: Counted, balance: Floats | None, groups: dependencies.Groups) -> LabelModel:
+    """The model, with the groups of copies in its notes. groups: (m,), from `dependencies`."""
     found = confusion.fit(counted, balance, counts_as=dependencies.counts_as(groups))
     return replace(found, kind="structure", notes=(*found.notes, *dependencies.told(groups, counted.voters)))
