@@ -1,5 +1,6 @@
-"""The tables that labelling writes beside soft_labels and label_patterns, without run_id."""
+"""The tables that labelling writes, without run_id."""
 
+import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
@@ -7,22 +8,73 @@ from firstday.labels.models import fitting
 from firstday.labels.models.base import LabelModel
 from firstday.tables.schemas import table_schema
 
-LABEL_MODEL = table_schema(
+_TEXT, _WHOLE, _NUMBER = T.StringType(), T.LongType(), T.DoubleType()
+_ANSWER = [
+    ("probabilities", T.ArrayType(_NUMBER)),
+    ("label", T.IntegerType()),
+    ("status", _TEXT),
+]
+SOFT_LABELS = table_schema([("row_id", _TEXT), *_ANSWER, ("pattern", _WHOLE)])
+# `weights`: what each vote adds to the log odds of the label against the next likely class.
+LABEL_PATTERNS = table_schema(
     [
-        ("kind", T.StringType()),
-        ("voters", T.LongType()),
-        ("classes", T.IntegerType()),
-        ("balance", T.ArrayType(T.DoubleType())),
-        ("notes", T.ArrayType(T.StringType())),
-        ("iterations", T.LongType()),
-        ("converged", T.BooleanType()),
-        ("model", T.StringType()),
+        ("pattern", _WHOLE),
+        ("rows", _WHOLE),
+        ("voters", T.ArrayType(_TEXT)),
+        ("votes", T.ArrayType(T.IntegerType())),
+        ("weights", T.ArrayType(_NUMBER)),
+        *_ANSWER,
     ]
 )
+# `model` holds all of it as JSON, to be applied to other rows.
+LABEL_MODEL = table_schema(
+    [
+        ("kind", _TEXT),
+        ("voters", _WHOLE),
+        ("classes", T.IntegerType()),
+        ("balance", T.ArrayType(_NUMBER)),
+        ("notes", T.ArrayType(_TEXT)),
+        ("iterations", _WHOLE),
+        ("converged", T.BooleanType()),
+        ("model", _TEXT),
+    ]
+)
+LABEL_SUMMARY = table_schema(
+    [
+        ("function", _TEXT),
+        ("polarity", T.ArrayType(T.IntegerType())),
+        *((name, _NUMBER) for name in ("coverage", "overlaps", "conflicts")),
+        *((name, _NUMBER) for name in ("correct", "incorrect", "empirical_accuracy")),
+        *((name, _NUMBER) for name in ("learned_accuracy", "agreement", "changed")),
+        ("copies", T.ArrayType(_TEXT)),
+        ("verdict", _TEXT),
+    ]
+)
+LABEL_PAIRS = table_schema(
+    [("function", _TEXT), ("other", _TEXT), ("rows", _WHOLE), ("agreement", _NUMBER), ("dependency", _NUMBER)]
+)
+LABEL_DRIFT = table_schema(
+    [
+        ("period", _TEXT),
+        ("function", _TEXT),
+        ("rows", _WHOLE),
+        ("votes", _WHOLE),
+        ("coverage", _NUMBER),
+        ("p_value", _NUMBER),
+    ]
+)
+TABLES = {
+    "label_model": LABEL_MODEL,
+    "label_summary": LABEL_SUMMARY,
+    "label_pairs": LABEL_PAIRS,
+    "label_drift": LABEL_DRIFT,
+    "label_patterns": LABEL_PATTERNS,
+    "soft_labels": SOFT_LABELS,
+}
 
 
 def label_model(spark: SparkSession, model: LabelModel) -> DataFrame:
-    """One row; `model` holds all of it as JSON, to be applied to other rows."""
+    """The model, in one row."""
     row = (
         model.kind,
         len(model.voters),
@@ -34,3 +86,13 @@ def label_model(spark: SparkSession, model: LabelModel) -> DataFrame:
         fitting.to_json(model),
     )
     return spark.createDataFrame([row], LABEL_MODEL)
+
+
+def small(spark: SparkSession, name: str, frame: pd.DataFrame) -> DataFrame:
+    """A table of results that fits the driver: NaN becomes null."""
+    schema = TABLES[name]
+    rows = [
+        tuple(None if isinstance(value, float) and value != value else value for value in row)
+        for row in frame[schema.names].itertuples(index=False)
+    ]
+    return spark.createDataFrame(rows, schema)

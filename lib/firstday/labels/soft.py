@@ -1,5 +1,7 @@
 """Soft labels: P(class) of each pattern, hence of each row, and which votes decided."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
@@ -8,30 +10,13 @@ from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
 from firstday.labels.models.base import LabelModel
-from firstday.labels.patterns import ABSTAIN, Patterns
-from firstday.labels.votes import Votes
+from firstday.labels.outputs import LABEL_PATTERNS, SOFT_LABELS
+from firstday.labels.patterns import ABSTAIN
+from firstday.labels.votes import ROWS, Votes
 from firstday.tables.schemas import table_schema
 
 DECIDED, TIE, UNKNOWN = "decided", "tie", "unknown"
 SAME = 1e-9  # probabilities that differ by less are tied
-
-_ANSWER = [
-    ("probabilities", T.ArrayType(T.DoubleType())),
-    ("label", T.IntegerType()),
-    ("status", T.StringType()),
-    ("pattern", T.LongType()),
-]
-SOFT_LABELS = table_schema([("row_id", T.StringType()), *_ANSWER])
-LABEL_PATTERNS = table_schema(
-    [
-        ("pattern", T.LongType()),
-        ("rows", T.LongType()),
-        ("voters", T.ArrayType(T.StringType())),
-        ("votes", T.ArrayType(T.IntegerType())),
-        ("weights", T.ArrayType(T.DoubleType())),
-        *_ANSWER[:3],
-    ]
-)
 
 
 def answers(model: LabelModel, votes: sp.csr_matrix) -> pd.DataFrame:
@@ -68,18 +53,25 @@ def answers(model: LabelModel, votes: sp.csr_matrix) -> pd.DataFrame:
     )
 
 
-def label_patterns(model: LabelModel, votes: Votes, patterns: Patterns) -> DataFrame:
-    """The patterns with their answers, LABEL_PATTERNS and the words."""
-    frame = answers(model, patterns.votes)
-    frame.insert(0, "rows", patterns.rows.astype(np.int64))
-    frame.insert(0, "pattern", np.arange(len(frame)))
-    for number, name in enumerate(votes.words):
-        frame[name] = patterns.words[:, number]
-    schema = T.StructType([*LABEL_PATTERNS, *table_schema((name, T.LongType()) for name in votes.words)])
-    return votes.rows.sparkSession.createDataFrame(frame, schema)
+def label_patterns(model: LabelModel, votes: Votes, patterns: DataFrame) -> DataFrame:
+    """LABEL_PATTERNS of the patterns of `votes.counted`, and their words. A pattern's number is a hash of its
+    votes: the same in every run.
+    """
+    packing, words = votes.packing, votes.words
+
+    def answered(batches: Iterable[pd.DataFrame]) -> Iterable[pd.DataFrame]:
+        for batch in batches:
+            found = answers(model, packing.unpack(batch[words].to_numpy(np.int64)))
+            kept = batch[["pattern", ROWS, *words]].rename(columns={ROWS: "rows"})
+            yield pd.concat([kept.reset_index(drop=True), found], axis=1)[names]
+
+    schema = T.StructType([*LABEL_PATTERNS, *table_schema((name, T.LongType()) for name in words)])
+    names = schema.names
+    numbered = patterns.select(F.xxhash64(*words).alias("pattern"), ROWS, *words)
+    return numbered.mapInPandas(answered, schema)
 
 
-def soft_labels(votes: Votes, patterns: DataFrame) -> DataFrame:
-    """SOFT_LABELS of the rows, from `label_patterns`, by a join on the words."""
-    answered = F.broadcast(patterns.select(*votes.words, *(name for name, _ in _ANSWER)))
-    return votes.rows.join(answered, votes.words).select(*(item.name for item in SOFT_LABELS))
+def soft_labels(votes: Votes, patterns: DataFrame, *, few: bool) -> DataFrame:
+    """SOFT_LABELS of the rows, from `label_patterns`, by a join on the words: a broadcast where `few`."""
+    answered = patterns.select(*votes.words, *(name for name in SOFT_LABELS.names if name != "row_id"))
+    return votes.rows.join(F.broadcast(answered) if few else answered, votes.words).select(*SOFT_LABELS.names)

@@ -25,7 +25,8 @@ def summarise(counted: Counted, model: LabelModel, groups: Groups) -> pd.DataFra
 
     polarity: the classes that it votes for. coverage, overlaps, conflicts: shares of all rows on which it
     votes, on which others vote too, on which others vote otherwise. correct, incorrect, empirical_accuracy:
-    on rows with a known label; NaN where there are none. agreement: share of its overlapping votes that are
+    on rows with a known label; NaN where there are none. learned_accuracy: by the model, its accuracy or
+    precision. agreement: share of its overlapping votes that are
     as the model has it. changed: share of all rows whose label would be another without its vote, the weights
     as they are. copies: the others of its group. verdict: dead (never votes), redundant (a copy, or nothing
     would change), at odds (by the model its votes are right less often than chance), fine.
@@ -37,7 +38,7 @@ def summarise(counted: Counted, model: LabelModel, groups: Groups) -> pd.DataFra
         [counted.voters[other] for other in group if other != voter] for voter, group in enumerate(members)
     ]
     agreement, changed = _ratio(right, shared), changed / counted.total
-    measured = known > 0
+    measured, nothing = known > 0, np.full(len(given), np.nan)
     return pd.DataFrame(
         {
             "function": list(counted.voters),
@@ -48,6 +49,7 @@ def summarise(counted: Counted, model: LabelModel, groups: Groups) -> pd.DataFra
             "correct": np.where(measured, correct, np.nan),
             "incorrect": np.where(measured, known - correct, np.nan),
             "empirical_accuracy": _ratio(correct, known),
+            "learned_accuracy": model.figures.get("accuracy", model.figures.get("precision", nothing)),
             "agreement": agreement,
             "changed": changed,
             "copies": copies,

@@ -24,9 +24,9 @@ from firstday.labels.models.base import SMALLEST, Counted, Floats, majority
 Groups = NDArray[np.intp]
 
 # Log odds of agreeing beyond what the class explains, from which voters count as copies: in one direction
-# this much, in the other some. A rule that has several copies shares its agreement out among them, but each copy
-# has only the rule: 6 and more in trials. Independent rules that vote one way, and often, come up to 3 in
-# both, as the accuracy factor does not fit them.
+# this much, in the other some. A rule that has several copies shares its agreement out among them, but each
+# copy has only the rule: 6 and more in trials. Independent rules that vote one way, and often, come up to 3
+# in both, as the accuracy factor does not fit them.
 STRONG, SOME = 3.5, 0.5
 MOST_COMPARED = 60  # voters, of whom auto looks at each pair
 FEWEST = 5.0  # rows on which two must vote together to be compared
