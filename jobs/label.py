@@ -24,6 +24,7 @@ from firstday.tables import Checked, Output, check, open_input, open_output, rea
 from firstday.tracking import tracked_run
 
 GOLD = "gold"  # a column of this name is never a voter, known or not
+PANDAS_INDEX = "__index_level_"  # what pandas adds to Parquet of its own accord
 
 
 def run(settings: LabelSettings, run_id: str) -> Path | None:
@@ -87,7 +88,7 @@ def _votes(
 
 def _wide_voters(names: Sequence[str], settings: LabelSettings) -> tuple[str, ...]:
     others = {"row_id", GOLD, settings.gold, settings.old_label, settings.period, *settings.features}
-    voters = tuple(name for name in names if name not in others)
+    voters = tuple(name for name in names if name not in others and not name.startswith(PANDAS_INDEX))
     if not voters:
         raise DataError(
             "votes must have a column for each voter, or the columns voter and vote",

@@ -119,7 +119,7 @@ def refuse_other_classes(rows: DataFrame, name: str, classes: int, class_names: 
     row = rows.select(F.max(F.when(wrong, told))).first()
     if row is not None and row[0] is not None:
         raise DataError(
-            f"{name} must hold classes: numbers from 0 to {classes - 1}"
+            f"the column {name!r} must hold classes: numbers from 0 to {classes - 1}"
             + (f", or {', '.join(class_names)}" if class_names else "")
             + "; -1 or null where unknown",
             value=row[0],
