@@ -2,25 +2,37 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from firstday import logs
 from firstday.cli import run_job
-from firstday.errors import DataError
-from firstday.labels import outputs, soft, summary, votes
+from firstday.errors import DataError, SettingsError
+from firstday.labels import before_after, classifier, functions, outputs, soft, summary, votes
 from firstday.labels.distributed import Distributed
 from firstday.labels.models import dependencies, fitting
 from firstday.labels.models.base import Counted, LabelModel
 from firstday.labels.patterns import Patterns
 from firstday.session import get_session
 from firstday.settings import LabelSettings
-from firstday.tables import Checked, Output, check, open_input, open_output, read_published, schemas
+from firstday.tables import (
+    Checked,
+    Input,
+    Output,
+    check,
+    column,
+    open_input,
+    open_output,
+    read_published,
+    schemas,
+)
 from firstday.tracking import tracked_run
 
 GOLD = "gold"  # a column of this name is never a voter, known or not
@@ -38,17 +50,23 @@ def run(settings: LabelSettings, run_id: str) -> Path | None:
     ):
         earlier = _earlier(spark, settings)
         with logs.step("Reading and checking the votes") as step:
-            checked, cast = _votes(spark, settings, earlier, output)
+            inputs = _read(spark, settings, earlier, output)
+            checked, cast = inputs.checked, inputs.cast
             step.note(rows=checked.profile.rows, voters=len(cast.voters), classes=cast.classes)
-        with _patterns(cast, settings) as found:
+        with ExitStack() as stack, _patterns(inputs, settings) as found:
             with logs.step("Fitting the label model") as step:
                 fitted = _fitted(found.counted, settings, earlier)
                 step.note(kind=fitted.model.kind, steps=fitted.model.iterations)
             for note in fitted.model.notes:
                 logs.log.info(note)
             with logs.step("Writing the results"):
-                _write(spark, cast, found, fitted, settings, output)
+                answered = stack.enter_context(cached(soft.label_patterns(fitted.model, cast, found.frame)))
+                _write(spark, cast, found, answered, fitted, settings, output)
+            native = _compared(spark, inputs, answered, settings, output) if inputs.features else {}
         output.publish(inputs=[checked.source], settings=settings.model_dump(mode="json"))
+        for name, text in native.items():
+            output.write_file(f"{name}.lightgbm.txt", text.encode())
+            tracked.log_text(f"{name}.lightgbm.txt", text)
         tracked.log_inputs([checked.source])
         tracked.log_metrics(_metrics(found.counted, fitted.model, checked))
     return Path(settings.out) if output.store.is_folder else None
@@ -63,27 +81,102 @@ def _earlier(spark: SparkSession, settings: LabelSettings) -> LabelModel | None:
     return fitting.from_json(row["model"])
 
 
-def _votes(
-    spark: SparkSession, settings: LabelSettings, earlier: LabelModel | None, output: Output
-) -> tuple[Checked, votes.Votes]:
-    """The checked input, and its votes."""
+@dataclass(frozen=True)
+class Inputs:
+    """The checked input, and its votes. class_names and features only where label functions voted."""
+
+    checked: Checked
+    cast: votes.Votes
+    class_names: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+
+
+def _read(spark: SparkSession, settings: LabelSettings, earlier: LabelModel | None, output: Output) -> Inputs:
+    """Votes that exist, or those of the label functions on the rows."""
+    others = [name for name in (settings.gold, settings.period) if name]
+    if settings.functions is None:
+        inputs = _votes_given(spark, settings, earlier, others, output)
+    else:
+        inputs = _votes_made(spark, settings, earlier, others, output)
+    if settings.gold:
+        names = inputs.class_names
+        votes.refuse_other_classes(inputs.checked.good, settings.gold, inputs.cast.classes, names)
+    return inputs
+
+
+def _votes_given(
+    spark: SparkSession,
+    settings: LabelSettings,
+    earlier: LabelModel | None,
+    others: Sequence[str],
+    output: Output,
+) -> Inputs:
     assert settings.votes is not None
     source = open_input(spark, settings.votes, name="votes", time_zone=settings.input_time_zone)
     names = source.frame.columns
-    others = [name for name in (settings.gold, settings.period) if name]
     long = {"voter", "vote"} <= set(names)
     voters = earlier.voters if earlier else None
     columns = ["vote"] if long else list(voters or _wide_voters(names, settings))
     classes = earlier.classes if earlier else settings.classes or len(settings.balance) or None
     contract = schemas.long_votes(classes, others) if long else schemas.wide_votes(columns, classes, others)
+    checked = _checked(source, contract, settings, output)
+    shown = classes or max(2, votes.most_class(checked.good, columns) + 1)
+    if long:
+        return Inputs(checked, votes.from_long(checked.good, shown, voters, others))
+    return Inputs(checked, votes.from_wide(checked.good, columns, shown))
+
+
+def _votes_made(
+    spark: SparkSession,
+    settings: LabelSettings,
+    earlier: LabelModel | None,
+    others: Sequence[str],
+    output: Output,
+) -> Inputs:
+    assert settings.rows is not None
+    assert settings.functions is not None
+    rules = functions.load(settings.functions)
+    classes, names = len(rules.classes), [rule.name for rule in rules.functions]
+    if settings.classes not in (None, classes) or len(settings.balance) not in (0, classes):
+        raise SettingsError(
+            f"--classes and --balance must be of the {classes} classes of the label functions",
+            value=settings.classes or settings.balance,
+            next_step=f"leave them out, or mend {settings.functions}",
+        )
+    if earlier and (earlier.classes != classes or set(earlier.voters) != set(names)):
+        raise SettingsError(
+            "the label functions must be those that the model was fitted to",
+            value=sorted(set(earlier.voters) ^ set(names)) or f"{classes} classes",
+            next_step="fit a new model",
+        )
+    source = open_input(spark, settings.rows, name="rows", time_zone=settings.input_time_zone)
+    reads = functions.columns_read(rules, source.frame)
+    features = matching(source.frame.columns, settings.features)
+    classifier.refuse_features(source.frame, features)
+    if not settings.allow_overlap:
+        functions.refuse_overlap(reads, features, settings.old_label_columns)
+    wanted = {*others, *features, *([settings.old_label] if settings.old_label else [])}.union(
+        *reads.values()
+    )
+    columns = [name for name in source.frame.columns if name in wanted and name != "row_id"]
+    missing = sorted(wanted - set(columns) - {"row_id"})
+    checked = _checked(source, schemas.label_rows([*columns, *missing]), settings, output)
+    voted = functions.votes_of(rules, checked.good)
+    ordered = earlier.voters if earlier else names
+    return Inputs(checked, votes.from_wide(voted, ordered, classes), rules.classes, tuple(features))
+
+
+def _checked(source: Input, contract: schemas.Contract, settings: LabelSettings, output: Output) -> Checked:
     checked = check(source, contract, now=datetime.now(UTC))
     output.quarantine(checked, max_bad_share=settings.max_bad_share)
-    shown = classes or max(2, votes.most_class(checked.good, columns) + 1)
-    if settings.gold:
-        votes.refuse_other_classes(checked.good, settings.gold, shown)
-    if long:
-        return checked, votes.from_long(checked.good, shown, voters, others)
-    return checked, votes.from_wide(checked.good, columns, shown)
+    return checked
+
+
+def matching(columns: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    """The columns that any pattern names; in a pattern * takes any text, else it stands for itself."""
+    named = [name for name in patterns if "*" not in name]
+    found = [name for name in columns if any(fnmatchcase(name, each) for each in patterns if "*" in each)]
+    return list(dict.fromkeys([*named, *found]))
 
 
 def _wide_voters(names: Sequence[str], settings: LabelSettings) -> tuple[str, ...]:
@@ -107,9 +200,10 @@ class Found:
 
 
 @contextmanager
-def _patterns(cast: votes.Votes, settings: LabelSettings) -> Iterator[Found]:
+def _patterns(inputs: Inputs, settings: LabelSettings) -> Iterator[Found]:
+    cast = inputs.cast
     with logs.step("Counting patterns") as step:
-        gold = votes.class_of(settings.gold) if settings.gold else None
+        gold = votes.class_of(settings.gold, inputs.class_names) if settings.gold else None
         frame = votes.counted(cast, gold).persist()
         on_driver = votes.on_driver(cast, frame, settings.max_patterns)
         if on_driver is None:
@@ -120,6 +214,16 @@ def _patterns(cast: votes.Votes, settings: LabelSettings) -> Iterator[Found]:
         yield Found(frame, on_driver or Distributed(cast, frame))
     finally:
         frame.unpersist()
+
+
+@contextmanager
+def cached(rows: DataFrame) -> Iterator[DataFrame]:
+    """`rows` in Spark's cache, as long as the `with` lasts."""
+    kept = rows.persist()
+    try:
+        yield kept
+    finally:
+        kept.unpersist()
 
 
 @dataclass(frozen=True)
@@ -146,6 +250,7 @@ def _write(
     spark: SparkSession,
     cast: votes.Votes,
     found: Found,
+    answered: DataFrame,
     fitted: Fitted,
     settings: LabelSettings,
     output: Output,
@@ -156,19 +261,64 @@ def _write(
     if settings.period:
         periods = votes.by_period(cast, settings.period, settings.max_patterns)
         tables["label_drift"] = summary.drift(*periods, cast.voters)
-    answered = soft.label_patterns(fitted.model, cast, found.frame).persist()
-    try:
-        output.write("label_patterns", answered.drop(*cast.words))
-        few = isinstance(found.counted, Patterns)
-        rest = {name: outputs.small(spark, name, frame) for name, frame in tables.items()} | {
-            "label_model": outputs.label_model(spark, fitted.model),
-            "soft_labels": soft.soft_labels(cast, answered, few=few),
-        }
-        # At once: of a small table's commit most is waiting, for the storage or for the driver.
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda table: output.write(*table), rest.items()))
-    finally:
-        answered.unpersist()
+    output.write("label_patterns", answered.drop(*cast.words))
+    few = isinstance(found.counted, Patterns)
+    rest = {name: outputs.small(spark, name, frame) for name, frame in tables.items()} | {
+        "label_model": outputs.label_model(spark, fitted.model),
+        "soft_labels": soft.soft_labels(cast, answered, few=few),
+    }
+    # At once: of a small table's commit most is waiting, for the storage or for the driver.
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda table: output.write(*table), rest.items()))
+
+
+def _compared(
+    spark: SparkSession, inputs: Inputs, answered: DataFrame, settings: LabelSettings, output: Output
+) -> dict[str, str]:
+    """Write label_comparison; returns both models as LightGBM's text."""
+    names = inputs.class_names
+    told = settings.positive or str(len(names) - 1)
+    positive = names.index(told) if told in names else int(told) if told.isdigit() else -1
+    if not 0 <= positive < len(names) or len(names) != 2:
+        raise SettingsError(
+            "before and after are compared for one of two classes",
+            value=f"--positive {told} of {', '.join(names)}",
+            next_step="name one of two classes, or leave out --features",
+        )
+    assert settings.old_label is not None
+    votes.refuse_other_classes(inputs.checked.good, settings.old_label, 2, names)
+    is_positive = {
+        name: (votes.class_of(name, names) == positive).cast("int")
+        for name in (settings.old_label, settings.gold)
+        if name
+    }
+    unknown = F.lit(None).cast("int")
+    joined = inputs.cast.rows.join(answered.drop("rows"), inputs.cast.words)
+    rows = joined.select(
+        "row_id",
+        *(column(name) for name in inputs.features),
+        is_positive[settings.old_label].alias(before_after.OLD),
+        is_positive.get(settings.gold or "", unknown).alias(before_after.KNOWN),
+        F.col("probabilities")[positive].alias(before_after.SOFT),
+        F.col("status").alias(before_after.STATUS),
+        F.array_contains("votes", positive).cast("int").alias(before_after.ANY_POSITIVE),
+        F.array_contains("votes", 1 - positive).cast("int").alias(before_after.ANY_NEGATIVE),
+    )
+    with logs.step("Comparing before and after") as step:
+        found = before_after.compare_labels(rows, inputs.features, settings.precision, settings.seed)
+        output.write("label_comparison", outputs.small(spark, "label_comparison", found.figures))
+        figures = found.figures.set_index(["against", "model", "measure"])["value"]
+        step.note(
+            **{
+                f"f1_{name}_against_{against.replace(' ', '_')}": round(
+                    float(figures[against, name, "f1"]), 4
+                )
+                for against in ("label model", "gold")
+                for name in ("before", "after")
+                if (against, name, "f1") in figures.index
+            }
+        )
+    return found.native
 
 
 def _metrics(counted: Counted, model: LabelModel, checked: Checked) -> dict[str, float | None]:

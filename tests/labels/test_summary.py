@@ -83,8 +83,7 @@ def test_answers_say_which_votes_decided() -> None:
     model = fitting.fit(Patterns.of(np.repeat(cast, 10, axis=0), 2), "majority")
     packing = Packing(3, 2)
     found = soft.answers(model, packing.unpack(packing.pack(cast)))
-    assert found["status"].to_list() == ["decided", "tie", "unknown", "decided"]
-    assert found["label"].to_list() == [1, -1, -1, 0]
-    assert [row.tolist() for row in found["probabilities"]] == [[0, 1], [0.5, 0.5], [0.5, 0.5], [1, 0]]
-    assert [row.tolist() for row in found["voters"]] == [["0", "1"], ["0", "1"], [], ["0"]]
-    assert found["weights"][0].tolist() == [1, 1]
+    assert found.status.tolist() == ["decided", "tie", "unknown", "decided"]
+    assert found.label.tolist() == [1, -1, -1, 0]
+    assert found.probabilities.tolist() == [[0, 1], [0.5, 0.5], [0.5, 0.5], [1, 0]]
+    assert found.weights.tolist() == [1, 1, -1, 1, 1]  # the second of a tie's votes counts against the first

@@ -63,11 +63,20 @@ LABEL_DRIFT = table_schema(
         ("p_value", _NUMBER),
     ]
 )
+LABEL_COMPARISON = table_schema(
+    [
+        ("against", _TEXT),
+        ("model", _TEXT),
+        ("measure", _TEXT),
+        *((name, _NUMBER) for name in ("value", "low", "high")),
+    ]
+)
 TABLES = {
     "label_model": LABEL_MODEL,
     "label_summary": LABEL_SUMMARY,
     "label_pairs": LABEL_PAIRS,
     "label_drift": LABEL_DRIFT,
+    "label_comparison": LABEL_COMPARISON,
     "label_patterns": LABEL_PATTERNS,
     "soft_labels": SOFT_LABELS,
 }

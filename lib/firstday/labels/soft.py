@@ -1,15 +1,17 @@
 """Soft labels: P(class) of each pattern, hence of each row, and which votes decided."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
 import scipy.sparse as sp
+from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from firstday.labels.models.base import LabelModel
+from firstday.labels.models.base import Floats, LabelModel
 from firstday.labels.outputs import LABEL_PATTERNS, SOFT_LABELS
 from firstday.labels.patterns import ABSTAIN
 from firstday.labels.votes import ROWS, Votes
@@ -19,12 +21,21 @@ DECIDED, TIE, UNKNOWN = "decided", "tie", "unknown"
 SAME = 1e-9  # probabilities that differ by less are tied
 
 
-def answers(model: LabelModel, votes: sp.csr_matrix) -> pd.DataFrame:
-    """For each row of `votes`: probabilities, label, status, and the votes with their weights.
-
-    weights: what a vote adds to the log odds of the label against the next likely class; for majority vote 1
-    for the label and -1 against it.
+@dataclass(frozen=True)
+class Answers:
+    """What a model says of patterns: P(class), patterns × classes; label; status; and of each vote, in the
+    order of the votes, what it adds to the log odds of the label against the next likely class (for majority
+    vote 1 for the label and -1 against it).
     """
+
+    probabilities: Floats
+    label: NDArray[np.int32]
+    status: NDArray[np.str_]
+    weights: Floats
+
+
+def answers(model: LabelModel, votes: sp.csr_matrix) -> Answers:
+    """The answers to patterns, the rows of `votes`."""
     posterior = model.posterior(votes)
     order = np.argsort(-posterior, axis=1, kind="stable")
     everyone = np.arange(len(posterior))
@@ -33,24 +44,13 @@ def answers(model: LabelModel, votes: sp.csr_matrix) -> pd.DataFrame:
     silent = np.diff(votes.indptr) == 0
     status = np.where(silent, UNKNOWN, np.where(tied, TIE, DECIDED))
     row = np.repeat(everyone, np.diff(votes.indptr))
-    voter, vote = np.divmod(votes.indices, model.classes)
     if model.weights is None:
-        weights = np.where(vote == first[row], 1.0, -1.0)
+        weights = np.where(votes.indices % model.classes == first[row], 1.0, -1.0)
     else:
         table = model.weights.votes
         weights = table[votes.indices, first[row]] - table[votes.indices, second[row]]
-    cuts = votes.indptr[1:-1]
-    names = np.array(model.voters, dtype=object)[voter]
-    return pd.DataFrame(
-        {
-            "voters": np.split(names, cuts),
-            "votes": np.split(vote.astype(np.int32), cuts),
-            "weights": np.split(weights, cuts),
-            "probabilities": list(posterior),
-            "label": np.where(status == DECIDED, first, ABSTAIN).astype(np.int32),
-            "status": status,
-        }
-    )
+    label = np.where(status == DECIDED, first, ABSTAIN).astype(np.int32)
+    return Answers(posterior, label, status, weights)
 
 
 def label_patterns(model: LabelModel, votes: Votes, patterns: DataFrame) -> DataFrame:
@@ -59,16 +59,31 @@ def label_patterns(model: LabelModel, votes: Votes, patterns: DataFrame) -> Data
     """
     packing, words = votes.packing, votes.words
 
-    def answered(batches: Iterable[pd.DataFrame]) -> Iterable[pd.DataFrame]:
+    def answered(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+        names = pa.array(model.voters, pa.string())
         for batch in batches:
-            found = answers(model, packing.unpack(batch[words].to_numpy(np.int64)))
-            kept = batch[["pattern", ROWS, *words]].rename(columns={ROWS: "rows"})
-            yield pd.concat([kept.reset_index(drop=True), found], axis=1)[names]
+            packed = np.column_stack([batch.column(word).to_numpy(zero_copy_only=False) for word in words])
+            cast = packing.unpack(packed)
+            found = answers(model, cast)
+            voter, vote = np.divmod(cast.indices, model.classes)
+            each = pa.array(cast.indptr, pa.int32())
+            ends = pa.array(np.arange(len(packed) + 1) * model.classes, pa.int32())
+            columns = {
+                "pattern": batch.column("pattern"),
+                "rows": batch.column(ROWS),
+                "voters": pa.ListArray.from_arrays(each, names.take(pa.array(voter))),
+                "votes": pa.ListArray.from_arrays(each, pa.array(vote, pa.int32())),
+                "weights": pa.ListArray.from_arrays(each, pa.array(found.weights)),
+                "probabilities": pa.ListArray.from_arrays(ends, pa.array(found.probabilities.ravel())),
+                "label": pa.array(found.label),
+                "status": pa.array(found.status),
+                **{word: batch.column(word) for word in words},
+            }
+            yield pa.RecordBatch.from_pydict(columns)
 
     schema = T.StructType([*LABEL_PATTERNS, *table_schema((name, T.LongType()) for name in words)])
-    names = schema.names
     numbered = patterns.select(F.xxhash64(*words).alias("pattern"), ROWS, *words)
-    return numbered.mapInPandas(answered, schema)
+    return numbered.mapInArrow(answered, schema)
 
 
 def soft_labels(votes: Votes, patterns: DataFrame, *, few: bool) -> DataFrame:

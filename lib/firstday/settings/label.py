@@ -41,6 +41,10 @@ class LabelSettings(Settings):
         None, min_length=1, description="Column with the old labels, to compare with."
     )
     features: Names = Field((), description="Columns that the classifier learns from; * takes more than one.")
+    positive: str | None = Field(
+        None, min_length=1, description="The class that is looked for, by name or number [default: the last]."
+    )
+    precision: OpenShare = Field(0.9, description="Precision that the classifier's threshold is set for.")
     allow_overlap: bool = Field(
         False, description="Let label functions read features, or columns of the old label's rule."
     )
@@ -62,12 +66,14 @@ class LabelSettings(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.votes is None and self.rows is None:
+        if (self.votes is None) == (self.rows is None):
             raise ValueError("give --votes, or --rows with --functions")
-        if self.votes is not None and self.functions is not None:
-            raise ValueError("votes exist already, or functions make them: give --votes or --functions")
-        if self.votes is None and self.functions is None:
-            raise ValueError("--rows need label functions: give --functions, or --votes")
+        if (self.rows is None) != (self.functions is None):
+            raise ValueError("--rows and --functions go together: functions vote on rows")
+        if (self.old_label is None) != (not self.features):
+            raise ValueError("--old-label and --features go together: a classifier is trained on both labels")
+        if self.features and self.rows is None:
+            raise ValueError("--features are columns of --rows: votes alone train no classifier")
         if self.balance:
             if self.classes is not None and len(self.balance) != self.classes:
                 raise ValueError(f"balance has {len(self.balance)} shares for {self.classes} classes")

@@ -1,5 +1,7 @@
 """Settings of `firstday simulate`."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from firstday.settings.kinds import Location, Settings
@@ -8,7 +10,12 @@ from firstday.settings.kinds import Location, Settings
 class SimulateSettings(Settings):
     """Settings of `firstday simulate`."""
 
-    out: Location = Field(description="Folder or catalog.schema for the tables users, events and truth.")
+    out: Location = Field(description="Folder or catalog.schema for the world's tables.")
+    world: Literal["app", "fraud"] = Field(
+        "app",
+        description="A log with a moment (users, events, truth), or accounts with bots among them, for label "
+        "functions (accounts).",
+    )
     users: int = Field(30_000, ge=1, description="Number of users.")
     dates: int = Field(42, ge=1, description="Number of anchor dates.")
     effect: float = Field(0.8, ge=0, description="Effect of the planted moment on the logit of retention.")

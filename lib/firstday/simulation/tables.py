@@ -1,5 +1,6 @@
 """The schemas of a simulated world's tables, without run_id."""
 
+import pandas as pd
 from pyspark.sql.types import (
     BooleanType,
     DoubleType,
@@ -25,3 +26,9 @@ TABLES = {
         action=StringType, threshold=IntegerType, effect=DoubleType, seed=LongType, common_shocks=BooleanType
     ),
 }
+
+
+def accounts(frame: pd.DataFrame) -> StructType:
+    """The schema of a fraud world's accounts: text, whole numbers and fractions, as they are in `frame`."""
+    kinds = {"i": LongType, "f": DoubleType}
+    return _schema(**{name: kinds.get(kind.kind, StringType) for name, kind in frame.dtypes.items()})

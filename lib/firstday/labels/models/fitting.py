@@ -6,6 +6,7 @@ from collections.abc import Callable
 import numpy as np
 
 from firstday.errors import DataError
+from firstday.labels.checks import with_warnings
 from firstday.labels.models import auto, confusion, dependencies, majority, precision, propensity, structure
 from firstday.labels.models.base import Counted, Floats, LabelModel, Weights
 from firstday.labels.models.dependencies import Groups
@@ -35,7 +36,7 @@ def fit(
         )
     if groups is None:
         groups = dependencies.learned(counted, kind)
-    return KINDS[kind](counted, balance, groups)
+    return with_warnings(KINDS[kind](counted, balance, groups), counted)
 
 
 def to_json(model: LabelModel) -> str:

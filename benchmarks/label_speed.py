@@ -1,0 +1,201 @@
+"""How fast `firstday label` is on many rows, against Snorkel, and what fitting costs when votes repeat.
+
+`python -m benchmarks.label_speed [--rows 10000000] [--functions 10]` simulates votes, runs both sides as
+processes of their own, in turns, and prints Markdown. Ours is the whole job, from Parquet to tables, Python's
+and Spark's start included; Snorkel's is fitting and predicting alone, on votes that are in memory already.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from benchmarks import label_rivals
+from benchmarks.label_rivals import ABSTAIN
+from firstday.labels.models import fitting
+from firstday.labels.patterns import Patterns
+
+SEED = 7
+CLASSES = 2
+SHARE = 0.3  # of class 1
+ACCURACIES, PROPENSITIES = (0.6, 0.9), (0.3, 0.7)
+CHUNK = 1_000_000  # rows that are made at once
+SAMPLE = 1_000_000  # rows whose patterns are fitted again with more rows
+EVERY = 0.2  # seconds between looks at the memory
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one run of a side took. steps: seconds by the job's own steps."""
+
+    seconds: float
+    peak_mb: float
+    steps: dict[str, float]
+
+
+def make(folder: Path, rows: int, functions: int) -> None:
+    """The same votes as votes.parquet, with row ids, and as votes.npy; functions vote for both classes."""
+    random = np.random.default_rng(SEED)
+    accuracy = np.linspace(*ACCURACIES, functions)
+    propensity = random.permutation(np.linspace(*PROPENSITIES, functions))
+    names = [f"lf_{number}" for number in range(functions)]
+    schema = pa.schema([("row_id", pa.string()), *((name, pa.int8()) for name in names)])
+    kept = np.lib.format.open_memmap(folder / "votes.npy", "w+", np.int8, (rows, functions))
+    with pq.ParquetWriter(folder / "votes.parquet", schema) as writer:
+        for start in range(0, rows, CHUNK):
+            many = min(CHUNK, rows - start)
+            truth = (random.random((many, 1)) < SHARE).astype(np.int8)
+            wrong = random.random((many, functions)) >= accuracy
+            votes = np.where(random.random((many, functions)) < propensity, truth ^ wrong, ABSTAIN)
+            kept[start : start + many] = votes
+            number = pc.cast(pa.array(np.arange(start, start + many) + 1), pa.string())
+            ids = pc.binary_join_element_wise("row-", pc.utf8_lpad(number, 7, "0"), "")
+            writer.write_table(pa.table([ids, *kept[start : start + many].T.copy()], schema))
+    kept.flush()
+
+
+def resident_mb(root: int) -> float:
+    """Memory of the process and all below it; what they share counts for each."""
+    parents, pages = {}, {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            # The name in brackets may hold anything; behind it come the state and the parent.
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            pages[int(entry.name)] = int((entry / "statm").read_text().split()[1])
+        except OSError:  # it has ended
+            continue
+    tree, last = {root}, 0
+    while len(tree) > last:
+        last = len(tree)
+        tree |= {child for child, parent in parents.items() if parent in tree}
+    return sum(pages.get(process, 0) for process in tree) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def job(folder: Path, rows: int, number: int) -> Run:
+    """The whole job on votes.parquet; raises where it does not label every row."""
+    out, log = folder / f"out{number}", folder / f"log{number}"
+    command = [str(Path(sys.executable).with_name("firstday")), "label"]
+    command += ["--votes", str(folder / "votes.parquet"), "--out", str(out)]
+    tracking = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
+    peaks = [0.0]
+    done = threading.Event()
+    with log.open("w") as errors:
+        begun, start = time.time(), time.perf_counter()
+        process = subprocess.Popen(command, stderr=errors, cwd=folder, env={**os.environ, **tracking})
+
+        def watch() -> None:
+            while not done.wait(EVERY):
+                peaks.append(resident_mb(process.pid))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        status = process.wait()
+        seconds = time.perf_counter() - start
+        done.set()
+        watcher.join()
+    lines = log.read_text().splitlines()
+    if status:
+        raise RuntimeError("\n".join(lines[-20:]))
+    told = [json.loads(line) for line in lines if line.startswith("{") and '"seconds"' in line]
+    labelled = duckdb.execute(
+        f"select count(*) from read_parquet('{out}/soft_labels/**/*.parquet')"
+    ).fetchone()
+    assert labelled == (rows,), labelled
+    ends = [datetime.fromisoformat(step["time"]).timestamp() - begun for step in told]
+    steps = {"from the start to the first step": ends[0] - told[0]["seconds"]}
+    steps |= {step["message"]: step["seconds"] for step in told}
+    steps["from the last step to the end"] = seconds - ends[-1]
+    return Run(seconds, max(peaks), steps)
+
+
+def snorkel(model: str, folder: Path) -> Run:
+    """Fitting and predicting only."""
+    told = json.loads(label_rivals.run("time", model, folder / "votes.npy"))
+    return Run(told["seconds"], told["peak_mb"], {})
+
+
+def sides(folder: Path, rows: int, model: str, rounds: int) -> str:
+    """Both in turns: seconds, ratio and memory; then our steps."""
+    runs: dict[str, list[Run]] = defaultdict(list)
+    for number in range(rounds):
+        runs["firstday label, the whole job"].append(job(folder, rows, number))
+        runs[f"{model}, fit and predict_proba"].append(snorkel(model, folder))
+    ours, theirs = runs.values()
+    base = statistics.median(run.seconds for run in theirs)
+    lines = [
+        "| side | seconds | median | ratio to Snorkel | peak memory, MB |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for name, found in runs.items():
+        median = statistics.median(run.seconds for run in found)
+        each = ", ".join(f"{run.seconds:.1f}" for run in found)
+        peak = max(run.peak_mb for run in found)
+        lines.append(f"| {name} | {each} | {median:.1f} | {median / base:.2f} | {peak:,.0f} |")
+    lines += ["", "| step of the job | median seconds |", "| --- | --- |"]
+    for name in ours[0].steps:
+        lines.append(f"| {name} | {statistics.median(run.steps[name] for run in ours):.1f} |")
+    return "\n".join(lines)
+
+
+def repeated(folder: Path, times: int, rounds: int) -> str:
+    """Seconds of fitting the same patterns, each standing for its rows and for `times` as many, in turns."""
+    votes = np.load(folder / "votes.npy", mmap_mode="r")[:SAMPLE]
+    patterns = Patterns.of(votes, CLASSES)
+    lines = [
+        f"{len(patterns.rows):,} patterns of {len(votes):,} rows.",
+        "",
+        f"| model | seconds | with the votes {times} times | ratio | steps |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for kind in fitting.KINDS:
+        seconds: dict[int, list[float]] = {1: [], times: []}
+        steps: dict[int, int] = {}
+        for _ in range(rounds):
+            for many, taken in seconds.items():
+                counted = replace(patterns, rows=patterns.rows * many)  # a new one: the old one keeps sums
+                start = time.perf_counter()
+                steps[many] = fitting.fit(counted, kind).iterations
+                taken.append(time.perf_counter() - start)
+        one, more = (statistics.median(taken) for taken in seconds.values())
+        told = " and ".join(str(number) for number in steps.values())
+        lines.append(f"| {kind} | {one:.2f} | {more:.2f} | {more / one:.2f} | {told} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Make the votes, run all, print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=10_000_000)
+    parser.add_argument("--functions", type=int, default=10)
+    parser.add_argument("--rival", default="snorkel-100", choices=["snorkel-100", "snorkel-500"])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--repeat-votes", type=int, default=100)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="firstday-label-speed-") as name:
+        folder = Path(name)
+        label_rivals.environment()
+        make(folder, asked.rows, asked.functions)
+        title = f"## Labelling {asked.rows:,} rows by {asked.functions} functions"
+        print(f"{title}\n\n{sides(folder, asked.rows, asked.rival, asked.rounds)}\n", flush=True)
+        print(
+            f"## The same votes repeated\n\n{repeated(folder, asked.repeat_votes, asked.rounds)}", flush=True
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""Before and after: a model of the old label against a model of the soft labels, on the same test rows.
+
+The test rows never reach the driver: their scores go there as a histogram, then what both models call them,
+crossed with what is known of them, as a few counts.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from firstday.labels import classifier, compare
+from firstday.labels.soft import DECIDED, UNKNOWN
+
+# Columns of the rows: the old and the known label (0, 1 or null), P(positive) by the label model, its status,
+# and whether any function votes for either class.
+OLD, SOFT, STATUS, KNOWN = "firstday_old", "firstday_soft", "firstday_status", "firstday_truth"
+ANY_POSITIVE, ANY_NEGATIVE = "firstday_any_positive", "firstday_any_negative"
+BEFORE, AFTER = "before", "after"
+STEPS = 2_000  # bins of the scores
+CELL = ["before", "after", STATUS, "positive", ANY_POSITIVE, ANY_NEGATIVE, KNOWN]
+FIGURES = ["against", "model", "measure", "value", "low", "high"]
+
+Figure = tuple[str, str | None, str, float | None, float | None, float | None]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """figures: FIGURES, a row each. native: LightGBM's own text of the models `before` and `after`."""
+
+    figures: pd.DataFrame
+    native: dict[str, str]
+
+
+def compare_labels(rows: DataFrame, features: Sequence[str], precision: float, seed: int) -> Comparison:
+    """Train both models, let each call at the lowest threshold that holds `precision` against the labels that
+    the label model decided on the tuning rows, and count on the test rows.
+
+    rows: row_id, the features and the columns above.
+
+    Raises DataError where there is too little to learn from.
+    """
+    placed = rows.withColumn(classifier.PART, classifier.part(seed))
+    vectors = classifier.with_vector(placed, features).persist()
+    train = vectors.where(F.col(classifier.PART) == classifier.TRAIN)
+    covered = F.col(STATUS) != UNKNOWN
+    targets = {
+        BEFORE: train.where(F.col(OLD).isNotNull()).withColumn(classifier.TARGET, F.col(OLD).cast("double")),
+        AFTER: train.where(covered).withColumn(classifier.TARGET, F.col(SOFT)),
+    }
+    models = {name: classifier.train(target, features, seed) for name, target in targets.items()}
+    scored = vectors.where(F.col(classifier.PART) != classifier.TRAIN)
+    for name, model in models.items():
+        scored = classifier.scored(scored, model, name)
+    scored = scored.drop(classifier.VECTOR).persist()
+    decided = scored.where(F.col(STATUS) == DECIDED)
+    histograms = {name: _histogram(decided, name) for name in models}
+    thresholds = {name: _threshold(found, precision) for name, found in histograms.items()}
+    cells = _cells(scored.where(F.col(classifier.PART) == classifier.TEST), thresholds)
+    scored.unpersist()
+    vectors.unpersist()
+    figures: list[Figure] = []
+    for name, found in histograms.items():
+        test = found[found[classifier.PART] == classifier.TEST]
+        error = compare.calibration(test["score"], test["soft"], weights=test["rows"]).error
+        figures += [
+            ("label model", name, "threshold", thresholds[name], None, None),
+            ("label model", name, "calibration error", error, None, None),
+        ]
+    figures += [*_models(cells), *_confusions(cells)]
+    return Comparison(
+        pd.DataFrame(figures, columns=FIGURES),
+        {name: str(model.getNativeModel()) for name, model in models.items()},
+    )
+
+
+def _histogram(rows: DataFrame, name: str) -> pd.DataFrame:
+    """By part and bin of the score: rows, their least score, mean soft label and share of positive labels."""
+    binned = F.floor(F.col(name) * STEPS)
+    grouped = rows.groupBy(classifier.PART, binned).agg(
+        F.count("*").alias("rows"),
+        F.min(name).alias("score"),
+        F.avg(SOFT).alias("soft"),
+        F.avg((F.col(SOFT) > 0.5).cast("double")).alias("positive"),
+    )
+    frame: pd.DataFrame = grouped.toPandas()
+    return frame.sort_values([classifier.PART, "score"], ignore_index=True)
+
+
+def _threshold(histogram: pd.DataFrame, precision: float) -> float:
+    """The lowest score that holds the precision on the tuning rows; one half where none does."""
+    tune = histogram[histogram[classifier.PART] == classifier.TUNE]
+    found = compare.threshold_for(tune["score"], tune["positive"], precision, weights=tune["rows"])
+    return 0.5 if found is None else found
+
+
+def _cells(rows: DataFrame, thresholds: dict[str, float]) -> pd.DataFrame:
+    """Counts of the test rows by CELL."""
+    called = {name: (F.col(name) >= at).cast("int").alias(name) for name, at in thresholds.items()}
+    others = [F.col(name) for name in (STATUS, ANY_POSITIVE, ANY_NEGATIVE, KNOWN)]
+    positive = (F.col(SOFT) > 0.5).cast("int").alias("positive")
+    grouped = rows.select(*called.values(), positive, *others).groupBy(*CELL)
+    frame: pd.DataFrame = grouped.agg(F.count("*").alias("rows")).toPandas()
+    return frame.sort_values(CELL, ignore_index=True)
+
+
+def _models(cells: pd.DataFrame) -> Iterator[Figure]:
+    """The 2×2 of the models, and of the newly called the three types."""
+    shares = compare.disagreement(cells["before"], cells["after"], cells["rows"])
+    for one in shares.index:
+        for other in shares.columns:
+            yield "models", None, f"{one} to {other}", float(shares.loc[one, other]), None, None
+    decided = np.where(cells["positive"] == 1, "positive", "negative")
+    status = np.where(cells[STATUS] == DECIDED, decided, "unknown")
+    types = compare.newly_called(
+        cells["before"], cells["after"], status, cells[ANY_POSITIVE], cells[ANY_NEGATIVE], cells["rows"]
+    )
+    for row in types.itertuples(index=False):
+        for measure in ("share", "any_positive", "any_negative"):
+            yield f"newly positive, {row.status}", None, measure, _known(getattr(row, measure)), None, None
+
+
+def _confusions(cells: pd.DataFrame) -> Iterator[Figure]:
+    """Both models against the labels that the label model decided, and against the known ones.
+
+    The first favours the model that learned from the label model.
+    """
+    decided, known = cells[cells[STATUS] == DECIDED], cells[cells[KNOWN].notna()]
+    for against, rows, labels in (("label model", decided, "positive"), ("gold", known, KNOWN)):
+        for name in (BEFORE, AFTER):
+            if len(rows):
+                yield from _confusion(against, name, rows[labels], rows)
+
+
+def _confusion(against: str, name: str, labels: Any, rows: pd.DataFrame) -> Iterator[Figure]:
+    found = compare.confusion(labels.astype(float), rows[name], rows["rows"])
+    for measure in ("tp", "fp", "fn", "tn"):
+        yield against, name, measure, getattr(found, measure), None, None
+    intervals = {
+        "precision": found.precision_interval(),
+        "recall": found.recall_interval(),
+        "f1": found.f1_wilson_interval(),
+    }
+    for measure, (low, high) in intervals.items():
+        yield against, name, measure, _known(getattr(found, measure)), _known(low), _known(high)
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

@@ -1,0 +1,298 @@
+"""Label functions: rules that vote on rows, from a YAML file of conditions or from a Python file.
+
+A YAML file is data: its conditions are SQL, checked before anything runs. A Python file is code: whoever
+loads it trusts it as much as any program that they start. Either way a vote is an expression that Spark
+evaluates; no Python runs on the rows.
+"""
+
+import itertools
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from firstday.errors import SettingsError, reason
+from firstday.labels.builtins import nearest, refused
+from firstday.labels.expressions import Conditions, analyse, call, check
+from firstday.labels.patterns import ABSTAIN
+from firstday.settings.label import MOST_CLASSES
+
+ABSTAINS = "abstain"
+NAME = "firstday_label_function"  # the attribute that marks a decorated function, and holds its name
+Body = Callable[..., Column]
+_modules = itertools.count()
+_decorated: list[Body] = []
+
+
+@dataclass(frozen=True)
+class LabelFunction:
+    """One rule. A condition (SQL) votes `vote` where it is met, else `otherwise`; a Python function returns
+    the Column of votes.
+    """
+
+    name: str
+    body: str | Body
+    vote: int = ABSTAIN
+    otherwise: int = ABSTAIN
+
+
+@dataclass(frozen=True)
+class LabelFunctions:
+    """The rules of one file, and the names of the classes 0, 1, ..."""
+
+    classes: tuple[str, ...]
+    functions: tuple[LabelFunction, ...]
+
+    def __post_init__(self) -> None:
+        _check_classes(self.classes)
+        _check_names([function.name for function in self.functions])
+        for function in self.functions:
+            for vote in (function.vote, function.otherwise):
+                _class_number(function.name, vote, self.classes)
+
+
+def label_function(function: Any = None, *, name: str | None = None) -> Any:
+    """Mark a Python function as a label function, called `name` or as it is.
+
+    Its parameters are columns, found by their names; one with a default value is none and keeps the default.
+    It returns the Column of votes: a class number, or -1 or null to abstain.
+    """
+
+    def mark(function: Any) -> Any:
+        setattr(function, NAME, function.__name__ if name is None else name)
+        _decorated.append(function)
+        return function
+
+    return mark if function is None else mark(function)
+
+
+def load(path: str) -> LabelFunctions:
+    """The label functions of a file, by its ending: .yml or .yaml, or .py, which is run.
+
+    Raises SettingsError that names what is wrong with it.
+    """
+    loaders = {".yml": _load_yaml, ".yaml": _load_yaml, ".py": _load_python}
+    file = Path(path)
+    if file.suffix.lower() not in loaders:
+        raise SettingsError("label functions are in a .yml, .yaml or .py file", value=path)
+    if not file.is_file():
+        raise SettingsError("the file of label functions must exist", value=path, next_step="check its path")
+    return loaders[file.suffix.lower()](file)
+
+
+def columns_read(functions: LabelFunctions, frame: DataFrame) -> dict[str, frozenset[str]]:
+    """The columns of the frame that each function reads. Raises SettingsError as `votes_of` does."""
+    return {name: reads for name, (_, reads) in _resolved(functions, frame).items()}
+
+
+def votes_of(functions: LabelFunctions, frame: DataFrame) -> DataFrame:
+    """The frame with one int column of votes for each function, in one projection.
+
+    All is checked against the frame's schema before anything runs; raises SettingsError that names the
+    function and what is wrong with it. Whether the votes of Python functions are classes shows in the data.
+    """
+    resolved = _resolved(functions, frame)
+    classes = len(functions.classes)
+    votes = (_votes(each, resolved[each.name][0], classes).alias(each.name) for each in functions.functions)
+    return frame.select("*", *votes)
+
+
+def refuse_overlap(
+    reads: Mapping[str, Iterable[str]], features: Iterable[str], old_label_columns: Iterable[str]
+) -> None:
+    """Raise SettingsError where a function reads a feature or a column of the old label's rule: what is
+    learned from its votes would be the rule itself.
+    """
+    roles = {name.lower(): "a column that the old label's rule reads" for name in old_label_columns}
+    roles |= {name.lower(): "a feature that the classifier learns from" for name in features}
+    found = [
+        f"{function} reads {name!r}, {roles[name.lower()]}"
+        for function, names in reads.items()
+        for name in sorted(names)
+        if name.lower() in roles
+    ]
+    if found:
+        more = [f"and {len(found) - 10} more"] if len(found) > 10 else []
+        raise SettingsError(
+            "label functions may not read features or columns of the old label's rule: "
+            + "; ".join(found[:10] + more),
+            next_step="leave the column out on one side, or allow it with --allow-overlap",
+        )
+
+
+class _Rule(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: StrictStr
+    vote: Any
+    when: StrictStr
+    otherwise: Any = Field(ABSTAINS, alias="else")
+
+
+class _File(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    classes: tuple[StrictStr, ...]
+    functions: tuple[_Rule, ...]
+
+
+def _load_yaml(file: Path) -> LabelFunctions:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError(
+            f"the label functions {str(file)!r} must be YAML", next_step=" ".join(str(error).split())
+        ) from error
+    try:
+        read = _File.model_validate(content)
+    except ValidationError as error:
+        raise _explained(file, content, error) from None
+    _check_classes(read.classes)
+    rules = (
+        LabelFunction(
+            rule.name,
+            rule.when,
+            _class_number(rule.name, rule.vote, read.classes, abstains=False),
+            _class_number(rule.name, rule.otherwise, read.classes),
+        )
+        for rule in read.functions
+    )
+    return LabelFunctions(read.classes, tuple(rules))
+
+
+def _explained(file: Path, content: Any, error: ValidationError) -> SettingsError:
+    rules = []
+    for problem in error.errors():
+        where, *rest = [str(part) for part in problem["loc"]] or ["the file"]
+        if where == "functions" and rest:
+            rule = content["functions"][int(rest[0])]
+            name = rule.get("name") if isinstance(rule, dict) else None
+            place = int(rest[0]) + 1
+            where = " of ".join([*rest[1:2], f"function {name!r}" if name else f"function {place}"])
+        elif rest:
+            where += f" {int(rest[0]) + 1}"
+        message = {"extra_forbidden": "there is no such key", "missing": "must be given"}.get(problem["type"])
+        rules.append(f"{where}: {message or problem['msg'] + ', got ' + repr(problem['input'])[:100]}")
+    return SettingsError(
+        f"label functions {str(file)!r}: " + "; ".join(rules[:10]),
+        next_step="a file has classes and functions; a function has name, vote, when and, if need be, else; "
+        "quote yes, no, on, off and numbers that are meant as text",
+    )
+
+
+def _load_python(file: Path) -> LabelFunctions:
+    loader = SourceFileLoader(f"firstday_label_functions_{next(_modules)}", str(file))
+    module = ModuleType(loader.name)
+    _decorated.clear()
+    sys.modules[loader.name] = module  # dataclasses in the file look their module up
+    try:
+        loader.exec_module(module)
+    except Exception as error:
+        rule = f"the label functions {str(file)!r} must load"
+        raise SettingsError(rule, next_step=reason(error)) from error
+    finally:
+        del sys.modules[loader.name]
+    classes = getattr(module, "CLASSES", None)
+    if not isinstance(classes, Sequence) or isinstance(classes, str):
+        raise SettingsError(
+            f"the label functions {str(file)!r} must name their classes",
+            value=classes,
+            next_step='write CLASSES = ("honest", "fraud")',
+        )
+    functions = (LabelFunction(getattr(each, NAME), each) for each in _functions_in(module))
+    return LabelFunctions(tuple(classes), tuple(functions))
+
+
+def _functions_in(module: ModuleType) -> list[Body]:
+    """Decorated functions in order: the file's own, also those that a loop made; then what it imported."""
+    own = [each for each in _decorated if each.__module__ == module.__name__]
+    marked = [each for each in vars(module).values() if isinstance(getattr(each, NAME, None), str)]
+    return own + [each for each in marked if not any(each is one for one in own)]
+
+
+def _check_classes(classes: Sequence[Any]) -> None:
+    texts = [name for name in classes if isinstance(name, str) and name.strip()]
+    again = [name for name, times in Counter(texts).items() if times > 1]
+    if (
+        len(texts) < len(classes)
+        or again
+        or not 2 <= len(classes) <= MOST_CLASSES
+        or ABSTAINS in map(str.lower, texts)
+    ):
+        raise SettingsError(
+            f"label functions vote for 2 to {MOST_CLASSES} classes with different names, "
+            f"none of them {ABSTAINS!r}",
+            value=again or list(classes),
+            next_step="write e.g. classes: [honest, fraud]",
+        )
+
+
+def _check_names(names: Sequence[Any]) -> None:
+    if not names:
+        raise SettingsError("there must be at least one label function")
+    for name in names:
+        if not isinstance(name, str) or not name.strip():
+            raise SettingsError("a label function must have a name", value=name)
+        if name.lower() == "row_id" or name.lower().startswith("firstday_"):
+            rule = "a label function may not be called row_id or firstday_...: the tables have such columns"
+            raise SettingsError(rule, value=name)
+    again = Counter(name.lower() for name in names)
+    if max(again.values()) > 1:
+        raise SettingsError(
+            "label functions must have different names, also without regard to case",
+            value=[name for name in names if again[name.lower()] > 1],
+        )
+
+
+def _class_number(function: str, vote: Any, classes: Sequence[str], abstains: bool = True) -> int:
+    if abstains and (vote == ABSTAINS or (vote == ABSTAIN and not isinstance(vote, bool))):
+        return ABSTAIN
+    if isinstance(vote, str) and vote in classes:
+        return classes.index(vote)
+    if isinstance(vote, int) and not isinstance(vote, bool) and 0 <= vote < len(classes):
+        return vote
+    near = nearest(vote, classes) if isinstance(vote, str) else []
+    allowed = ", ".join(f"{name} ({number})" for number, name in enumerate(classes))
+    raise refused(
+        function,
+        "a vote is for one of the classes" + (", or abstain" if abstains else ""),
+        vote,
+        f"did you mean {near[0]}?" if near else f"the classes are {allowed}",
+    )
+
+
+def _resolved(functions: LabelFunctions, frame: DataFrame) -> dict[str, tuple[Column, frozenset[str]]]:
+    """What each function votes by, checked, and the columns that it reads."""
+    conditions = Conditions(frame)
+    taken = {name.lower() for name in frame.columns}
+    given: dict[str, tuple[Column, frozenset[str]]] = {}
+    for function in functions.functions:
+        name, body = function.name, function.body
+        if name.lower() in taken:
+            raise refused(name, "the rows have a column of this name", next_step="rename the function")
+        given[name] = (
+            (conditions.condition(name, body), frozenset())
+            if isinstance(body, str)
+            else call(name, body, conditions.columns)
+        )
+    found = analyse(frame, {name: expression for name, (expression, _) in given.items()})
+    for function in functions.functions:
+        check(function.name, found[function.name], isinstance(function.body, str))
+    return {name: (expression, reads | found[name].reads) for name, (expression, reads) in given.items()}
+
+
+def _votes(function: LabelFunction, resolved: Column, classes: int) -> Column:
+    if isinstance(function.body, str):
+        votes = F.when(resolved, F.lit(function.vote)).otherwise(F.lit(function.otherwise))
+    else:
+        # Held to a range, so that no large number wraps round into a class; what is no class stays none.
+        given = F.coalesce(resolved, F.lit(ABSTAIN))
+        votes = F.least(F.greatest(given, F.lit(ABSTAIN - 1)), F.lit(classes))
+    return votes.cast("int")
