@@ -55,8 +55,9 @@ def wide(folder: Path) -> VoteSet:
 
 def crowd(folder: Path) -> VoteSet:
     """votes.parquet, a row a vote, and gold.parquet; the same items are fitted and scored."""
-    gold = pd.read_parquet(folder / "gold.parquet").set_index("row_id")["gold"]
-    votes = pd.read_parquet(folder / "votes.parquet").pivot(index="row_id", columns="voter", values="vote")
+    gold = pd.read_parquet(folder / "gold.parquet").astype({"row_id": int}).set_index("row_id")["gold"]
+    long = pd.read_parquet(folder / "votes.parquet").astype({"row_id": int, "voter": int})
+    votes = long.pivot(index="row_id", columns="voter", values="vote")
     table = votes.fillna(ABSTAIN).to_numpy(np.int16)
     known = gold.reindex(votes.index).fillna(ABSTAIN).to_numpy(np.int16)
     return VoteSet(folder.name, table, table, known, int(max(table.max(), known.max())) + 1)
@@ -142,7 +143,7 @@ def table(votes: list[VoteSet], columns: dict[str, dict[str, float | str]], take
         "",
         f"auto against majority vote at its worst: {behind['auto'].min():+.1f}, on {worst}.",
         *(
-            f"{name} on {where}: {value}."
+            f"{name} on {where}: {value.rstrip('.')}."
             for name, column in columns.items()
             for where, value in column.items()
             if isinstance(value, str)

@@ -33,9 +33,10 @@ from firstday.tables import (
     read_published,
     schemas,
 )
-from firstday.tracking import tracked_run
+from firstday.tracking import TrackedRun, tracked_run
 
 GOLD = "gold"  # a column of this name is never a voter, known or not
+ALIAS = "challenger"  # of the registered classifier, until somebody makes it the champion
 PANDAS_INDEX = "__index_level_"  # what pandas adds to Parquet of its own accord
 
 
@@ -62,11 +63,10 @@ def run(settings: LabelSettings, run_id: str) -> Path | None:
             with logs.step("Writing the results"):
                 answered = stack.enter_context(cached(soft.label_patterns(fitted.model, cast, found.frame)))
                 _write(spark, cast, found, answered, fitted, settings, output)
-            native = _compared(spark, inputs, answered, settings, output) if inputs.features else {}
+            compared = _compared(spark, inputs, answered, settings, output) if inputs.features else None
         output.publish(inputs=[checked.source], settings=settings.model_dump(mode="json"))
-        for name, text in native.items():
-            output.write_file(f"{name}.lightgbm.txt", text.encode())
-            tracked.log_text(f"{name}.lightgbm.txt", text)
+        if compared:
+            _keep_models(compared, settings, output, tracked)
         tracked.log_inputs([checked.source])
         tracked.log_metrics(_metrics(found.counted, fitted.model, checked))
     return Path(settings.out) if output.store.is_folder else None
@@ -274,8 +274,8 @@ def _write(
 
 def _compared(
     spark: SparkSession, inputs: Inputs, answered: DataFrame, settings: LabelSettings, output: Output
-) -> dict[str, str]:
-    """Write label_comparison; returns both models as LightGBM's text."""
+) -> before_after.Comparison:
+    """Train on the old labels and on the soft ones, and write label_comparison."""
     names = inputs.class_names
     told = settings.positive or str(len(names) - 1)
     positive = names.index(told) if told in names else int(told) if told.isdigit() else -1
@@ -318,7 +318,18 @@ def _compared(
                 if (against, name, "f1") in figures.index
             }
         )
-    return found.native
+    return found
+
+
+def _keep_models(
+    compared: before_after.Comparison, settings: LabelSettings, output: Output, tracked: TrackedRun
+) -> None:
+    """Both as LightGBM's text beside the tables; the corrected one in MLflow's registry."""
+    for name, text in compared.native.items():
+        output.write_file(f"{name}.lightgbm.txt", text.encode())
+        tracked.log_text(f"{name}.lightgbm.txt", text)
+    after = compared.native[before_after.AFTER]
+    tracked.log_booster(after, compared.example, settings.registered_model, ALIAS)
 
 
 def _metrics(counted: Counted, model: LabelModel, checked: Checked) -> dict[str, float | None]:

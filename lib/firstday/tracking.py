@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from firstday.errors import FirstdayError, reason
 
 if TYPE_CHECKING:
+    import pandas as pd
     from mlflow import MlflowClient
 
 # MLflow reads these when it is imported; what the environment says already, stands.
@@ -89,6 +90,33 @@ class TrackedRun:
 
     def log_report(self, name: str, html: str) -> None:
         self.log_text(name, html)
+
+    def log_booster(self, native: str, example: "pd.DataFrame", name: str, alias: str) -> str:
+        """Log a LightGBM model, from its own text, with the signature of `example` (features by name), and
+        register it under `name` with an alias. Returns the registered version.
+        """
+        import mlflow.lightgbm
+        from lightgbm import Booster
+        from mlflow.exceptions import MlflowException
+        from mlflow.models import infer_signature
+
+        booster = Booster(model_str=native)
+        signature = infer_signature(example, booster.predict(example.to_numpy(float)))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model"
+            mlflow.lightgbm.save_model(
+                booster, path, signature=signature, input_example=example, pip_requirements=["lightgbm"]
+            )
+            self._client.log_artifacts(self.mlflow_run_id, str(path), "model")
+        try:
+            self._client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        source = f"runs:/{self.mlflow_run_id}/model"
+        version = self._client.create_model_version(name, source, self.mlflow_run_id).version
+        self._client.set_registered_model_alias(name, alias, version)
+        return str(version)
 
     def log_figure(self, name: str, png: bytes) -> None:
         """A PNG, in the run's folder `figures`."""

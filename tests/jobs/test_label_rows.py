@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import lightgbm
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 from firstday.jobs import label
+from mlflow import MlflowClient
 
 from firstday.settings import LabelSettings
 from firstday.simulation.fraud import FEATURES, SANCTION_COLUMNS, simulate_fraud
@@ -27,7 +29,7 @@ def accounts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_model_of_soft_labels_beats_one_of_the_old_labels(
-    collected: Collected, accounts: Path, tmp_path: Path
+    collected: Collected, accounts: Path, tmp_path: Path, tracking_store: str
 ) -> None:
     collected.files.clear()
     settings = LabelSettings(
@@ -55,6 +57,15 @@ def test_a_model_of_soft_labels_beats_one_of_the_old_labels(
     booster = lightgbm.Booster(model_str=collected.files["after.lightgbm.txt"].decode())
     scores = np.asarray(booster.predict(np.zeros((3, len(FEATURES)))))
     assert ((scores > 0) & (scores < 1)).all()
+    # So is the registered one.
+    client = MlflowClient(tracking_store)
+    version = client.get_model_version_by_alias("firstday-label", "challenger")
+    model = mlflow.pyfunc.load_model(
+        client.download_artifacts(str(version.run_id), "model"),
+    )
+    assert list(model.metadata.signature.inputs.input_names()) == list(FEATURES)
+    again = model.predict(pd.DataFrame(np.zeros((3, len(FEATURES))), columns=FEATURES))
+    np.testing.assert_allclose(again, scores)
 
 
 def test_functions_that_teach_the_rule_to_itself_are_refused(

@@ -15,12 +15,14 @@ from pyspark.sql import functions as F
 
 from firstday.labels import classifier, compare
 from firstday.labels.soft import DECIDED, UNKNOWN
+from firstday.tables.schemas import column
 
 # Columns of the rows: the old and the known label (0, 1 or null), P(positive) by the label model, its status,
 # and whether any function votes for either class.
 OLD, SOFT, STATUS, KNOWN = "firstday_old", "firstday_soft", "firstday_status", "firstday_truth"
 ANY_POSITIVE, ANY_NEGATIVE = "firstday_any_positive", "firstday_any_negative"
 BEFORE, AFTER = "before", "after"
+EXAMPLE_ROWS = 5
 STEPS = 2_000  # bins of the scores
 CELL = ["before", "after", STATUS, "positive", ANY_POSITIVE, ANY_NEGATIVE, KNOWN]
 FIGURES = ["against", "model", "measure", "value", "low", "high"]
@@ -30,10 +32,13 @@ Figure = tuple[str, str | None, str, float | None, float | None, float | None]
 
 @dataclass(frozen=True)
 class Comparison:
-    """figures: FIGURES, a row each. native: LightGBM's own text of the models `before` and `after`."""
+    """figures: FIGURES, a row each. native: LightGBM's own text of the models `before` and `after`. example:
+    features of a few rows.
+    """
 
     figures: pd.DataFrame
     native: dict[str, str]
+    example: pd.DataFrame
 
 
 def compare_labels(rows: DataFrame, features: Sequence[str], precision: float, seed: int) -> Comparison:
@@ -61,6 +66,8 @@ def compare_labels(rows: DataFrame, features: Sequence[str], precision: float, s
     histograms = {name: _histogram(decided, name) for name in models}
     thresholds = {name: _threshold(found, precision) for name, found in histograms.items()}
     cells = _cells(scored.where(F.col(classifier.PART) == classifier.TEST), thresholds)
+    numbers = (column(name).cast("double").alias(name) for name in features)
+    example: pd.DataFrame = rows.orderBy("row_id").select(*numbers).limit(EXAMPLE_ROWS).toPandas()
     scored.unpersist()
     vectors.unpersist()
     figures: list[Figure] = []
@@ -75,6 +82,7 @@ def compare_labels(rows: DataFrame, features: Sequence[str], precision: float, s
     return Comparison(
         pd.DataFrame(figures, columns=FIGURES),
         {name: str(model.getNativeModel()) for name, model in models.items()},
+        example,
     )
 
 

@@ -59,6 +59,9 @@ class LabelSettings(Settings):
     input_time_zone: TimeZone | None = Field(
         None, description="Zone of input timestamps that carry none; without it such input is refused."
     )
+    registered_model: str = Field(
+        "firstday-label", min_length=1, description="Name of the classifier in MLflow's registry."
+    )
     seed: int = Field(7, ge=0, lt=2**32, description="Seed of all random numbers.")
     experiment_name: str = Field(
         "firstday", min_length=1, description="MLflow experiment to record the run in."
