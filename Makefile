@@ -84,6 +84,8 @@ bench: install
 	@$(BIN)/python -m benchmarks.speed
 	@$(BIN)/python -m benchmarks.skew
 	@$(BIN)/python -m benchmarks.truth
+	@$(BIN)/python -m benchmarks.label_quality
+	@$(BIN)/python -m benchmarks.label_speed
 
 # The wheel, and the same as .zip: spark-submit --py-files imports from a .zip, not from a .whl.
 dist: install
