@@ -1,14 +1,16 @@
 """Correct labels: votes to patterns, a label model on the patterns, soft labels for the rows."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -35,13 +37,16 @@ from firstday.tables import (
 )
 from firstday.tracking import TrackedRun, tracked_run
 
+if TYPE_CHECKING:
+    from firstday.report import Report
+
 GOLD = "gold"  # a column of this name is never a voter, known or not
 ALIAS = "challenger"  # of the registered classifier, until somebody makes it the champion
 PANDAS_INDEX = "__index_level_"  # what pandas adds to Parquet of its own accord
 
 
 def run(settings: LabelSettings, run_id: str) -> Path | None:
-    """Label the rows and publish. Returns the folder of the results; None if the output is a schema."""
+    """Label the rows and publish. Returns where the report is; None if the output is a schema."""
     spark = get_session("firstday label")
     with (
         tracked_run(
@@ -62,14 +67,17 @@ def run(settings: LabelSettings, run_id: str) -> Path | None:
                 logs.log.info(note)
             with logs.step("Writing the results"):
                 answered = stack.enter_context(cached(soft.label_patterns(fitted.model, cast, found.frame)))
-                _write(spark, cast, found, answered, fitted, settings, output)
+                tables = _write(spark, cast, found, answered, fitted, settings, output)
             compared = _compared(spark, inputs, answered, settings, output) if inputs.features else None
+            report = _report(inputs, answered, fitted.model, tables, compared, settings, run_id)
         output.publish(inputs=[checked.source], settings=settings.model_dump(mode="json"))
+        where = output.write_file("report.html", report.html.encode())
+        tracked.log_report("report.html", report.html)
         if compared:
             _keep_models(compared, settings, output, tracked)
         tracked.log_inputs([checked.source])
         tracked.log_metrics(_metrics(found.counted, fitted.model, checked))
-    return Path(settings.out) if output.store.is_folder else None
+    return Path(where) if where else None
 
 
 def _earlier(spark: SparkSession, settings: LabelSettings) -> LabelModel | None:
@@ -254,7 +262,8 @@ def _write(
     fitted: Fitted,
     settings: LabelSettings,
     output: Output,
-) -> None:
+) -> dict[str, pd.DataFrame]:
+    """Write all tables but the comparison; returns the small ones."""
     tables = {"label_summary": summary.summarise(found.counted, fitted.model, fitted.groups)}
     if len(cast.voters) <= dependencies.MOST_COMPARED:
         tables["label_pairs"] = summary.pairs(found.counted, fitted.agreements)
@@ -270,6 +279,7 @@ def _write(
     # At once: of a small table's commit most is waiting, for the storage or for the driver.
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda table: output.write(*table), rest.items()))
+    return tables
 
 
 def _compared(
@@ -319,6 +329,35 @@ def _compared(
             }
         )
     return found
+
+
+def _report(
+    inputs: Inputs,
+    answered: DataFrame,
+    model: LabelModel,
+    tables: Mapping[str, pd.DataFrame],
+    compared: before_after.Comparison | None,
+    settings: LabelSettings,
+    run_id: str,
+) -> "Report":
+    from firstday.report import LabelContent, label_report
+
+    source = inputs.checked.source
+    statuses = answered.groupBy("status").agg(F.sum("rows").alias("rows")).collect()
+    content = LabelContent(
+        run_id=run_id,
+        kind=model.kind,
+        classes=inputs.class_names or [str(number) for number in range(model.classes)],
+        balance=model.balance.tolist(),
+        statuses={row["status"]: row["rows"] for row in statuses},
+        summary=tables["label_summary"],
+        comparison=compared.figures if compared else None,
+        drift=tables.get("label_drift"),
+        notes=model.notes,
+        settings=settings.model_dump(mode="json"),
+        inputs={source.name: f"{source.source} ({source.format}, {source.version})"},
+    )
+    return label_report(content)
 
 
 def _keep_models(

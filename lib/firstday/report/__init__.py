@@ -2,6 +2,7 @@
 
 from firstday.report.content import DiscoverContent
 from firstday.report.discover import discover_report
+from firstday.report.label import LabelContent, label_report
 from firstday.report.page import Report
 
-__all__ = ["DiscoverContent", "Report", "discover_report"]
+__all__ = ["DiscoverContent", "LabelContent", "Report", "discover_report", "label_report"]
