@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,12 +15,14 @@ from pyspark.sql import functions as F
 
 from firstday import logs
 from firstday.cli import run_job
-from firstday.errors import DataError, SettingsError
+from firstday.errors import SettingsError
 from firstday.labels import before_after, classifier, functions, outputs, soft, summary, votes
+from firstday.labels.columns import matching, positive_class, refuse_leaks, wide_voters
 from firstday.labels.distributed import Distributed
 from firstday.labels.models import dependencies, fitting
 from firstday.labels.models.base import Counted, LabelModel
 from firstday.labels.patterns import Patterns
+from firstday.moments.collect import cached
 from firstday.session import get_session
 from firstday.settings import LabelSettings
 from firstday.tables import (
@@ -40,9 +41,8 @@ from firstday.tracking import TrackedRun, tracked_run
 if TYPE_CHECKING:
     from firstday.report import Report
 
-GOLD = "gold"  # a column of this name is never a voter, known or not
 ALIAS = "challenger"  # of the registered classifier, until somebody makes it the champion
-PANDAS_INDEX = "__index_level_"  # what pandas adds to Parquet of its own accord
+MOST_PERIODS = 100  # times --max-patterns, rows that the drift is made of
 
 
 def run(settings: LabelSettings, run_id: str) -> Path | None:
@@ -91,12 +91,15 @@ def _earlier(spark: SparkSession, settings: LabelSettings) -> LabelModel | None:
 
 @dataclass(frozen=True)
 class Inputs:
-    """The checked input, and its votes. class_names and features only where label functions voted."""
+    """The checked input, and its votes. class_names, features and the positive class only where
+    label functions voted.
+    """
 
     checked: Checked
     cast: votes.Votes
     class_names: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
+    positive: int | None = None
 
 
 def _read(spark: SparkSession, settings: LabelSettings, earlier: LabelModel | None, output: Output) -> Inputs:
@@ -105,7 +108,7 @@ def _read(spark: SparkSession, settings: LabelSettings, earlier: LabelModel | No
     if settings.functions is None:
         inputs = _votes_given(spark, settings, earlier, others, output)
     else:
-        inputs = _votes_made(spark, settings, earlier, others, output)
+        inputs = _votes_made(spark, settings, earlier, output)
     if settings.gold:
         names = inputs.class_names
         votes.refuse_other_classes(inputs.checked.good, settings.gold, inputs.cast.classes, names)
@@ -124,7 +127,7 @@ def _votes_given(
     names = source.frame.columns
     long = {"voter", "vote"} <= set(names)
     voters = earlier.voters if earlier else None
-    columns = ["vote"] if long else list(voters or _wide_voters(names, settings))
+    columns = ["vote"] if long else list(voters or wide_voters(names, others))
     classes = earlier.classes if earlier else settings.classes or len(settings.balance) or None
     contract = schemas.long_votes(classes, others) if long else schemas.wide_votes(columns, classes, others)
     checked = _checked(source, contract, settings, output)
@@ -138,7 +141,6 @@ def _votes_made(
     spark: SparkSession,
     settings: LabelSettings,
     earlier: LabelModel | None,
-    others: Sequence[str],
     output: Output,
 ) -> Inputs:
     assert settings.rows is not None
@@ -159,44 +161,29 @@ def _votes_made(
         )
     source = open_input(spark, settings.rows, name="rows", time_zone=settings.input_time_zone)
     reads = functions.columns_read(rules, source.frame)
-    features = matching(source.frame.columns, settings.features)
+    features = matching(source.frame, settings.features)
+    kept_apart = [name for name in ("row_id", settings.gold, settings.old_label, settings.period) if name]
+    refuse_leaks(reads, features, kept_apart, settings.gold)
     classifier.refuse_features(source.frame, features)
     if not settings.allow_overlap:
+        matching(source.frame, settings.old_label_columns)  # refuses what is not there
         functions.refuse_overlap(reads, features, settings.old_label_columns)
-    wanted = {*others, *features, *([settings.old_label] if settings.old_label else [])}.union(
-        *reads.values()
-    )
-    columns = [name for name in source.frame.columns if name in wanted and name != "row_id"]
-    missing = sorted(wanted - set(columns) - {"row_id"})
+    positive = positive_class(settings.positive, rules.classes) if features else None
+    wanted = {*kept_apart, *features}.union(*reads.values()) - {"row_id"}
+    columns = [name for name in source.frame.columns if name in wanted]
+    missing = sorted(wanted - set(columns))
     checked = _checked(source, schemas.label_rows([*columns, *missing]), settings, output)
     voted = functions.votes_of(rules, checked.good)
+    votes.refuse_other_votes(voted, names, classes)
     ordered = earlier.voters if earlier else names
-    return Inputs(checked, votes.from_wide(voted, ordered, classes), rules.classes, tuple(features))
+    cast = votes.from_wide(voted, ordered, classes)
+    return Inputs(checked, cast, rules.classes, tuple(features), positive)
 
 
 def _checked(source: Input, contract: schemas.Contract, settings: LabelSettings, output: Output) -> Checked:
     checked = check(source, contract, now=datetime.now(UTC))
     output.quarantine(checked, max_bad_share=settings.max_bad_share)
     return checked
-
-
-def matching(columns: Sequence[str], patterns: Sequence[str]) -> list[str]:
-    """The columns that any pattern names; in a pattern * takes any text, else it stands for itself."""
-    named = [name for name in patterns if "*" not in name]
-    found = [name for name in columns if any(fnmatchcase(name, each) for each in patterns if "*" in each)]
-    return list(dict.fromkeys([*named, *found]))
-
-
-def _wide_voters(names: Sequence[str], settings: LabelSettings) -> tuple[str, ...]:
-    others = {"row_id", GOLD, settings.gold, settings.old_label, settings.period, *settings.features}
-    voters = tuple(name for name in names if name not in others and not name.startswith(PANDAS_INDEX))
-    if not voters:
-        raise DataError(
-            "votes must have a column for each voter, or the columns voter and vote",
-            value=list(names),
-            next_step="check that this is the right table",
-        )
-    return voters
 
 
 @dataclass(frozen=True)
@@ -224,16 +211,6 @@ def _patterns(inputs: Inputs, settings: LabelSettings) -> Iterator[Found]:
         frame.unpersist()
 
 
-@contextmanager
-def cached(rows: DataFrame) -> Iterator[DataFrame]:
-    """`rows` in Spark's cache, as long as the `with` lasts."""
-    kept = rows.persist()
-    try:
-        yield kept
-    finally:
-        kept.unpersist()
-
-
 @dataclass(frozen=True)
 class Fitted:
     """The model, the agreements between voters (m, m) and the groups of copies (m,)."""
@@ -246,7 +223,7 @@ class Fitted:
 def _fitted(counted: Counted, settings: LabelSettings, earlier: LabelModel | None) -> Fitted:
     voters = len(counted.voters)
     agreements, groups = np.zeros((voters, voters)), np.arange(voters)
-    if voters <= dependencies.MOST_COMPARED or settings.model_kind == "structure":
+    if dependencies.comparable(counted) or settings.model_kind == "structure":
         agreements = dependencies.agreements(counted, settings.seed)
         groups = dependencies.copies(agreements)
     balance = np.array(settings.balance) if settings.balance else None
@@ -265,10 +242,10 @@ def _write(
 ) -> dict[str, pd.DataFrame]:
     """Write all tables but the comparison; returns the small ones."""
     tables = {"label_summary": summary.summarise(found.counted, fitted.model, fitted.groups)}
-    if len(cast.voters) <= dependencies.MOST_COMPARED:
+    if dependencies.comparable(found.counted):
         tables["label_pairs"] = summary.pairs(found.counted, fitted.agreements)
-    if settings.period:
-        periods = votes.by_period(cast, settings.period, settings.max_patterns)
+    if settings.period and isinstance(found.counted, Patterns):
+        periods = votes.by_period(cast, settings.period, MOST_PERIODS * settings.max_patterns)
         tables["label_drift"] = summary.drift(*periods, cast.voters)
     output.write("label_patterns", answered.drop(*cast.words))
     few = isinstance(found.counted, Patterns)
@@ -286,15 +263,8 @@ def _compared(
     spark: SparkSession, inputs: Inputs, answered: DataFrame, settings: LabelSettings, output: Output
 ) -> before_after.Comparison:
     """Train on the old labels and on the soft ones, and write label_comparison."""
-    names = inputs.class_names
-    told = settings.positive or str(len(names) - 1)
-    positive = names.index(told) if told in names else int(told) if told.isdigit() else -1
-    if not 0 <= positive < len(names) or len(names) != 2:
-        raise SettingsError(
-            "before and after are compared for one of two classes",
-            value=f"--positive {told} of {', '.join(names)}",
-            next_step="name one of two classes, or leave out --features",
-        )
+    names, positive = inputs.class_names, inputs.positive
+    assert positive is not None
     assert settings.old_label is not None
     votes.refuse_other_classes(inputs.checked.good, settings.old_label, 2, names)
     is_positive = {
@@ -303,16 +273,26 @@ def _compared(
         if name
     }
     unknown = F.lit(None).cast("int")
-    joined = inputs.cast.rows.join(answered.drop("rows"), inputs.cast.words)
+    # Their columns may have any name: the answers' get names of ours before they meet.
+    joined = inputs.cast.rows.join(
+        answered.select(
+            *inputs.cast.words,
+            F.col("probabilities")[positive].alias(before_after.SOFT),
+            F.col("status").alias(before_after.STATUS),
+            F.array_contains("votes", positive).cast("int").alias(before_after.ANY_POSITIVE),
+            F.array_contains("votes", 1 - positive).cast("int").alias(before_after.ANY_NEGATIVE),
+        ),
+        inputs.cast.words,
+    )
     rows = joined.select(
         "row_id",
         *(column(name) for name in inputs.features),
         is_positive[settings.old_label].alias(before_after.OLD),
         is_positive.get(settings.gold or "", unknown).alias(before_after.KNOWN),
-        F.col("probabilities")[positive].alias(before_after.SOFT),
-        F.col("status").alias(before_after.STATUS),
-        F.array_contains("votes", positive).cast("int").alias(before_after.ANY_POSITIVE),
-        F.array_contains("votes", 1 - positive).cast("int").alias(before_after.ANY_NEGATIVE),
+        before_after.SOFT,
+        before_after.STATUS,
+        before_after.ANY_POSITIVE,
+        before_after.ANY_NEGATIVE,
     )
     with logs.step("Comparing before and after") as step:
         found = before_after.compare_labels(rows, inputs.features, settings.precision, settings.seed)

@@ -21,6 +21,7 @@ RULES = Path(__file__).parents[2] / "conf" / "label_functions_demo.yml"
 def accounts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = simulate_fraud(users=6_000, seed=3).rows
     rows.loc[::50, "night_share"] = np.nan
+    rows["label"], rows["status"] = rows["is_fraud"], 1  # names that the answers have too
     rows["friends"] = rows["friends"].astype("Int64")
     rows.loc[::70, "friends"] = pd.NA
     file = tmp_path_factory.mktemp("fraud") / "accounts.parquet"
@@ -36,10 +37,10 @@ def test_a_model_of_soft_labels_beats_one_of_the_old_labels(
         rows=str(accounts),
         functions=str(RULES),
         out=str(tmp_path),
-        gold="is_fraud",
+        gold="label",
         old_label="sanctioned",
         old_label_columns=SANCTION_COLUMNS,
-        features=FEATURES,
+        features=(*FEATURES, "status"),
         period="week",
     )
     label.run(settings, "run")
@@ -55,7 +56,7 @@ def test_a_model_of_soft_labels_beats_one_of_the_old_labels(
     assert set(labels["status"]) <= {"decided", "tie", "unknown"}
     # The portable model is LightGBM's own text.
     booster = lightgbm.Booster(model_str=collected.files["after.lightgbm.txt"].decode())
-    scores = np.asarray(booster.predict(np.zeros((3, len(FEATURES)))))
+    scores = np.asarray(booster.predict(np.zeros((3, len(FEATURES) + 1))))
     assert ((scores > 0) & (scores < 1)).all()
     # So is the registered one.
     client = MlflowClient(tracking_store)
@@ -63,8 +64,8 @@ def test_a_model_of_soft_labels_beats_one_of_the_old_labels(
     model = mlflow.pyfunc.load_model(
         client.download_artifacts(str(version.run_id), "model"),
     )
-    assert list(model.metadata.signature.inputs.input_names()) == list(FEATURES)
-    again = model.predict(pd.DataFrame(np.zeros((3, len(FEATURES))), columns=FEATURES))
+    assert list(model.metadata.signature.inputs.input_names()) == [*FEATURES, "status"]
+    again = model.predict(pd.DataFrame(np.zeros((3, len(FEATURES) + 1)), columns=[*FEATURES, "status"]))
     np.testing.assert_allclose(again, scores)
 
 
@@ -84,6 +85,10 @@ def test_functions_that_teach_the_rule_to_itself_are_refused(
             (overlap, ["--features", "kind", "--old-label", "sanctioned"], "kind: string"),
             (overlap, ["--features", "friends"], "--old-label and --features"),
             (overlap, ["--classes", "3"], "2 classes"),
+            (overlap, ["--features", "frends", "--old-label", "sanctioned"], "mean friends"),
+            (overlap, ["--features", "zz_*", "--old-label", "sanctioned"], "zz_*"),
+            (overlap, ["--features", "is_*", "--gold", "is_fraud", "--old-label", "sanctioned"], "is_fraud"),
+            (overlap, ["--gold", "friends"], "few_friends"),
         )
     ):
         file = tmp_path / f"rules{number}.yml"

@@ -73,6 +73,7 @@ def test_one_sided_rules_are_recovered_where_abstaining_is_an_outcome() -> None:
     world = one_sided(200_000, (0.7, 0.3), 2)
     model = fitting.fit(Patterns.of(world.votes, 2), "confusion")
     assert np.abs(model.balance - world.balance).max() < 0.02
+    assert np.abs(model.figures["accuracy"] - world.accuracy).max() < 0.02  # of a rule, its precision
     assert accuracy("confusion", world) > accuracy("majority", world) + 0.02
     assert fitting.fit(Patterns.of(world.votes, 2)).kind == "confusion"  # they are independent indeed
 
@@ -118,14 +119,40 @@ def test_crowd_workers_abstain_for_other_reasons_than_rules() -> None:
     assert good > collapsed + 0.1
 
 
-def test_a_known_balance_is_kept() -> None:
+@pytest.mark.parametrize("kind", ["propensity", "confusion"])
+def test_a_known_balance_helps(kind: str) -> None:
+    """Few rows with few votes tell the balance badly: with it the posteriors come closer to the truth's."""
+    losses: dict[bool, list[float]] = {True: [], False: []}
+    for seed in range(8):
+        world = two_sided(300, 4, (0.9, 0.1), seed, (0.6, 0.75))
+        for known in losses:
+            given = world.balance if known else None
+            found = probabilities(fitting.fit(Patterns.of(world.votes, 2), kind, given), world.votes)
+            losses[known].append(float(np.square(found[:, 1] - world.truth).mean()))
+    assert np.mean(losses[True]) < np.mean(losses[False])
+
+
+def test_rows_with_votes_have_no_more_of_a_class_than_all_rows() -> None:
     world, known = one_sided(20_000, (0.9, 0.1), 4), np.array([0.9, 0.1])
-    patterns = Patterns.of(world.votes, 2)
-    for kind in ("propensity", "confusion", "structure", "precision", "auto"):
-        np.testing.assert_allclose(fitting.fit(patterns, kind, known).balance, known)
+    free, held = (
+        probabilities(fitting.fit(Patterns.of(world.votes, 2), "precision", given), world.votes)
+        for given in (None, known)
+    )
     covered = (world.votes >= 0).any(axis=1)
-    precise = probabilities(fitting.fit(patterns, "precision", known), world.votes)
-    np.testing.assert_allclose(precise[covered].mean(axis=0), known, atol=0.01)
+    assert free[covered].sum(axis=0)[1] > 2_500
+    assert held[covered].sum(axis=0)[1] == pytest.approx(2_000, rel=0.01)
+    assert right_share(held, world.truth) > right_share(free, world.truth)
+    # A balance that leaves room for what is found changes nothing.
+    room = (free[covered].sum(axis=0) + (~covered).sum() / 2) / len(covered)
+    same = probabilities(fitting.fit(Patterns.of(world.votes, 2), "precision", room), world.votes)
+    np.testing.assert_allclose(same, free, atol=1e-6)
+
+
+def test_rules_that_never_meet_tell_no_confusions() -> None:
+    votes = np.full((4_000, 4), -1)
+    for rule in range(4):
+        votes[rule * 1_000 : (rule + 1) * 1_000, rule] = rule % 2
+    assert fitting.fit(Patterns.of(votes, 2)).kind == "precision"
 
 
 def test_rules_that_depend_on_each_other_are_left_to_the_precision_model() -> None:

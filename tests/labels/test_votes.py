@@ -93,6 +93,12 @@ def test_what_is_no_class_is_refused_and_what_is_unknown_is_not(spark: SparkSess
     votes.refuse_other_classes(rows, "named", 2, ("honest", "fraud"))
     named = rows.select(votes.class_of("named", ("honest", "fraud"))).collect()
     assert [row[0] for row in named] == [1, 0, None]
+    halves = spark.createDataFrame([(0.5,)], "half double")
+    with pytest.raises(DataError, match=r"0\.5"):
+        votes.refuse_other_classes(halves, "half", 2)
+    with pytest.raises(DataError, match="high"):
+        votes.refuse_other_votes(rows.na.drop(), ["high"], 2)
+    votes.refuse_other_votes(rows.na.drop(), ["high"], 8)
     for name, told in (("high", "7"), ("named", "honest")):
         with pytest.raises(DataError, match=told):
             votes.refuse_other_classes(rows, name, 2)

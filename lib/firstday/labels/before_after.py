@@ -22,6 +22,7 @@ from firstday.tables.schemas import column
 OLD, SOFT, STATUS, KNOWN = "firstday_old", "firstday_soft", "firstday_status", "firstday_truth"
 ANY_POSITIVE, ANY_NEGATIVE = "firstday_any_positive", "firstday_any_negative"
 BEFORE, AFTER = "before", "after"
+NOBODY = 2.0  # a threshold that no probability reaches
 EXAMPLE_ROWS = 5
 STEPS = 2_000  # bins of the scores
 CELL = ["before", "after", STATUS, "positive", ANY_POSITIVE, ANY_NEGATIVE, KNOWN]
@@ -43,7 +44,7 @@ class Comparison:
 
 def compare_labels(rows: DataFrame, features: Sequence[str], precision: float, seed: int) -> Comparison:
     """Train both models, let each call at the lowest threshold that holds `precision` against the labels that
-    the label model decided on the tuning rows, and count on the test rows.
+    the label model decided on the tuning rows, or nobody if none does, and count on the test rows.
 
     rows: row_id, the features and the columns above.
 
@@ -100,10 +101,10 @@ def _histogram(rows: DataFrame, name: str) -> pd.DataFrame:
 
 
 def _threshold(histogram: pd.DataFrame, precision: float) -> float:
-    """The lowest score that holds the precision on the tuning rows; one half where none does."""
+    """The lowest score that holds the precision on the tuning rows; NOBODY where none does."""
     tune = histogram[histogram[classifier.PART] == classifier.TUNE]
     found = compare.threshold_for(tune["score"], tune["positive"], precision, weights=tune["rows"])
-    return 0.5 if found is None else found
+    return NOBODY if found is None else found
 
 
 def _cells(rows: DataFrame, thresholds: dict[str, float]) -> pd.DataFrame:

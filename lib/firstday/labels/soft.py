@@ -89,4 +89,5 @@ def label_patterns(model: LabelModel, votes: Votes, patterns: DataFrame) -> Data
 def soft_labels(votes: Votes, patterns: DataFrame, *, few: bool) -> DataFrame:
     """SOFT_LABELS of the rows, from `label_patterns`, by a join on the words: a broadcast where `few`."""
     answered = patterns.select(*votes.words, *(name for name in SOFT_LABELS.names if name != "row_id"))
-    return votes.rows.join(F.broadcast(answered) if few else answered, votes.words).select(*SOFT_LABELS.names)
+    rows = votes.rows.select("row_id", *votes.words)  # others may be named as the answers are
+    return rows.join(F.broadcast(answered) if few else answered, votes.words).select(*SOFT_LABELS.names)

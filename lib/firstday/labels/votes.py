@@ -95,7 +95,7 @@ def from_long(
     ]
     packed = digits.groupBy("row_id").agg(*words)
     # Rows on which everybody abstains are rows too.
-    everyone = rows.groupBy("row_id").agg(F.count("*"), *(F.max(column(name)).alias(name) for name in others))
+    everyone = rows.groupBy("row_id").agg(F.count("*"), *(F.max(_known(name)).alias(name) for name in others))
     joined = everyone.join(packed, "row_id", "left")
     filled = (F.coalesce(F.col(f"{WORD}{n}"), F.lit(0)).alias(f"{WORD}{n}") for n in range(packing.words))
     return Votes(joined.select("row_id", *map(column, others), *filled), names, classes)
@@ -115,7 +115,9 @@ def refuse_other_classes(rows: DataFrame, name: str, classes: int, class_names: 
     raw, found = column(name), class_of(name, class_names)
     told = raw.cast("string")
     unknown = told.isin("-1", "-1.0", "NaN", "") | raw.isNull()
-    wrong = ~unknown & (found.isNull() | (found < 0) | (found >= classes))
+    number = raw.cast("double")
+    broken = number.isNotNull() & ~F.isnan(number) & (number != F.floor(number))
+    wrong = ~unknown & (found.isNull() | (found < 0) | (found >= classes) | broken)
     row = rows.select(F.max(F.when(wrong, told))).first()
     if row is not None and row[0] is not None:
         raise DataError(
@@ -124,6 +126,20 @@ def refuse_other_classes(rows: DataFrame, name: str, classes: int, class_names: 
             + "; -1 or null where unknown",
             value=row[0],
             next_step="say how many classes there are with --classes, or mend the column",
+        )
+
+
+def refuse_other_votes(rows: DataFrame, voters: Sequence[str], classes: int) -> None:
+    """Raise DataError where a voter's column holds what is no vote."""
+    beyond = (~column(name).between(ABSTAIN, classes - 1) for name in voters)
+    found = rows.agg(*map(F.bool_or, beyond)).first()
+    assert found is not None
+    wrong = [name for name, is_beyond in zip(voters, found, strict=True) if is_beyond]
+    if wrong:
+        raise DataError(
+            f"label functions must vote for classes from 0 to {classes - 1}, or -1 to abstain",
+            value=wrong,
+            next_step="mend these functions: on some row they vote for another number",
         )
 
 
@@ -168,6 +184,12 @@ def _refuse_many(voters: int) -> None:
             value=f"more than {MOST_VOTERS:,}" if voters == MOST_VOTERS + 1 else voters,
             next_step="leave out those who vote least",
         )
+
+
+def _known(name: str) -> Column:
+    """The column; NaN, which Spark takes for the greatest number, is null."""
+    raw = column(name)
+    return F.when(~F.isnan(raw.cast("double")) | raw.cast("double").isNull(), raw)
 
 
 def _sum(digits: Sequence[Column]) -> Column:

@@ -77,6 +77,8 @@ class LabelSettings(Settings):
             raise ValueError("--old-label and --features go together: a classifier is trained on both labels")
         if self.features and self.rows is None:
             raise ValueError("--features are columns of --rows: votes alone train no classifier")
+        if self.model is not None and (self.balance or self.model_kind != "auto"):
+            raise ValueError("--model applies a fitted model: leave out --balance and --model-kind")
         if self.balance:
             if self.classes is not None and len(self.balance) != self.classes:
                 raise ValueError(f"balance has {len(self.balance)} shares for {self.classes} classes")

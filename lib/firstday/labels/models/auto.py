@@ -94,6 +94,13 @@ def misfit(counted: Counted, expected: Expected, groups: dependencies.Groups) ->
 
 
 def _enough_overlaps(counted: Counted) -> bool:
-    """Whether single votes and pairs are at least as many as the parameters, votes by class and balance."""
+    """Whether single votes and the pairs that occur are at least as many as the parameters, which are the
+    votes by class and the balance. Above MOST_COLUMNS the pairs are not counted.
+    """
+    voters, classes = counted.given.shape
+    if voters * classes > dependencies.MOST_COLUMNS:
+        return False
     seen = int((counted.given > 0).sum())
-    return seen + seen * (seen - 1) // 2 >= seen * counted.classes + counted.classes - 1
+    voter = np.repeat(np.arange(voters), classes)
+    pairs = int(((counted.together >= dependencies.FEWEST) & (voter[:, None] < voter)).sum())
+    return seen + pairs >= seen * classes + classes - 1

@@ -52,7 +52,6 @@ def fit(
         return Weights((part[:, None, None] * table).reshape(-1, classes), base)
 
     found = climb(counted, maximise, start(counted, counts_as))
-    confusion = _confusion(counted.given, found.expected)
     shares = _shares(counted, found.expected, abstaining_tells) if balance is None else balance
     votes = counted.given.sum(axis=1)
     return LabelModel(
@@ -62,7 +61,7 @@ def fit(
         found.weights,
         shares,
         {
-            "accuracy": (np.einsum("vcc->vc", confusion) * shares).sum(axis=1),
+            "accuracy": found.expected.right.sum(axis=1) / np.maximum(votes, 1),
             "propensity": votes / counted.total,
         },
         iterations=found.steps,

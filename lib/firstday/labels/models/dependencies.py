@@ -29,20 +29,26 @@ Groups = NDArray[np.intp]
 # in both, as the accuracy factor does not fit them.
 STRONG, SOME = 3.5, 0.5
 MOST_COMPARED = 60  # voters, of whom auto looks at each pair
-FEWEST = 5.0  # rows on which two must vote together to be compared
+FEWEST = 5.0  # rows on which two must vote together to be compared; within a class, about
 MOST_STEPS = 100
 SETTLED = 1e-4  # the largest change of any parameter in the last step
 MOST_COLUMNS = 3_000  # voters times classes
-MOST_CELLS = 150_000  # patterns × voters that are looked at; more are sampled
+MOST_CELLS = 150_000  # patterns × voters × (classes - 1)² that are looked at; more are sampled
 
 
 def learned(counted: Counted, kind: str) -> Groups:
     """(m,): the groups for a model of this kind. Everyone is alone where it takes no dependencies into
     account, and for auto where the voters are too many to compare all pairs.
     """
-    if kind != "structure" and (kind != "auto" or len(counted.voters) > MOST_COMPARED):
-        return np.arange(len(counted.voters))
-    return copies(agreements(counted))
+    if kind == "structure" or (kind == "auto" and comparable(counted)):
+        return copies(agreements(counted))
+    return np.arange(len(counted.voters))
+
+
+def comparable(counted: Counted) -> bool:
+    """Whether the voters are few enough to compare each pair as a matter of course."""
+    voters = len(counted.voters)
+    return voters <= MOST_COMPARED and voters * counted.classes <= MOST_COLUMNS
 
 
 def agreements(counted: Counted, seed: int = 7) -> Floats:
@@ -58,7 +64,7 @@ def agreements(counted: Counted, seed: int = 7) -> Floats:
             value=f"{voters:,} voters, {classes} classes",
             next_step="take another --model-kind: crowd workers seldom copy each other",
         )
-    most = max(MOST_CELLS // voters, 100)
+    most = max(MOST_CELLS // (voters * (classes - 1) ** 2), 100)
     votes, shares = _drawn(*counted.sample(most), most, seed)
     penalty = np.sqrt(np.log(max(voters, 2)) / counted.total)
     near = _near(votes, shares * counted.total, classes)

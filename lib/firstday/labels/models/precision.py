@@ -7,7 +7,7 @@ classes alike. By Bayes' rule P(vote | class) is in proportion to P(class | vote
     log P(class, votes) = log P(class) + sum over the votes of log P(class | vote) - log P(class).
 
 To abstain says nothing: which rules keep silent depends on a row's length and theme more than on its class,
-and a model that takes silence for evidence breaks down on such rules (docs/labels.md has the figures). The
+and a model that takes silence for evidence breaks down on such rules (figures: docs/benchmarks.md). The
 precisions are a posteriori means under a Beta prior of mean PRECISION that weighs PRIOR_SHARE of the voter's
 votes: it does not fade as rows grow, since what it guards against, dependence, does not fade either. So this
 is a robust weighing, not a consistent estimator: with independent votes prefer confusion.
@@ -20,18 +20,20 @@ from dataclasses import replace
 
 import numpy as np
 
-from firstday.labels.models.base import Counted, Expected, Floats, LabelModel, Weights
+from firstday.labels.models.base import SMALLEST, Counted, Expected, Floats, LabelModel, Weights
 from firstday.labels.models.em import climb, start
 
 PRECISION = 0.8
 PRIOR_SHARE = 0.5  # of a voter's votes; any from 0.2 to 1 gives the same within a point on the sets tried
 PRIOR_ROWS = 4.0
 ALWAYS = 0.98  # of all rows
-MOST_SHIFTS, BALANCED = 20, 1e-6  # steps to a known balance; log of the ratio to it
+MOST_SHIFTS, SETTLED = 20, 1e-6  # steps to a known balance; the change of log odds at which it is reached
 
 
 def fit(counted: Counted, balance: Floats | None = None, counts_as: Floats | None = None) -> LabelModel:
-    """balance: (k,), P(class) where it is known: the posteriors are then shifted until they agree with it.
+    """balance: (k,), P(class) over all rows, where it is known. Rows with votes cannot have more of a class
+    than all rows have: where the posteriors would, they are shifted against that class until they do not.
+    (Nothing is known of the rows without votes, so that a class may well have fewer.)
 
     counts_as: (m,), how much of a vote each voter's counts as; 1 unless given.
     """
@@ -42,7 +44,7 @@ def fit(counted: Counted, balance: Floats | None = None, counts_as: Floats | Non
 
     def maximise(expected: Expected) -> Weights:
         nonlocal shift
-        shares = _shares(expected) if balance is None else balance
+        shares = _shares(expected)
         precision = _precision(counted.given, expected.right, always)
         rest = (1 - precision) / (classes - 1)
         table = np.repeat(np.log(rest)[:, :, None], classes, axis=2)
@@ -51,8 +53,8 @@ def fit(counted: Counted, balance: Floats | None = None, counts_as: Floats | Non
         table -= np.where(always[:, :, None], 0.0, np.log(shares))
         weights = Weights((part[:, None, None] * table).reshape(-1, classes), np.log(shares) + shift)
         if balance is not None:
-            weights = _balanced(counted, weights, balance)
-            shift = weights.base - np.log(shares)
+            shift = _capped(counted, weights, shift, counted.total * balance)
+            weights = replace(weights, base=np.log(shares) + shift)
         return weights
 
     found = climb(counted, maximise, start(counted, counts_as))
@@ -80,14 +82,16 @@ def _shares(expected: Expected) -> Floats:
     return (expected.mass + 1) / (expected.mass.sum() + len(expected.mass))
 
 
-def _balanced(counted: Counted, weights: Weights, balance: Floats) -> Weights:
-    """The weights with the base under which the posteriors add up to the balance."""
+def _capped(counted: Counted, weights: Weights, shift: Floats, most: Floats) -> Floats:
+    """(k,): the shift, 0 or less, under which no class has more than its `most` rows."""
+    base = weights.base - shift
     for _ in range(MOST_SHIFTS):
-        surplus = np.log(balance) - np.log(_shares(counted.expect(weights)))
-        if np.abs(surplus).max() < BALANCED:
+        mass = counted.expect(replace(weights, base=base + shift)).mass
+        after = np.minimum(0.0, shift + np.log(most) - np.log(np.maximum(mass, SMALLEST)))
+        if np.abs(after - shift).max() < SETTLED:
             break
-        weights = replace(weights, base=weights.base + surplus)
-    return weights
+        shift = after
+    return shift
 
 
 def _always(counted: Counted) -> np.ndarray:

@@ -1,0 +1,79 @@
+"""Which columns are voters, which are features, and which must not be."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from pyspark.sql import DataFrame
+
+from firstday.errors import DataError, SettingsError
+
+GOLD = "gold"  # a column of this name is never a voter, known or not
+PANDAS_INDEX = "__index_level_"  # what pandas adds to Parquet of its own accord
+
+
+def wide_voters(names: Sequence[str], others: Iterable[str]) -> tuple[str, ...]:
+    """The columns of wide votes that are voters: all but the row's id, known labels and `others`."""
+    kept_out = {"row_id", GOLD, *others}
+    voters = tuple(name for name in names if name not in kept_out and not name.startswith(PANDAS_INDEX))
+    if not voters:
+        raise DataError(
+            "votes must have a column for each voter, or the columns voter and vote",
+            value=list(names),
+            next_step="check that this is the right table",
+        )
+    return voters
+
+
+def positive_class(told: str | None, names: Sequence[str]) -> int:
+    """The class that is looked for, of two: by name or number; the last, if nothing is told."""
+    wanted = told or names[-1]
+    if len(names) != 2 or wanted not in (*names, "0", "1"):
+        raise SettingsError(
+            "before and after are compared for one of two classes",
+            value=f"--positive {wanted} of {', '.join(names)}",
+            next_step="name one of two classes, or leave out --features",
+        )
+    return names.index(wanted) if wanted in names else int(wanted)
+
+
+def matching(rows: DataFrame, patterns: Sequence[str]) -> list[str]:
+    """The columns that any pattern names; in a pattern * takes any text, else it stands for itself.
+
+    Raises SettingsError where a pattern names none.
+    """
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        expression = ".*".join(re.escape(part) for part in pattern.split("*"))
+        named = [name for name in rows.columns if re.fullmatch(expression, name, re.DOTALL)]
+        if not named:
+            near = difflib.get_close_matches(pattern, rows.columns, n=2)
+            raise SettingsError(
+                "features and columns of the old label's rule must be columns of the rows",
+                value=pattern,
+                next_step=f"did you mean {' or '.join(near)}?" if near else "check the names",
+            )
+        found |= dict.fromkeys(named)
+    return list(found)
+
+
+def refuse_leaks(
+    reads: Mapping[str, Iterable[str]], features: Iterable[str], kept_apart: Iterable[str], gold: str | None
+) -> None:
+    """Raise SettingsError where a feature is an id, a period or a label, or a function reads the known label:
+    what is measured then would be the answer itself.
+    """
+    leaked = sorted(set(features) & set(kept_apart))
+    if leaked:
+        raise SettingsError(
+            "features may not be row_id, the known label, the old label or the period",
+            value=leaked,
+            next_step="leave them out of --features; * takes every column",
+        )
+    readers = [name for name, columns in reads.items() if gold is not None and gold in set(columns)]
+    if readers:
+        raise SettingsError(
+            f"label functions may not read the known label {gold!r}: it is for measuring only",
+            value=readers,
+            next_step="mend the functions, or name another --gold",
+        )
