@@ -84,7 +84,7 @@ def local_conf(app_name: str, cores: str = "*") -> dict[str, str]:
         "spark.sql.shuffle.partitions": str(4 * parallel),
         # Local tables' logs are short: the default of 50 partitions costs more than it gives.
         "spark.databricks.delta.snapshotPartitions": "2",
-        # Tables are partitioned by run_id, of which a run has one: rows need not be sorted by it to be written.
+        # A run has one run_id to partition by: rows need not be sorted by it to be written.
         "spark.sql.maxConcurrentOutputFileWriters": "8",
     }
 
