@@ -122,7 +122,7 @@ def ours(one: VoteSet, kind: str) -> tuple[float | str, str]:
 
 
 def table(votes: list[VoteSet], columns: dict[str, dict[str, float | str]], taken: dict[str, str]) -> str:
-    """A row a set; means over the sets that every model answers; the worst difference to majority vote."""
+    """A row a set; means over the sets that all models answer; each one's worst difference to majority."""
 
     def number(value: float | str) -> str:
         return f"{value:.1f}" if isinstance(value, float) else FAILED
@@ -134,9 +134,9 @@ def table(votes: list[VoteSet], columns: dict[str, dict[str, float | str]], take
     for one in votes:
         cells = [number(column[one.name]) for column in columns.values()]
         lines.append(f"| {one.name}{' (F1)' * (one.name in F1)} | {' | '.join(cells)} | {taken[one.name]} |")
-    scores = pd.DataFrame(columns).apply(pd.to_numeric, errors="coerce").dropna()
-    behind = scores.sub(scores["majority"], axis=0)
-    for title, row in ((f"mean of {len(scores)}", scores.mean()), ("worst against majority", behind.min())):
+    scores = pd.DataFrame(columns).apply(pd.to_numeric, errors="coerce")
+    behind, shared = scores.sub(scores["majority"], axis=0), scores.dropna()
+    for title, row in ((f"mean of {len(shared)}", shared.mean()), ("worst against majority", behind.min())):
         lines.append(f"| **{title}** | {' | '.join(number(float(value)) for value in row)} | |")
     worst = behind["auto"].idxmin()
     lines += [

@@ -96,7 +96,9 @@ def job(folder: Path, rows: int, number: int) -> Run:
     done = threading.Event()
     with log.open("w") as errors:
         begun, start = time.time(), time.perf_counter()
-        process = subprocess.Popen(command, stderr=errors, cwd=folder, env={**os.environ, **tracking})
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=errors, cwd=folder, env={**os.environ, **tracking}
+        )
 
         def watch() -> None:
             while not done.wait(EVERY):

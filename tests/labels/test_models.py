@@ -173,6 +173,18 @@ def test_rules_that_depend_on_each_other_are_left_to_the_precision_model() -> No
     assert scores["precision"] > scores["majority"] - 0.005
 
 
+def test_a_crowd_of_many_classes_with_few_votes_a_row_gets_no_worse_than_majority() -> None:
+    world = two_sided(400, 30, (0.4, 0.2, 0.2, 0.1, 0.1), 1, (0.4, 0.7))
+    order = np.random.default_rng(2).random(world.votes.shape)
+    few = np.where((np.argsort(np.argsort(order, axis=1), axis=1) < 4), world.votes, -1)
+    few[np.cumsum(few >= 0, axis=1) > 2] = -1
+    model = fitting.fit(Patterns.of(few, 5))
+    assert "fewer than 20%" in model.notes[0]
+    score = right_share(probabilities(model, few), world.truth)
+    assert score >= accuracy("majority", world, few)
+    assert score > accuracy("precision", world, few)
+
+
 def test_models_survive_being_written_down() -> None:
     votes = two_sided(500, 5, (0.6, 0.4), 1).votes
     for kind in fitting.KINDS:

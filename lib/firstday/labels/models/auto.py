@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from firstday.labels.models import confusion, dependencies, precision
+from firstday.labels.models import confusion, dependencies, majority, precision
 from firstday.labels.models.base import Counted, Expected, Floats, LabelModel, identity_information
 
 REDUNDANT_SHARE = 0.2  # of covered rows that have three votes or more by voters who choose
@@ -27,7 +27,9 @@ def fit(counted: Counted, balance: Floats | None, groups: dependencies.Groups) -
             found = confusion.fit(counted, balance, abstaining_tells=False, counts_as=part)
             reason = "voters vote for any class and most rows have several votes, so that confusions show"
         else:
-            found = precision.fit(counted, balance, part)
+            # Of many classes errors do not fall on the others alike, and little shows on which.
+            two = counted.classes == 2
+            found = _precise(counted, balance, part) if two else majority.fit(counted, balance)
             reason = (
                 f"fewer than {REDUNDANT_SHARE:.0%} of the rows have three votes of voters who choose between "
                 "classes, so that confusions do not show"
@@ -49,7 +51,15 @@ def _of_functions(
         doubt = doubts(counted, found, groups)
         if doubt is None:
             return found, "voters vote one way and overlap as independent ones would"
-    return precision.fit(counted, balance, part), f"voters vote one way, and {doubt}"
+    return _precise(counted, balance, part), f"voters vote one way, and {doubt}"
+
+
+def _precise(counted: Counted, balance: Floats | None, part: Floats) -> LabelModel:
+    """The precision model; majority vote where that does not settle, as with many classes and few agreements,
+    when one class may take all.
+    """
+    found = precision.fit(counted, balance, part)
+    return found if found.converged or balance is not None else majority.fit(counted)
 
 
 def doubts(counted: Counted, found: LabelModel, groups: dependencies.Groups) -> str | None:
