@@ -170,9 +170,7 @@ def _votes_made(
         functions.refuse_overlap(reads, features, settings.old_label_columns)
     positive = positive_class(settings.positive, rules.classes) if features else None
     wanted = {*kept_apart, *features}.union(*reads.values()) - {"row_id"}
-    columns = [name for name in source.frame.columns if name in wanted]
-    missing = sorted(wanted - set(columns))
-    checked = _checked(source, schemas.label_rows([*columns, *missing]), settings, output)
+    checked = _checked(source, schemas.label_rows(sorted(wanted)), settings, output)
     voted = functions.votes_of(rules, checked.good)
     votes.refuse_other_votes(voted, names, classes)
     ordered = earlier.voters if earlier else names

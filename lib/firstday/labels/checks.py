@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from firstday.labels.models.base import Counted, LabelModel
+from firstday.labels.models.precision import ALWAYS
 
 VANISHED = 1e-3  # share of all rows below which a class is as good as gone
-ALWAYS = 0.98  # of all rows
 MOST_NAMED = 5
 
 

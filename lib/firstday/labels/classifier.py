@@ -97,11 +97,8 @@ def train(rows: DataFrame, features: Sequence[str], seed: int) -> "LightGBMRegre
 
 
 def scored(rows: DataFrame, model: Any, name: str) -> DataFrame:
-    """The rows with P(positive) in the column `name`. The model's own column is a log odds or a probability,
-    by version: it is brought to a probability by its objective.
-    """
-    model.setPredictionCol(name)
-    return model.transform(rows)
+    """The rows with P(positive) in the column `name`."""
+    return model.setPredictionCol(name).transform(rows)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from firstday.labels.models.base import Adding, Counted, Floats, Sums
 from firstday.labels.patterns import Packing
-from firstday.labels.votes import KNOWN, ROWS, Votes
+from firstday.labels.votes import KNOWN, ROWS, Votes, words_of
 
 PARTIAL = "numbers array<double>"
 
@@ -34,9 +34,7 @@ class Distributed(Counted):
             sums: Sums | None = None
             for batch in batches:
                 added = function(*_read(batch, packing, words))
-                sums = (
-                    added if sums is None else tuple(one + two for one, two in zip(sums, added, strict=True))
-                )
+                sums = added if sums is None else tuple(map(np.add, sums, added))
             if sums is not None:
                 flat = np.concatenate([np.ravel(part) for part in sums])
                 yield pa.RecordBatch.from_pydict({"numbers": [flat]}, PARTIAL_SCHEMA)
@@ -61,12 +59,15 @@ PARTIAL_SCHEMA = pa.schema([("numbers", pa.list_(pa.float64()))])
 def _read(
     batch: pa.RecordBatch, packing: Packing, words: list[str]
 ) -> tuple[sp.csr_matrix, Floats, Floats | None]:
-    packed = np.column_stack([batch.column(name).to_numpy(zero_copy_only=False) for name in words])
     known = batch.column(KNOWN)
     gold = None
     if not known.null_count or len(known) == 0:
         gold = known.flatten().to_numpy(zero_copy_only=False).reshape(len(known), packing.classes)
-    return packing.unpack(packed), batch.column(ROWS).to_numpy(zero_copy_only=False).astype(float), gold
+    return (
+        packing.unpack(words_of(batch, words)),
+        batch.column(ROWS).to_numpy(zero_copy_only=False).astype(float),
+        gold,
+    )
 
 
 def _empty(words: list[str]) -> pa.RecordBatch:

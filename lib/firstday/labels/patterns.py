@@ -39,15 +39,15 @@ class Packing:
     def words(self) -> int:
         return -(-self.voters // self.places)
 
-    def value(self, voter: int, vote: int) -> int:
-        """What the vote adds to its word."""
-        return (vote + 1) * self.base ** (voter % self.places)
+    def place(self, voter: int) -> int:
+        """What the voter's digit is worth in its word."""
+        return self.base ** (voter % self.places)
 
     def unpack(self, words: NDArray[np.int64]) -> sp.csr_matrix:
         """Words, patterns × words -> a 1 for each vote given, patterns × (voters · classes), row by row."""
         rows, columns = [], []
         for voter in range(self.voters):
-            digits = words[:, voter // self.places] // self.base ** (voter % self.places) % self.base
+            digits = words[:, voter // self.places] // self.place(voter) % self.base
             voted = np.flatnonzero(digits)
             rows.append(voted)
             columns.append(voter * self.classes + digits[voted] - 1)
@@ -60,7 +60,7 @@ class Packing:
         words = np.zeros((len(votes), self.words), np.int64)
         for voter in range(self.voters):
             digits = votes[:, voter].astype(np.int64) + 1
-            words[:, voter // self.places] += digits * self.base ** (voter % self.places)
+            words[:, voter // self.places] += digits * self.place(voter)
         return words
 
 

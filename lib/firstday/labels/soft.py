@@ -14,7 +14,7 @@ from pyspark.sql import types as T
 from firstday.labels.models.base import Floats, LabelModel
 from firstday.labels.outputs import LABEL_PATTERNS, SOFT_LABELS
 from firstday.labels.patterns import ABSTAIN
-from firstday.labels.votes import ROWS, Votes
+from firstday.labels.votes import ROWS, Votes, words_of
 from firstday.tables.schemas import table_schema
 
 DECIDED, TIE, UNKNOWN = "decided", "tie", "unknown"
@@ -62,7 +62,7 @@ def label_patterns(model: LabelModel, votes: Votes, patterns: DataFrame) -> Data
     def answered(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
         names = pa.array(model.voters, pa.string())
         for batch in batches:
-            packed = np.column_stack([batch.column(word).to_numpy(zero_copy_only=False) for word in words])
+            packed = words_of(batch, words)
             cast = packing.unpack(packed)
             found = answers(model, cast)
             voter, vote = np.divmod(cast.indices, model.classes)

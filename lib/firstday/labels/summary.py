@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.stats import chi2_contingency
 
-from firstday.labels.models.base import Counted, Floats, LabelModel, Sums, Weights
+from firstday.labels.models.base import Counted, Floats, LabelModel, Sums, Weights, tally
 from firstday.labels.models.dependencies import Groups
 from firstday.labels.patterns import ABSTAIN
 from firstday.labels.soft import SAME
@@ -111,14 +111,13 @@ def _sums(model: LabelModel, votes: sp.csr_matrix, rows: Floats, gold: Floats | 
     voters = len(model.voters)
     together = np.diff(votes.indptr)
     cast = votes @ sp.csr_matrix(np.repeat(np.eye(voters), classes, axis=0))
-    by_class = np.asarray((votes @ sp.csr_matrix(np.tile(np.eye(classes), (voters, 1)))).todense())
     shared = rows * (together > 1)
     known = np.zeros((len(rows), classes)) if gold is None else gold
     by_model = votes.T @ (model.posterior(votes) * shared[:, None])
     by_gold = votes.T @ known
     return (
         cast.T @ shared,
-        cast.T @ (rows * ((by_class > 0).sum(axis=1) > 1)),
+        cast.T @ (rows * ((tally(votes, classes) > 0).sum(axis=1) > 1)),
         *_right(by_model, classes),
         _changed(model, votes, rows),
         *_right(by_gold, classes),

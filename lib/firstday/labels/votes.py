@@ -9,6 +9,7 @@ from functools import reduce
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
@@ -43,6 +44,11 @@ class Votes:
         return [f"{WORD}{number}" for number in range(self.packing.words)]
 
 
+def words_of(batch: pa.RecordBatch, words: Sequence[str]) -> NDArray[np.int64]:
+    """The words of a batch, rows × words."""
+    return np.column_stack([batch.column(word).to_numpy(zero_copy_only=False) for word in words])
+
+
 def most_class(votes: DataFrame, columns: Sequence[str]) -> int:
     """The highest class that is voted for; -1 where nobody votes."""
     # Text of an input that is no number is left to the contract, which says so.
@@ -60,7 +66,7 @@ def from_wide(rows: DataFrame, voters: Sequence[str], classes: int) -> Votes:
     packing = Packing(len(voters), classes)
     digits: list[list[Column]] = [[] for _ in range(packing.words)]
     for number, name in enumerate(voters):
-        place = F.lit(packing.value(number, 0)).cast("long")
+        place = F.lit(packing.place(number)).cast("long")
         digits[number // packing.places].append((column(name).cast("long") + 1) * place)
     others = [column(name) for name in rows.columns if name not in set(voters)]
     packed = (_sum(part).alias(f"{WORD}{number}") for number, part in enumerate(digits))
@@ -83,7 +89,7 @@ def from_long(
     settled = told.agg(F.when(least == most, least).otherwise(ABSTAIN).alias("vote"))
     spark = rows.sparkSession
     places = spark.createDataFrame(
-        [(name, number // packing.places, packing.value(number, 0)) for number, name in enumerate(names)],
+        [(name, number // packing.places, packing.place(number)) for number, name in enumerate(names)],
         "voter string, word int, place long",
     )
     digits = settled.join(F.broadcast(places), "voter").withColumn(

@@ -91,7 +91,7 @@ def misfit(counted: Counted, expected: Expected, groups: dependencies.Groups) ->
     """
     voters, classes = counted.given.shape
     flat = expected.joint.reshape(voters * classes, classes)
-    mass = expected.mass + counted.uncovered * expected.silent
+    mass = expected.of_all(counted.uncovered)
     together = (flat / np.maximum(mass, 0.5)) @ flat.T
     voter = np.repeat(np.arange(voters), classes)
     cast = flat.sum(axis=1) > 0

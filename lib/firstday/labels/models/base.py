@@ -44,18 +44,26 @@ class Expected:
     """Sums over rows, each row shared out over the classes by its posterior.
 
     joint: (m, k, k), by voter, vote and class; mass: (k,), rows with any vote by class; silent: (k,),
-    P(class) of a row without votes; fit: the sum of log P(votes) over rows with any vote, up to a constant.
+    P(class) of a row without votes.
     """
 
     joint: Floats
     mass: Floats
     silent: Floats
-    fit: float
 
     @property
     def right(self) -> Floats:
         """(m, k): rows on which the voter votes for the class and the row is of that class."""
         return np.einsum("vcc->vc", self.joint)
+
+    @property
+    def shares(self) -> Floats:
+        """(k,): P(class) on rows with any vote, a row of each class added."""
+        return (self.mass + 1) / (self.mass.sum() + len(self.mass))
+
+    def of_all(self, uncovered: float) -> Floats:
+        """(k,): all rows by class, `uncovered` of them without votes."""
+        return self.mass + uncovered * self.silent
 
 
 Sums = tuple[Floats, ...]
@@ -109,10 +117,10 @@ class Counted(ABC):
 
     def expect(self, weights: Weights | None) -> Expected:
         """The sums that a label model is fitted from, under `weights`; None stands for majority vote."""
-        sums, mass, fit = self.add(partial(_expected, weights, self.classes))
+        sums, mass = self.add(partial(_expected, weights, self.classes))
         silent = np.zeros(self.classes) if weights is None else weights.base
         joint = sums.reshape(len(self.voters), self.classes, self.classes)
-        return Expected(joint, mass, np.exp(silent - logsumexp(silent)), float(fit))
+        return Expected(joint, mass, np.exp(silent - logsumexp(silent)))
 
 
 @dataclass(frozen=True)
@@ -140,11 +148,16 @@ class LabelModel:
         return np.where(covered[:, None], found, 1 / self.classes)
 
 
+def tally(votes: sp.csr_matrix, classes: int) -> Floats:
+    """Votes for each class, rows × classes."""
+    voters = votes.shape[1] // classes
+    return np.asarray((votes @ sp.csr_matrix(np.tile(np.eye(classes), (voters, 1)))).todense())
+
+
 def majority(votes: sp.csr_matrix, classes: int) -> Floats:
     """1 for the class with the most votes, shared among tied ones; rows × classes."""
-    voters = votes.shape[1] // classes
-    tally = np.asarray((votes @ sp.csr_matrix(np.tile(np.eye(classes), (voters, 1)))).todense())
-    most = tally == tally.max(axis=1, keepdims=True)
+    counts = tally(votes, classes)
+    most = counts == counts.max(axis=1, keepdims=True)
     return most / most.sum(axis=1, keepdims=True)
 
 
@@ -183,11 +196,6 @@ def _expected(
     weights: Weights | None, classes: int, votes: sp.csr_matrix, rows: Floats, _: Floats | None
 ) -> Sums:
     covered = np.diff(votes.indptr) > 0
-    if weights is None:
-        posterior, fit = majority(votes, classes), np.asarray(0.0)
-    else:
-        joint = weights.joint(votes)
-        evidence = logsumexp(joint, axis=1, keepdims=True)
-        posterior, fit = np.exp(joint - evidence), rows[covered] @ evidence[covered, 0]
+    posterior = majority(votes, classes) if weights is None else weights.posterior(votes)
     shared = posterior * (rows * covered)[:, None]
-    return np.asarray(votes.T @ shared), shared.sum(axis=0), np.asarray(fit)
+    return np.asarray(votes.T @ shared), shared.sum(axis=0)

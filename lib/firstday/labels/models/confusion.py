@@ -71,9 +71,9 @@ def fit(
 
 def _shares(counted: Counted, expected: Expected, abstaining_tells: bool) -> Floats:
     """P(class). Where abstaining tells nothing, rows without votes tell nothing of it either."""
-    mass = expected.mass + 1
-    if abstaining_tells and counted.uncovered:
-        mass = mass + counted.uncovered * expected.silent
+    if not abstaining_tells:
+        return expected.shares
+    mass = expected.of_all(counted.uncovered) + 1
     return mass / mass.sum()
 
 
@@ -92,7 +92,7 @@ def _confusion(given: Floats, expected: Expected) -> Floats:
 
 def _voting(counted: Counted, expected: Expected) -> Floats:
     """(m, k): P(voted | class), drawn by one row to the voter's overall rate."""
-    mass = expected.mass + counted.uncovered * expected.silent
+    mass = expected.of_all(counted.uncovered)
     rate = counted.given.sum(axis=1, keepdims=True) / counted.total
     voting = (expected.joint.sum(axis=1) + rate) / (mass + 1)
     return np.clip(voting, 1e-6, 1 - 1e-6)

@@ -44,7 +44,7 @@ def fit(counted: Counted, balance: Floats | None = None, counts_as: Floats | Non
 
     def maximise(expected: Expected) -> Weights:
         nonlocal shift
-        shares = _shares(expected)
+        shares = expected.shares
         precision = _precision(counted.given, expected.right, always)
         rest = (1 - precision) / (classes - 1)
         table = np.repeat(np.log(rest)[:, :, None], classes, axis=2)
@@ -75,11 +75,6 @@ def fit(counted: Counted, balance: Floats | None = None, counts_as: Floats | Non
         iterations=found.steps,
         converged=found.converged,
     )
-
-
-def _shares(expected: Expected) -> Floats:
-    """P(class) on rows with any vote."""
-    return (expected.mass + 1) / (expected.mass.sum() + len(expected.mass))
 
 
 def _capped(counted: Counted, weights: Weights, shift: Floats, most: Floats) -> Floats:

@@ -25,7 +25,7 @@ def fit(counted: Counted, balance: Floats | None = None) -> LabelModel:
         return (expected.right.sum(axis=1) + EDGE) / (votes + 2 * EDGE)
 
     def maximise(expected: Expected) -> Weights:
-        shares = (expected.mass + 1) / (expected.mass.sum() + classes) if balance is None else balance
+        shares = expected.shares if balance is None else balance
         right = accuracy(expected)
         rest = (1 - right) / (classes - 1)
         own = np.eye(classes, dtype=bool)
