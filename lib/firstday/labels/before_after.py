@@ -152,7 +152,7 @@ def _confusion(against: str, name: str, labels: Any, rows: pd.DataFrame) -> Iter
     intervals = {
         "precision": found.precision_interval(),
         "recall": found.recall_interval(),
-        "f1": found.f1_wilson_interval(),
+        "f1": found.f1_interval(),
     }
     for measure, (low, high) in intervals.items():
         yield against, name, measure, _known(getattr(found, measure)), _known(low), _known(high)

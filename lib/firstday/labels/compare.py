@@ -57,25 +57,11 @@ class Confusion:
         return wilson(self.tp, self.tp + self.fn, level)
 
     def f1_interval(self, level: float = 0.95) -> Interval:
-        """By the delta method, cut to [0, 1]: F ± z · sqrt(F (1 - F) (2 - F) / d), d = 2 tp + fp + fn.
-
-        The four cells are multinomial. F's derivative by the share of tp is 2 (1 - F) n / d, by those of fp
-        and fn -F n / d, by that of tn 0. Their mean is 0, as F depends on ratios of the shares only, so its
-        variance is (4 (1 - F)² tp + F² (fp + fn)) / d²; 2 tp = F d and fp + fn = (1 - F) d give the above.
-        Source: Takahashi, Yamamoto, Kuchiba and Koyama (2022), Applied Intelligence 52, doi
-        10.1007/s10489-021-02635-5, whose method this is for one positive class. It has no width at F = 0 and
-        1 and is too narrow for few rows: there `f1_wilson_interval` is the better one.
-        """
-        f1 = self.f1
-        reach = _z(level) * np.sqrt(_ratio(f1 * (1 - f1) * (2 - f1), 2 * self.tp + self.fp + self.fn))
-        return _cut(f1 - reach, f1 + reach)
-
-    def f1_wilson_interval(self, level: float = 0.95) -> Interval:
         """Wilson's interval of J = tp / (tp + fp + fn), carried over by F = 2 J / (1 + J), rising with J.
 
         Of the rows that are positive or called so, tp are binomial with the share J. Within [0, 1], never
-        without width, and the same as `f1_interval` for many rows. For a comparison of
-        F1's intervals see Lam, Gopal and Qian (2023), arXiv 2309.14621.
+        without width, and for many rows the same as by the delta method, which is too narrow for few. For a
+        comparison of F1's intervals see Lam, Gopal and Qian (2023), arXiv 2309.14621.
         """
         low, high = wilson(self.tp, self.tp + self.fp + self.fn, level)
         return 2 * low / (1 + low), 2 * high / (1 + high)
