@@ -74,7 +74,7 @@ def run(settings: LabelSettings, run_id: str) -> Path | None:
         where = output.write_file("report.html", report.html.encode())
         tracked.log_report("report.html", report.html)
         if compared:
-            _keep_models(compared, settings, output, tracked)
+            _keep_models(compared, inputs, settings, output, tracked)
         tracked.log_inputs([checked.source])
         tracked.log_metrics(_metrics(found.counted, fitted.model, checked))
     return Path(where) if where else None
@@ -264,36 +264,38 @@ def _compared(
     names, positive = inputs.class_names, inputs.positive
     assert positive is not None
     assert settings.old_label is not None
-    votes.refuse_other_classes(inputs.checked.good, settings.old_label, 2, names)
-    is_positive = {
-        name: (votes.class_of(name, names) == positive).cast("int")
-        for name in (settings.old_label, settings.gold)
-        if name
-    }
-    unknown = F.lit(None).cast("int")
+    votes.refuse_other_classes(inputs.checked.good, settings.old_label, len(names), names)
+    known = votes.class_of(settings.gold, names) if settings.gold else F.lit(None).cast("int")
     # Their columns may have any name: the answers' get names of ours before they meet.
     joined = inputs.cast.rows.join(
         answered.select(
             *inputs.cast.words,
-            F.col("probabilities")[positive].alias(before_after.SOFT),
+            F.col("probabilities").alias(before_after.SOFT),
+            F.col("label").alias(before_after.LABEL),
             F.col("status").alias(before_after.STATUS),
-            F.array_contains("votes", positive).cast("int").alias(before_after.ANY_POSITIVE),
-            F.array_contains("votes", 1 - positive).cast("int").alias(before_after.ANY_NEGATIVE),
+            F.col("votes").alias(before_after.VOTES),
         ),
         inputs.cast.words,
     )
     rows = joined.select(
         "row_id",
         *(column(name) for name in inputs.features),
-        is_positive[settings.old_label].alias(before_after.OLD),
-        is_positive.get(settings.gold or "", unknown).alias(before_after.KNOWN),
+        votes.class_of(settings.old_label, names).alias(before_after.OLD),
+        known.alias(before_after.KNOWN),
         before_after.SOFT,
+        before_after.LABEL,
         before_after.STATUS,
-        before_after.ANY_POSITIVE,
-        before_after.ANY_NEGATIVE,
+        before_after.VOTES,
     )
     with logs.step("Comparing before and after") as step:
-        found = before_after.compare_labels(rows, inputs.features, settings.precision, settings.seed)
+        found = before_after.compare_labels(
+            rows,
+            inputs.features,
+            classes=len(names),
+            positive=positive,
+            precision=settings.precision,
+            seed=settings.seed,
+        )
         output.write("label_comparison", outputs.small(spark, "label_comparison", found.figures))
         figures = found.figures.set_index(["against", "model", "measure"])["value"]
         step.note(
@@ -334,17 +336,25 @@ def _report(
         notes=model.notes,
         settings=settings.model_dump(mode="json"),
         inputs={source.name: f"{source.source} ({source.format}, {source.version})"},
+        positive=None if inputs.positive is None else inputs.class_names[inputs.positive],
     )
     return label_report(content)
 
 
 def _keep_models(
-    compared: before_after.Comparison, settings: LabelSettings, output: Output, tracked: TrackedRun
+    compared: before_after.Comparison,
+    inputs: Inputs,
+    settings: LabelSettings,
+    output: Output,
+    tracked: TrackedRun,
 ) -> None:
     """Both as LightGBM's text beside the tables; the corrected one in MLflow's registry."""
     for name, text in compared.native.items():
         output.write_file(f"{name}.lightgbm.txt", text.encode())
         tracked.log_text(f"{name}.lightgbm.txt", text)
+    assert inputs.positive is not None
+    names = inputs.class_names  # of what the model predicts
+    tracked.set_tags({"classes": ", ".join(names), "positive": names[inputs.positive]})
     after = compared.native[before_after.AFTER]
     tracked.log_booster(after, compared.example, settings.registered_model, ALIAS)
 

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import lightgbm
+import mlflow.pyfunc
+import numpy as np
+import pandas as pd
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -98,6 +102,22 @@ def test_a_failure_is_told_with_its_reason(store: Path, error: BaseException, st
     assert raised.value is error
     kept = found(store, told)
     assert (kept.info.status, kept.data.tags["failure_reason"]) == (status, told)
+
+
+def test_a_booster_of_several_classes_is_registered_and_predicts_each(store: Path) -> None:
+    draw = np.random.default_rng(1)
+    features = pd.DataFrame(draw.normal(size=(200, 2)), columns=["a b", "c"])
+    settings = {"objective": "multiclass", "num_class": 3, "verbose": -1, "num_threads": 1}
+    labels = draw.integers(0, 3, 200)
+    booster = lightgbm.train(settings, lightgbm.Dataset(features.to_numpy(), labels), num_boost_round=3)
+    with tracked_run("first day", "label", run_id="r3", settings={}) as run:
+        run.log_booster(booster.model_to_string(), features.head(5), "several", "challenger")
+    client = MlflowClient(f"sqlite:///{store}/mlflow.db")
+    assert client.get_model_version_by_alias("several", "challenger").run_id == run.mlflow_run_id
+    model = mlflow.pyfunc.load_model(client.download_artifacts(run.mlflow_run_id, "model"))
+    assert model.metadata.signature.inputs.input_names() == ["a b", "c"]
+    assert model.metadata.signature.outputs.inputs[0].shape == (-1, 3)
+    np.testing.assert_allclose(model.predict(features), booster.predict(features.to_numpy()))
 
 
 def test_a_store_that_fails_at_the_end_does_not_hide_the_error(

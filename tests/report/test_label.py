@@ -69,7 +69,9 @@ def test_names_are_data_and_what_is_absent_is_left_out() -> None:
 
 
 def test_without_known_labels_it_says_what_the_comparison_favours() -> None:
-    html = label_report(replace(CONTENT, comparison=COMPARISON)).html
+    html = label_report(replace(CONTENT, comparison=COMPARISON, positive=NASTY)).html
+    assert NASTY not in html
+    assert "Positive is &lt;script&gt;" in html
     assert "75.0%" in html
     assert "favour the corrected model" in html
     assert "Only a known answer" in html

@@ -1,7 +1,8 @@
 """Before and after: a model of the old label against a model of the soft labels, on the same test rows.
 
-The test rows never reach the driver: their scores go there as a histogram, then what both models call them,
-crossed with what is known of them, as a few counts.
+Of several classes one, the positive, is looked for: what is counted is that class against the rest. The test
+rows never reach the driver: their scores go there as a histogram, then what both models call them, crossed
+with what is known of them, as a few counts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,15 +18,18 @@ from firstday.labels import classifier, compare
 from firstday.labels.soft import DECIDED, UNKNOWN
 from firstday.tables.schemas import column
 
-# Columns of the rows: the old and the known label (0, 1 or null), P(positive) by the label model, its status,
-# and whether any function votes for either class.
-OLD, SOFT, STATUS, KNOWN = "firstday_old", "firstday_soft", "firstday_status", "firstday_truth"
+# Columns of the rows: the old and the known label (a class or null); of the label model P(class) as an array,
+# its label and status; and the votes that were given, as an array of classes.
+OLD, KNOWN = "firstday_old", "firstday_truth"
+SOFT, LABEL, STATUS, VOTES = "firstday_soft", "firstday_label", "firstday_status", "firstday_votes"
+# Made of them: P(positive) by the label model, whether its label is positive, and any vote for either side.
+CHANCE, POSITIVE = "firstday_chance", "firstday_positive"
 ANY_POSITIVE, ANY_NEGATIVE = "firstday_any_positive", "firstday_any_negative"
 BEFORE, AFTER = "before", "after"
 NOBODY = 2.0  # a threshold that no probability reaches
 EXAMPLE_ROWS = 5
 STEPS = 2_000  # bins of the scores
-CELL = ["before", "after", STATUS, "positive", ANY_POSITIVE, ANY_NEGATIVE, KNOWN]
+CELL = [BEFORE, AFTER, STATUS, POSITIVE, ANY_POSITIVE, ANY_NEGATIVE, KNOWN]
 FIGURES = ["against", "model", "measure", "value", "low", "high"]
 
 Figure = tuple[str, str | None, str, float | None, float | None, float | None]
@@ -42,26 +46,30 @@ class Comparison:
     example: pd.DataFrame
 
 
-def compare_labels(rows: DataFrame, features: Sequence[str], precision: float, seed: int) -> Comparison:
+def compare_labels(
+    rows: DataFrame, features: Sequence[str], *, classes: int, positive: int, precision: float, seed: int
+) -> Comparison:
     """Train both models, let each call at the lowest threshold that holds `precision` against the labels that
     the label model decided on the tuning rows, or nobody if none does, and count on the test rows.
 
-    rows: row_id, the features and the columns above.
+    rows: row_id, the features and the columns OLD to VOTES. positive: the class that is called, of `classes`.
 
     Raises DataError where there is too little to learn from.
     """
-    placed = rows.withColumn(classifier.PART, classifier.part(seed))
-    vectors = classifier.with_vector(placed, features).persist()
+    vectors = _vectors(rows, features, positive, seed).persist()
     train = vectors.where(F.col(classifier.PART) == classifier.TRAIN)
-    covered = F.col(STATUS) != UNKNOWN
+    certain = F.array(*((F.col(OLD) == at).cast("double") for at in range(classes)))
     targets = {
-        BEFORE: train.where(F.col(OLD).isNotNull()).withColumn(classifier.TARGET, F.col(OLD).cast("double")),
-        AFTER: train.where(covered).withColumn(classifier.TARGET, F.col(SOFT)),
+        BEFORE: train.where(F.col(OLD).isNotNull()).withColumn(classifier.TARGET, certain),
+        AFTER: train.where(F.col(STATUS) != UNKNOWN).withColumn(classifier.TARGET, F.col(SOFT)),
     }
-    models = {name: classifier.train(target, features, seed) for name, target in targets.items()}
+    models = {
+        name: classifier.train(target, features, classes=classes, positive=positive, seed=seed)
+        for name, target in targets.items()
+    }
     scored = vectors.where(F.col(classifier.PART) != classifier.TRAIN)
     for name, model in models.items():
-        scored = classifier.scored(scored, model, name)
+        scored = model.scored(scored, name)
     scored = scored.drop(classifier.VECTOR).persist()
     decided = scored.where(F.col(STATUS) == DECIDED)
     histograms = {name: _histogram(decided, name) for name in models}
@@ -82,19 +90,35 @@ def compare_labels(rows: DataFrame, features: Sequence[str], precision: float, s
     figures += [*_models(cells), *_confusions(cells)]
     return Comparison(
         pd.DataFrame(figures, columns=FIGURES),
-        {name: str(model.getNativeModel()) for name, model in models.items()},
+        {name: model.native for name, model in models.items()},
         example,
     )
 
 
+def _vectors(rows: DataFrame, features: Sequence[str], positive: int, seed: int) -> DataFrame:
+    """The rows as the models and the counts need them; features, whatever their names, are in the vector."""
+    placed = rows.withColumn(classifier.PART, classifier.part(seed))
+    return classifier.with_vector(placed, features).select(
+        "row_id",
+        classifier.PART,
+        classifier.VECTOR,
+        *(OLD, SOFT, STATUS),
+        (F.col(KNOWN) == positive).cast("int").alias(KNOWN),
+        F.col(SOFT)[positive].alias(CHANCE),
+        (F.col(LABEL) == positive).cast("int").alias(POSITIVE),
+        F.array_contains(VOTES, positive).cast("int").alias(ANY_POSITIVE),
+        F.exists(VOTES, lambda vote: vote != positive).cast("int").alias(ANY_NEGATIVE),
+    )
+
+
 def _histogram(rows: DataFrame, name: str) -> pd.DataFrame:
-    """By part and bin of the score: rows, their least score, mean soft label and share of positive labels."""
+    """By part and bin of the score: rows, their least score, mean P(positive), share of positive labels."""
     binned = F.floor(F.col(name) * STEPS)
     grouped = rows.groupBy(classifier.PART, binned).agg(
         F.count("*").alias("rows"),
         F.min(name).alias("score"),
-        F.avg(SOFT).alias("soft"),
-        F.avg((F.col(SOFT) > 0.5).cast("double")).alias("positive"),
+        F.avg(CHANCE).alias("soft"),
+        F.avg(POSITIVE).alias("positive"),
     )
     frame: pd.DataFrame = grouped.toPandas()
     return frame.sort_values([classifier.PART, "score"], ignore_index=True)
@@ -110,23 +134,22 @@ def _threshold(histogram: pd.DataFrame, precision: float) -> float:
 def _cells(rows: DataFrame, thresholds: dict[str, float]) -> pd.DataFrame:
     """Counts of the test rows by CELL."""
     called = {name: (F.col(name) >= at).cast("int").alias(name) for name, at in thresholds.items()}
-    others = [F.col(name) for name in (STATUS, ANY_POSITIVE, ANY_NEGATIVE, KNOWN)]
-    positive = (F.col(SOFT) > 0.5).cast("int").alias("positive")
-    grouped = rows.select(*called.values(), positive, *others).groupBy(*CELL)
+    others = (F.col(name) for name in CELL if name not in called)
+    grouped = rows.select(*called.values(), *others).groupBy(*CELL)
     frame: pd.DataFrame = grouped.agg(F.count("*").alias("rows")).toPandas()
     return frame.sort_values(CELL, ignore_index=True)
 
 
 def _models(cells: pd.DataFrame) -> Iterator[Figure]:
     """The 2×2 of the models, and of the newly called the three types."""
-    shares = compare.disagreement(cells["before"], cells["after"], cells["rows"])
+    shares = compare.disagreement(cells[BEFORE], cells[AFTER], cells["rows"])
     for one in shares.index:
         for other in shares.columns:
             yield "models", None, f"{one} to {other}", float(shares.loc[one, other]), None, None
-    decided = np.where(cells["positive"] == 1, "positive", "negative")
+    decided = np.where(cells[POSITIVE] == 1, "positive", "negative")
     status = np.where(cells[STATUS] == DECIDED, decided, "unknown")
     types = compare.newly_called(
-        cells["before"], cells["after"], status, cells[ANY_POSITIVE], cells[ANY_NEGATIVE], cells["rows"]
+        cells[BEFORE], cells[AFTER], status, cells[ANY_POSITIVE], cells[ANY_NEGATIVE], cells["rows"]
     )
     for row in types.itertuples(index=False):
         for measure in ("share", "any_positive", "any_negative"):
@@ -139,7 +162,7 @@ def _confusions(cells: pd.DataFrame) -> Iterator[Figure]:
     The first favours the model that learned from the label model.
     """
     decided, known = cells[cells[STATUS] == DECIDED], cells[cells[KNOWN].notna()]
-    for against, rows, labels in (("label model", decided, "positive"), ("gold", known, KNOWN)):
+    for against, rows, labels in (("label model", decided, POSITIVE), ("gold", known, KNOWN)):
         for name in (BEFORE, AFTER):
             if len(rows):
                 yield from _confusion(against, name, rows[labels], rows)

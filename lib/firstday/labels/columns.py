@@ -26,13 +26,14 @@ def wide_voters(names: Sequence[str], others: Iterable[str]) -> tuple[str, ...]:
 
 
 def positive_class(told: str | None, names: Sequence[str]) -> int:
-    """The class that is looked for, of two: by name or number; the last, if nothing is told."""
+    """The class that is looked for, by name or number; the last, if nothing is told."""
     wanted = told or names[-1]
-    if len(names) != 2 or wanted not in (*names, "0", "1"):
+    numbers = [str(number) for number in range(len(names))]
+    if wanted not in (*names, *numbers):
         raise SettingsError(
-            "before and after are compared for one of two classes",
-            value=f"--positive {wanted} of {', '.join(names)}",
-            next_step="name one of two classes, or leave out --features",
+            "the positive class must be one of the classes, by name or number",
+            value=f"--positive {wanted}",
+            next_step=f"the classes are {', '.join(names)}",
         )
     return names.index(wanted) if wanted in names else int(wanted)
 

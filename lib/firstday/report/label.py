@@ -28,7 +28,8 @@ class LabelContent:
     """What the report shows.
 
     summary, comparison (or None), drift (or None): the tables of these names. statuses: rows by status.
-    notes: what the model says of itself. classes: their names. settings, inputs: as told.
+    notes: what the model says of itself. classes: their names. positive: the one that the comparison looks
+    for. settings, inputs: as told.
     """
 
     run_id: str
@@ -42,13 +43,14 @@ class LabelContent:
     notes: Sequence[str]
     settings: Mapping[str, Any]
     inputs: Mapping[str, str]
+    positive: str | None = None
 
 
 def label_report(content: LabelContent) -> Report:
     """One HTML page."""
     sections = [_rows(content), _functions(content)]
     if content.comparison is not None:
-        sections.append(_before_after(content.comparison))
+        sections.append(_before_after(content.comparison, content.positive))
     if content.drift is not None:
         sections.append(_drift(content.drift))
     page = Page("Labels", f"firstday label, run {content.run_id}", tuple(sections), WORDS)
@@ -170,7 +172,7 @@ def _functions(content: LabelContent) -> Section:
     )
 
 
-def _before_after(figures: pd.DataFrame) -> Section:
+def _before_after(figures: pd.DataFrame, positive: str | None) -> Section:
     value = figures.set_index(["against", "model", "measure"])["value"]
     models = value.loc["models"].droplevel("model")
     two_by_two = [
@@ -192,8 +194,9 @@ def _before_after(figures: pd.DataFrame) -> Section:
     return Section(
         "before-after",
         "Before and after",
-        how_to_read="Both models have the same features and the same test rows. Each calls at the lowest "
-        "score that holds the wished precision on rows set apart for that.",
+        how_to_read=f"Positive is {positive or 'the class that is looked for'}, negative any other class. "
+        "Both models have the same features and the same test rows. Each calls at the lowest score that "
+        "holds the wished precision on rows set apart for that.",
         tables=(
             _table(
                 "The two models, shares of the test rows",
