@@ -11,7 +11,8 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 STAGES = ("moments", "labels", "recommend", "experiments", "report", "simulation")
-# What each module or package of firstday may import of firstday. Jobs may import all but one another.
+# What each module or package of firstday may import of firstday. Jobs may import all but one another;
+# `inputs` is the part of a job that reads.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "errors": (),
     "settings": ("errors", "settings"),
@@ -23,6 +24,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "cli": ("errors", "logs", "settings"),
     "tables": ("errors", "settings", "tables"),
     "tracking": ("errors", "logs", "settings"),
+    "inputs": ("errors", "inputs", "settings", "tables", *STAGES),
     **{stage: ("errors", "settings", "tables.schemas", stage) for stage in STAGES},
 }
 DATAFRAME_IO = {"write", "writeTo", "writeStream", "readStream", "saveAsTable", "insertInto"}

@@ -1,0 +1,122 @@
+"""What `firstday label` reads: votes that exist, or rows for label functions; and an earlier model."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pyspark.sql import SparkSession
+
+from firstday.errors import SettingsError
+from firstday.labels import classifier, functions, votes
+from firstday.labels.columns import matching, positive_class, refuse_leaks, wide_voters
+from firstday.labels.models import fitting
+from firstday.labels.models.base import LabelModel
+from firstday.settings import LabelSettings
+from firstday.tables import Checked, Input, Output, check, open_input, read_published, schemas
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The checked input, and its votes. class_names, features and the positive class only where
+    label functions voted.
+    """
+
+    checked: Checked
+    cast: votes.Votes
+    class_names: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()
+    positive: int | None = None
+
+
+def earlier_model(spark: SparkSession, settings: LabelSettings) -> LabelModel | None:
+    """The model to apply, if one is named."""
+    if settings.model is None:
+        return None
+    row = read_published(spark, settings.model, "label_model").first()
+    assert row is not None  # a published run has one
+    return fitting.from_json(row["model"])
+
+
+def read(spark: SparkSession, settings: LabelSettings, earlier: LabelModel | None, output: Output) -> Inputs:
+    """Votes that exist, or those of the label functions on the rows; bad rows are set aside in `output`.
+
+    Raises SettingsError or DataError where settings, model, functions and data do not fit each other.
+    """
+    others = [name for name in (settings.gold, settings.period) if name]
+    if settings.functions is None:
+        inputs = _votes_given(spark, settings, earlier, others, output)
+    else:
+        inputs = _votes_made(spark, settings, earlier, output)
+    if settings.gold:
+        names = inputs.class_names
+        votes.refuse_other_classes(inputs.checked.good, settings.gold, inputs.cast.classes, names)
+    return inputs
+
+
+def _votes_given(
+    spark: SparkSession,
+    settings: LabelSettings,
+    earlier: LabelModel | None,
+    others: Sequence[str],
+    output: Output,
+) -> Inputs:
+    assert settings.votes is not None
+    source = open_input(spark, settings.votes, name="votes", time_zone=settings.input_time_zone)
+    names = source.frame.columns
+    long = {"voter", "vote"} <= set(names)
+    voters = earlier.voters if earlier else None
+    columns = ["vote"] if long else list(voters or wide_voters(names, others))
+    classes = earlier.classes if earlier else settings.classes or len(settings.balance) or None
+    contract = schemas.long_votes(classes, others) if long else schemas.wide_votes(columns, classes, others)
+    checked = _checked(source, contract, settings, output)
+    shown = classes or max(2, votes.most_class(checked.good, columns) + 1)
+    if long:
+        return Inputs(checked, votes.from_long(checked.good, shown, voters, others))
+    return Inputs(checked, votes.from_wide(checked.good, columns, shown))
+
+
+def _votes_made(
+    spark: SparkSession,
+    settings: LabelSettings,
+    earlier: LabelModel | None,
+    output: Output,
+) -> Inputs:
+    assert settings.rows is not None
+    assert settings.functions is not None
+    rules = functions.load(settings.functions)
+    classes, names = len(rules.classes), [rule.name for rule in rules.functions]
+    if settings.classes not in (None, classes) or len(settings.balance) not in (0, classes):
+        raise SettingsError(
+            f"--classes and --balance must be of the {classes} classes of the label functions",
+            value=settings.classes or settings.balance,
+            next_step=f"leave them out, or mend {settings.functions}",
+        )
+    if earlier and (earlier.classes != classes or set(earlier.voters) != set(names)):
+        raise SettingsError(
+            "the label functions must be those that the model was fitted to",
+            value=sorted(set(earlier.voters) ^ set(names)) or f"{classes} classes",
+            next_step="fit a new model",
+        )
+    source = open_input(spark, settings.rows, name="rows", time_zone=settings.input_time_zone)
+    reads = functions.columns_read(rules, source.frame)
+    features = matching(source.frame, settings.features)
+    kept_apart = [name for name in ("row_id", settings.gold, settings.old_label, settings.period) if name]
+    refuse_leaks(reads, features, kept_apart, settings.gold)
+    classifier.refuse_features(source.frame, features)
+    if not settings.allow_overlap:
+        matching(source.frame, settings.old_label_columns)  # refuses what is not there
+        functions.refuse_overlap(reads, features, settings.old_label_columns)
+    positive = positive_class(settings.positive, rules.classes) if features else None
+    wanted = {*kept_apart, *features}.union(*reads.values()) - {"row_id"}
+    checked = _checked(source, schemas.label_rows(sorted(wanted)), settings, output)
+    voted = functions.votes_of(rules, checked.good)
+    votes.refuse_other_votes(voted, names, classes)
+    ordered = earlier.voters if earlier else names
+    cast = votes.from_wide(voted, ordered, classes)
+    return Inputs(checked, cast, rules.classes, tuple(features), positive)
+
+
+def _checked(source: Input, contract: schemas.Contract, settings: LabelSettings, output: Output) -> Checked:
+    checked = check(source, contract, now=datetime.now(UTC))
+    output.quarantine(checked, max_bad_share=settings.max_bad_share)
+    return checked
