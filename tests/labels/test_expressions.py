@@ -5,7 +5,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from firstday.errors import SettingsError
 from firstday.labels.builtins import FUNCTIONS
-from firstday.labels.functions import LabelFunction, LabelFunctions, columns_read, votes_of
+from firstday.labels.functions import LabelFunction, LabelFunctions, resolve
 
 ODD = 'a "b"\n`c`; DROP TABLE users;-- 😀'
 
@@ -85,11 +85,12 @@ def test_conditions_mean_what_spark_means(spark: SparkSession) -> None:
     ]
     made = functions({f"f{number}": text for number, text in enumerate([*met, *unmet])})
     frame = rows(spark)
-    row = votes_of(made, frame).first()
+    resolved = resolve(made, frame)
+    row = resolved.votes(frame).first()
     assert row is not None
     voted = {each.body: row[each.name] for each in made.functions}
     assert {text for text, vote in voted.items() if vote != 1} == set(unmet)
-    read = columns_read(made, frame)
+    read = resolved.reads
     assert {str(each.body): read[each.name] for each in made.functions if each.body in met} == met
 
 
@@ -176,7 +177,7 @@ def test_conditions_that_are_refused(spark: SparkSession) -> None:
             ("honest", "fraud"), (LabelFunction("g", "flag", 1), LabelFunction("f", text, 1))
         )
         with pytest.raises(SettingsError) as raised:
-            votes_of(made, frame)
+            resolve(made, frame)
         told[text] = str(raised.value)
     with_name = {text for text, message in told.items() if message.startswith("Label function 'f': ")}
     assert with_name == set(cases)
@@ -192,21 +193,21 @@ def test_a_function_of_the_session_does_not_take_the_place_of_a_builtin(spark: S
     session.udf.register("ours", lambda value: value)
     for text in ("soundex(name) = 'x'", "SOUNDEX(name) = 'x'"):
         with pytest.raises(SettingsError, match=r"'f': the session has a function of its own.*'soundex'"):
-            votes_of(functions({"f": text}), frame)
+            resolve(functions({"f": text}), frame)
     with pytest.raises(SettingsError, match=r"'f': a condition may call built-in functions.*'ours'"):
-        votes_of(functions({"f": "ours(name) = 'x'"}), frame)
-    assert columns_read(functions({"f": "soundex(name) = 'x'"}), rows(spark)) == {"f": {"name"}}
+        resolve(functions({"f": "ours(name) = 'x'"}), frame)
+    assert resolve(functions({"f": "soundex(name) = 'x'"}), rows(spark)).reads == {"f": {"name"}}
 
 
 def test_columns_are_found_by_sparks_rule_for_case(spark: SparkSession) -> None:
     frame = spark.createDataFrame([(1, 2)], "a int, A int")
     with pytest.raises(SettingsError, match=r"'f': Spark must be able to resolve it.*(?i:ambiguous)"):
-        votes_of(functions({"f": "a = 1"}), frame)
+        resolve(functions({"f": "a = 1"}), frame)
     spark.conf.set("spark.sql.caseSensitive", "true")
     try:
-        assert columns_read(functions({"f": "a = 1", "g": "A = 1"}), frame) == {"f": {"a"}, "g": {"A"}}
+        assert resolve(functions({"f": "a = 1", "g": "A = 1"}), frame).reads == {"f": {"a"}, "g": {"A"}}
         with pytest.raises(SettingsError, match=r"'f'.*Got: 'Reports'. Next: Did you mean 'reports'"):
-            votes_of(functions({"f": "Reports = 1"}), rows(spark))
+            resolve(functions({"f": "Reports = 1"}), rows(spark))
     finally:
         spark.conf.unset("spark.sql.caseSensitive")
 
@@ -214,11 +215,11 @@ def test_columns_are_found_by_sparks_rule_for_case(spark: SparkSession) -> None:
 def test_a_frame_with_another_name_or_many_steps_is_read_alike(spark: SparkSession) -> None:
     # With the frame called s, s.sessions is both a field of the column s and a column of the frame s.
     frame = rows(spark).where("reports > 1").alias("s")
-    assert columns_read(functions({"f": "s.sessions = 2"}), frame) == {"f": {"sessions"}}
+    assert resolve(functions({"f": "s.sessions = 2"}), frame).reads == {"f": {"sessions"}}
     joined = rows(spark).join(rows(spark).select("reports", "score"), "reports")
     with pytest.raises(SettingsError, match=r"'f'.*(?i:ambiguous)"):
-        votes_of(functions({"f": "score > 1"}), joined)
-    row = votes_of(functions({"f": "reports = 7"}), joined).first()
+        resolve(functions({"f": "score > 1"}), joined)
+    row = resolve(functions({"f": "reports = 7"}), joined).votes(joined).first()
     assert row is not None
     assert row["f"] == 1
 

@@ -12,11 +12,10 @@ from firstday.errors import SettingsError
 from firstday.labels.functions import (
     LabelFunction,
     LabelFunctions,
-    columns_read,
     label_function,
     load,
     refuse_overlap,
-    votes_of,
+    resolve,
 )
 
 REPOSITORY = Path(__file__).parents[2]
@@ -80,16 +79,25 @@ def test_yaml_votes(spark: SparkSession, tmp_path: Path) -> None:
         "- {name: last, vote: honest, when: 'true', else: -1}\n",
     )
     assert functions.classes == ("honest", "fraud", "no")
-    votes = votes_of(functions, rows(spark))
+    resolved = resolve(functions, rows(spark))
+    votes = resolved.votes(rows(spark))
     assert votes.columns[4:] == ["many", "either", "odd `name`. 😀", "last"]
     assert {kind for _, kind in votes.dtypes[4:]} == {"int"}
     assert voted(votes) == [(1, 0, -1, 0), (-1, 2, -1, 0), (-1, 2, 2, 0)]
-    assert columns_read(functions, rows(spark)) == {
+    assert resolved.reads == {
         "many": {"Reports", "sessions"},
         "either": {"a.b"},
         "odd `name`. 😀": {"sessions"},
         "last": frozenset(),
     }
+
+
+def test_what_is_checked_against_all_columns_votes_on_those_that_are_read(spark: SparkSession) -> None:
+    resolved = resolve(one("many", "reports >= 5"), rows(spark))
+    fewer = rows(spark).select("row_id", "Reports")
+    assert [tuple(row) for row in resolved.votes(fewer).orderBy("row_id").collect()] == [
+        ("r1", 7, 1), ("r2", 1, -1), ("r3", None, -1),
+    ]  # fmt: skip
 
 
 def test_the_example_of_conf_works(spark: SparkSession) -> None:
@@ -100,7 +108,7 @@ def test_the_example_of_conf_works(spark: SparkSession) -> None:
         "name string, tags array<string>, `trades.given` int, `trades.received` int, gold int, "
         "seen_at string, signed_up_at string",
     )
-    votes = votes_of(functions, frame).select([each.name for each in functions.functions]).first()
+    votes = resolve(functions, frame).votes(frame).select([each.name for each in functions.functions]).first()
     assert votes == (1, 0, 0, 1, 1, 1)
 
 
@@ -151,12 +159,13 @@ def test_yaml_that_is_refused(tmp_path: Path, text: str, message: str) -> None:
 
 def test_python_votes(spark: SparkSession, tmp_path: Path) -> None:
     functions = loaded(tmp_path, PYTHON, "functions.py")
-    votes = votes_of(functions, rows(spark))
+    resolved = resolve(functions, rows(spark))
+    votes = resolved.votes(rows(spark))
     assert votes.columns[4:] == ["many_reports", "long name, with (signs)", "at_least_1", "at_least_2"]
     assert {kind for _, kind in votes.dtypes[4:]} == {"int"}
     # 2**32 + 1 and -7 are no classes, and stay none: 2 and -2.
     assert voted(votes) == [(1, 0, 2, 2), (-1, -1, 2, -2), (-1, -1, -2, -2)]
-    assert columns_read(functions, rows(spark)) == {
+    assert resolved.reads == {
         "many_reports": {"Reports", "sessions"},
         "long name, with (signs)": {"sessions", "a.b"},
         "at_least_1": {"Reports"},
@@ -224,9 +233,9 @@ def test_python_functions_that_are_refused(spark: SparkSession) -> None:
             ("honest", "fraud"), (LabelFunction("g", "reports > 1", 1), LabelFunction("f", body))
         )
         with pytest.raises(SettingsError, match=f"(?s){message}"):
-            votes_of(functions, rows(spark))
+            resolve(functions, rows(spark))
     with pytest.raises(SettingsError, match="function 'REPORTS': the rows have a column of this name"):
-        votes_of(one("REPORTS", "sessions > 1"), rows(spark))
+        resolve(one("REPORTS", "sessions > 1"), rows(spark))
 
 
 def test_a_decorated_function_stays_a_function() -> None:
@@ -268,7 +277,7 @@ def test_two_hundred_functions_are_one_projection_planned_quickly(
     rows(spark).write.parquet(str(tmp_path / "rows"))
     read = spark.read.parquet(str(tmp_path / "rows"))
     started = time.monotonic()
-    votes = votes_of(functions, read)
+    votes = resolve(functions, read).votes(read)
     plan = votes._jdf.queryExecution().executedPlan().toString()
     assert time.monotonic() - started < 20
     assert plan.count("Project") == 1

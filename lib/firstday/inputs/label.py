@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from firstday.errors import SettingsError
 from firstday.labels import classifier, functions, votes
@@ -12,7 +12,7 @@ from firstday.labels.columns import matching, positive_class, refuse_leaks, wide
 from firstday.labels.models import fitting
 from firstday.labels.models.base import LabelModel
 from firstday.settings import LabelSettings
-from firstday.tables import Checked, Input, Output, check, open_input, read_published, schemas
+from firstday.tables import Checked, Input, Output, check, column, open_input, read_published, schemas
 
 
 @dataclass(frozen=True)
@@ -98,22 +98,28 @@ def _votes_made(
             next_step="fit a new model",
         )
     source = open_input(spark, settings.rows, name="rows", time_zone=settings.input_time_zone)
-    reads = functions.columns_read(rules, source.frame)
+    resolved = functions.resolve(rules, _as_checked(source.frame))
     features = matching(source.frame, settings.features)
     kept_apart = [name for name in ("row_id", settings.gold, settings.old_label, settings.period) if name]
-    refuse_leaks(reads, features, kept_apart, settings.gold)
+    refuse_leaks(resolved.reads, features, kept_apart, settings.gold)
     classifier.refuse_features(source.frame, features)
     if not settings.allow_overlap:
         matching(source.frame, settings.old_label_columns)  # refuses what is not there
-        functions.refuse_overlap(reads, features, settings.old_label_columns)
+        functions.refuse_overlap(resolved.reads, features, settings.old_label_columns)
     positive = positive_class(settings.positive, rules.classes) if features else None
-    wanted = {*kept_apart, *features}.union(*reads.values()) - {"row_id"}
+    wanted = {*kept_apart, *features}.union(*resolved.reads.values()) - {"row_id"}
     checked = _checked(source, schemas.label_rows(sorted(wanted)), settings, output)
-    voted = functions.votes_of(rules, checked.good)
+    voted = resolved.votes(checked.good)
     votes.refuse_other_votes(voted, names, classes)
     ordered = earlier.voters if earlier else names
     cast = votes.from_wide(voted, ordered, classes)
     return Inputs(checked, cast, rules.classes, tuple(features), positive)
+
+
+def _as_checked(rows: DataFrame) -> DataFrame:
+    """The rows as `check` hands them on: columns without a table's name, row_id as text."""
+    plain = rows.toDF(*rows.columns)
+    return plain.withColumn("row_id", column("row_id").cast("string")) if "row_id" in plain.columns else plain
 
 
 def _checked(source: Input, contract: schemas.Contract, settings: LabelSettings, output: Output) -> Checked:

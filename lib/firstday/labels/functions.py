@@ -89,21 +89,54 @@ def load(path: str) -> LabelFunctions:
     return loaders[file.suffix.lower()](file)
 
 
-def columns_read(functions: LabelFunctions, frame: DataFrame) -> dict[str, frozenset[str]]:
-    """The columns of the frame that each function reads. Raises SettingsError as `votes_of` does."""
-    return {name: reads for name, (_, reads) in _resolved(functions, frame).items()}
+@dataclass(frozen=True)
+class Resolved:
+    """Label functions that were checked against the columns of a frame.
 
-
-def votes_of(functions: LabelFunctions, frame: DataFrame) -> DataFrame:
-    """The frame with one int column of votes for each function, in one projection.
-
-    All is checked against the frame's schema before anything runs; raises SettingsError that names the
-    function and what is wrong with it. Whether the votes of Python functions are classes shows in the data.
+    expressions: by function, the condition or the votes; reads: by function, the columns that it reads.
     """
-    resolved = _resolved(functions, frame)
-    classes = len(functions.classes)
-    votes = (_votes(each, resolved[each.name][0], classes).alias(each.name) for each in functions.functions)
-    return frame.select("*", *votes)
+
+    functions: LabelFunctions
+    expressions: Mapping[str, Column]
+    reads: Mapping[str, frozenset[str]]
+
+    def votes(self, frame: DataFrame) -> DataFrame:
+        """The frame with one int column of votes for each function, in one projection.
+
+        frame: the one that was checked against, or some of its columns with all that are read. Whether the
+        votes of Python functions are classes shows in the data.
+        """
+        classes = len(self.functions.classes)
+        votes = (
+            _votes(each, self.expressions[each.name], classes).alias(each.name)
+            for each in self.functions.functions
+        )
+        return frame.select("*", *votes)
+
+
+def resolve(functions: LabelFunctions, frame: DataFrame) -> Resolved:
+    """Check the functions against the frame's schema; nothing runs. Of hundreds it takes a second.
+
+    Raises SettingsError that names the function and what is wrong with it.
+    """
+    conditions = Conditions(frame)
+    taken = {name.lower() for name in frame.columns}
+    given: dict[str, tuple[Column, frozenset[str]]] = {}
+    for function in functions.functions:
+        name, body = function.name, function.body
+        if name.lower() in taken:
+            raise refused(name, "the rows have a column of this name", next_step="rename the function")
+        given[name] = (
+            (conditions.condition(name, body), frozenset())
+            if isinstance(body, str)
+            else call(name, body, conditions.columns)
+        )
+    expressions = {name: expression for name, (expression, _) in given.items()}
+    found = analyse(frame, expressions)
+    for function in functions.functions:
+        check(function.name, found[function.name], isinstance(function.body, str))
+    reads = {name: parameters | found[name].reads for name, (_, parameters) in given.items()}
+    return Resolved(functions, expressions, reads)
 
 
 def refuse_overlap(
@@ -266,26 +299,6 @@ def _class_number(function: str, vote: Any, classes: Sequence[str], abstains: bo
         vote,
         f"did you mean {near[0]}?" if near else f"the classes are {allowed}",
     )
-
-
-def _resolved(functions: LabelFunctions, frame: DataFrame) -> dict[str, tuple[Column, frozenset[str]]]:
-    """What each function votes by, checked, and the columns that it reads."""
-    conditions = Conditions(frame)
-    taken = {name.lower() for name in frame.columns}
-    given: dict[str, tuple[Column, frozenset[str]]] = {}
-    for function in functions.functions:
-        name, body = function.name, function.body
-        if name.lower() in taken:
-            raise refused(name, "the rows have a column of this name", next_step="rename the function")
-        given[name] = (
-            (conditions.condition(name, body), frozenset())
-            if isinstance(body, str)
-            else call(name, body, conditions.columns)
-        )
-    found = analyse(frame, {name: expression for name, (expression, _) in given.items()})
-    for function in functions.functions:
-        check(function.name, found[function.name], isinstance(function.body, str))
-    return {name: (expression, reads | found[name].reads) for name, (expression, reads) in given.items()}
 
 
 def _votes(function: LabelFunction, resolved: Column, classes: int) -> Column:
