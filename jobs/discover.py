@@ -17,14 +17,15 @@ from pyspark.sql.types import StructType
 from firstday import logs
 from firstday.cli import run_job
 from firstday.errors import DataError, SettingsError
-from firstday.moments import analyse, counts, metrics, outputs, story
+from firstday.moments import analyse, counts, labelled, metrics, outputs, story
 from firstday.moments.collect import cached, cohorts_by_date, to_driver
 from firstday.moments.findings import Findings, choosing_until, find
+from firstday.moments.labelled import Tables
 from firstday.moments.segments import ALL
 from firstday.moments.windows import Windows, instant_at, microseconds
 from firstday.session import get_session
 from firstday.settings import DiscoverSettings
-from firstday.tables import Checked, Output, Run, check, open_input, open_output, schemas
+from firstday.tables import Checked, Output, Run, check, open_input, open_output, open_table, schemas
 from firstday.tracking import TrackedRun, tracked_run
 
 if TYPE_CHECKING:
@@ -33,8 +34,10 @@ if TYPE_CHECKING:
 # Counts of an earlier run can be kept only where these settings are the same.
 COUNTED_BY = (
     "users", "events", "segments", "days", "window", "retention", "time_zone", "overlap", "return_actions",
-    "count_cap", "leading_actions", "input_time_zone",
+    "count_cap", "leading_actions", "input_time_zone", "labels", "label_class", "label_use", "label_limit",
 )  # fmt: skip
+# The same of the users that labels left out.
+LEFT_OUT = {"moment_counts": "left_out_counts", "moment_products": "left_out_products"}
 
 
 def run(settings: DiscoverSettings, run_id: str) -> Path | None:
@@ -52,8 +55,10 @@ def run(settings: DiscoverSettings, run_id: str) -> Path | None:
         inputs = _read(spark, settings, windows, since, now, output)
         horizon = _horizon(settings, inputs, now)
         with _counted(inputs, since, horizon, settings, windows, output) as counted:
-            cohorts = cohorts_by_date(counted.moment_counts, settings.days)
-            found = _find(counted, cohorts, settings, output, "event_id" in inputs[1].good.columns)
+            cohorts = cohorts_by_date(counted.kept.moment_counts, settings.days)
+            with _found(counted.kept, cohorts, settings, inputs) as found:
+                shown = _write(counted.kept.moment_counts, found, settings, output)
+                changed = _changed(counted, cohorts, found, settings, output, inputs)
         facts = story.Facts(
             unmatured=story.unmatured(cohorts, settings.days),
             tallies=counted.tallies,
@@ -62,7 +67,7 @@ def run(settings: DiscoverSettings, run_id: str) -> Path | None:
             held=found.findings.held,
         )
         # All that may fail comes before publishing.
-        report = _report(cohorts, found, facts, settings, output, inputs)
+        report = _report(cohorts, found, shown, facts, changed, settings, output, inputs)
         published = output.publish(
             inputs=[checked.source for checked in inputs],
             settings=settings.model_dump(mode="json"),
@@ -74,11 +79,14 @@ def run(settings: DiscoverSettings, run_id: str) -> Path | None:
 
 
 def _schemas(settings: DiscoverSettings) -> dict[str, StructType]:
-    return {
+    counted = {
         "moment_counts": schemas.moment_counts(settings.segments, settings.days),
         "moment_products": schemas.moment_products(settings.segments),
-        **outputs.TABLES,
     }
+    if settings.labels is None:
+        return counted | outputs.TABLES
+    left_out = {LEFT_OUT[name]: schema for name, schema in counted.items()}
+    return counted | left_out | outputs.TABLES | {"label_changes": outputs.LABEL_CHANGES}
 
 
 def _count_from(settings: DiscoverSettings, windows: Windows, output: Output) -> date | None:
@@ -108,8 +116,8 @@ def _read(
     since: date | None,
     now: datetime,
     output: Output,
-) -> tuple[Checked, Checked]:
-    """The users and the events."""
+) -> list[Checked]:
+    """The users, the events and, where there are any, the labels."""
     zone = settings.input_time_zone
     with logs.step("Reading and checking the inputs") as step:
         users = check(
@@ -124,19 +132,23 @@ def _read(
             now=now,
             since=start - timedelta(days=1) if start else None,
         )
-        output.quarantine(users, events, max_bad_share=settings.max_bad_share)
-        step.note(users=users.profile.rows, events=events.profile.rows)
-    for checked in (users, events):
-        if checked.profile.latest is None:
+        found = [users, events]
+        if settings.labels is not None:
+            labels = open_table(spark, settings.labels, "soft_labels", name="labels")
+            found.append(check(labels, schemas.user_labels(), now=now))
+        output.quarantine(*found, max_bad_share=settings.max_bad_share)
+        step.note(**{checked.source.name: checked.profile.rows for checked in found})
+    for checked in found:
+        if not checked.profile.rows - checked.profile.bad_rows:
             raise DataError(
                 f"{checked.source.name} must have rows",
                 value=checked.source.source,
                 next_step="check the address, and that the upstream job has run",
             )
-    return users, events
+    return found
 
 
-def _horizon(settings: DiscoverSettings, inputs: tuple[Checked, Checked], now: datetime) -> datetime:
+def _horizon(settings: DiscoverSettings, inputs: Sequence[Checked], now: datetime) -> datetime:
     """Up to when the log is complete: as told, else up to its latest event.
 
     Not beyond now: a clock that runs ahead would close days which are not over, for good in a daily run.
@@ -147,50 +159,69 @@ def _horizon(settings: DiscoverSettings, inputs: tuple[Checked, Checked], now: d
 
 @dataclass(frozen=True)
 class Counted:
-    """The two tables of counts, over all anchor dates and in Spark's cache; how many events they are of."""
+    """The counts of the users kept and of those that labels left out (None without labels), over all anchor
+    dates and in Spark's cache; how many events they are of.
+    """
 
-    moment_counts: DataFrame
-    moment_products: DataFrame
+    kept: Tables
+    left_out: Tables | None
     tallies: Mapping[str, int]
 
 
 @contextmanager
 def _counted(
-    inputs: tuple[Checked, Checked],
+    inputs: Sequence[Checked],
     since: date | None,
     horizon: datetime,
     settings: DiscoverSettings,
     windows: Windows,
     output: Output,
 ) -> Iterator[Counted]:
-    """Write moment_counts and moment_products: new counts, and for dates before `since` the earlier ones."""
-    users, events = inputs
+    """Write the tables of counts: new counts, and for dates before `since` the earlier ones."""
+    users, segments = _users(inputs, settings)
     with ExitStack() as held:
         with logs.step("Counting the first days") as step:
             counted = counts.count(
-                users.good,
-                events.good,
+                users,
+                inputs[1].good,
                 windows,
-                settings.segments,
+                segments,
                 horizon=microseconds(horizon),
-                dates=_dates(since, users.profile.latest) if since else None,
+                dates=_dates(since, inputs[0].profile.latest) if since else None,
                 event_date_column=settings.event_date_column,
                 return_actions=settings.return_actions,
                 count_cap=settings.count_cap,
                 leading_actions=settings.leading_actions,
             )
             held.callback(counted.release)
-            tables = {}
-            for name in ("moment_counts", "moment_products"):
+
+            def write(name: str, rows: DataFrame) -> DataFrame:
                 earlier = output.previous(name) if since else None
-                kept = [] if earlier is None else [earlier.where(F.col("anchor_date") < F.lit(since))]
-                rows = reduce(DataFrame.unionByName, kept, getattr(counted, name))
-                tables[name] = held.enter_context(cached(rows))
-                output.write(name, tables[name])
+                past = [] if earlier is None else [earlier.where(F.col("anchor_date") < F.lit(since))]
+                whole = held.enter_context(cached(reduce(DataFrame.unionByName, past, rows)))
+                output.write(name, whole)
+                return whole
+
+            kept, left_out = Tables(counted.moment_counts, counted.moment_products), None
+            if settings.labels is not None:
+                kept, others = kept.apart()
+                left_out = Tables(*(write(LEFT_OUT[name], rows) for name, rows in vars(others).items()))
+            kept = Tables(*(write(name, rows) for name, rows in vars(kept).items()))
             tallies = {name: value for name, value in counted.tallies.items() if value is not None}
             step.note(events=tallies["events"])
         counted.release()  # all is in the tables' own cache now
-        yield Counted(**tables, tallies=tallies)
+        yield Counted(kept, left_out, tallies)
+
+
+def _users(inputs: Sequence[Checked], settings: DiscoverSettings) -> tuple[DataFrame, Sequence[str]]:
+    """The users to count, and what to count them by: their segments, and whether labels leave them out."""
+    users = inputs[0].good
+    if settings.labels is None:
+        return users, settings.segments
+    labels = inputs[2].good
+    label_class = labelled.class_of(labels, settings.label_class)
+    told = labelled.with_left_out(users, labels, label_class, settings.label_use, settings.label_limit)
+    return told, [*settings.segments, labelled.LEFT_OUT]
 
 
 def _dates(first: date, latest: datetime | None) -> list[date]:
@@ -203,21 +234,22 @@ BEFORE_ALL = date(1970, 1, 1)  # earlier than any anchor that the contract lets 
 
 @dataclass(frozen=True)
 class Found:
-    """The findings; the candidates of segment `all` by half; the rows of `moments` that the report shows."""
+    """All candidates as `analyse` returned them, in Spark's cache; those of segment `all`; the choice."""
 
-    findings: Findings
+    analysed: DataFrame
     halves: pd.DataFrame
-    shown: pd.DataFrame
+    findings: Findings
 
 
-def _find(
-    counted: Counted,
+@contextmanager
+def _found(
+    counted: Tables,
     cohorts: pd.DataFrame,
     settings: DiscoverSettings,
-    output: Output,
-    with_event_id: bool,
-) -> Found:
-    """Measure all candidates, choose, and write every table of results."""
+    inputs: Sequence[Checked],
+    whom: str = "",
+) -> Iterator[Found]:
+    """Measure all candidates and choose."""
     until = choosing_until(cohorts, settings) or BEFORE_ALL
     plan = analyse.Plan(
         days=settings.days,
@@ -228,31 +260,49 @@ def _find(
         resamples=0 if settings.quick else settings.bootstrap,
         seed=settings.seed,
     )
-    moment_counts = counted.moment_counts
-    with cached(analyse.analyse(moment_counts, settings.segments, plan)) as analysed:
-        with logs.step("Measuring all candidates at once") as step:
+    with cached(analyse.analyse(counted.moment_counts, settings.segments, plan)) as analysed:
+        with logs.step(f"Measuring all candidates at once{whom}") as step:
             halves = to_driver(analysed.where(F.col("segment") == ALL), "the candidates of segment 'all'")
             step.note(candidates=int((halves["half"] == analyse.WHOLE).sum()))
-        with logs.step("Choosing") as step:
+        with logs.step(f"Choosing{whom}") as step:
             findings = find(
-                *(moment_counts, counted.moment_products, halves, until, settings),
-                with_event_id=with_event_id,
+                *(counted.moment_counts, counted.moment_products, halves, until, settings),
+                with_event_id="event_id" in inputs[1].good.columns,
             )
             step.note(verdict=findings.choice.verdict)
-        with logs.step("Writing the results"):
-            shown = _write(moment_counts, analysed, findings, settings, output)
-    return Found(findings, halves, shown)
+        yield Found(analysed, halves, findings)
+
+
+def _changed(
+    counted: Counted,
+    cohorts: pd.DataFrame,
+    found: Found,
+    settings: DiscoverSettings,
+    output: Output,
+    inputs: Sequence[Checked],
+) -> labelled.Changed | None:
+    """What the answer would have been with the users that labels left out; None without labels."""
+    if counted.left_out is None:
+        return None
+    with ExitStack() as held:
+        both = counted.kept.together(counted.left_out, settings.segments)
+        everyone = Tables(*(held.enter_context(cached(rows)) for rows in vars(both).values()))
+        of_all = cohorts_by_date(everyone.moment_counts, settings.days)
+        whole = held.enter_context(_found(everyone, of_all, settings, inputs, ", with those left out"))
+        changed = labelled.changed(
+            *((cohorts, found.halves, found.findings), (of_all, whole.halves, whole.findings)),
+            settings.days[0],
+        )
+        rows = outputs.typed(changed.candidates, outputs.LABEL_CHANGES)
+        output.write("label_changes", whole.analysed.sparkSession.createDataFrame(*rows))
+    return changed
 
 
 def _write(
-    moment_counts: DataFrame,
-    analysed: DataFrame,
-    findings: Findings,
-    settings: DiscoverSettings,
-    output: Output,
+    moment_counts: DataFrame, found: Found, settings: DiscoverSettings, output: Output
 ) -> pd.DataFrame:
     """Write the results; returns the rows of `moments` that the report shows."""
-    spark = moment_counts.sparkSession
+    spark, findings = moment_counts.sparkSession, found.findings
     candidates = metrics.moments(
         moment_counts,
         settings.segments,
@@ -261,24 +311,27 @@ def _write(
         min_users=settings.min_users,
     )
     verdicts = spark.createDataFrame(*outputs.typed(findings.verdicts, outputs.VERDICTS))
-    whole = analysed.where(F.col("half") == analyse.WHOLE)
-    with cached(outputs.moments(metrics.mark_frontier(candidates), whole, verdicts)) as moments:
-        output.write("moments", moments)
-        shown = story.shown(moments, settings.days[0])
-    further = {"moment_halves": outputs.halves(analysed)} | {
+    whole = found.analysed.where(F.col("half") == analyse.WHOLE)
+    further = {"moment_halves": outputs.halves(found.analysed)} | {
         name: spark.createDataFrame(*outputs.typed(frame, outputs.TABLES[name]))
         for name, frame in findings.tables().items()
     }
-    # At once: of a small table's commit most is waiting, for the storage or for the driver.
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda table: output.write(*table), further.items()))
+    with logs.step("Writing the results"):
+        with cached(outputs.moments(metrics.mark_frontier(candidates), whole, verdicts)) as moments:
+            output.write("moments", moments)
+            shown = story.shown(moments, settings.days[0])
+        # At once: of a small table's commit most is waiting, for the storage or for the driver.
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda table: output.write(*table), further.items()))
     return shown
 
 
 def _report(
     cohorts: pd.DataFrame,
     found: Found,
+    shown: pd.DataFrame,
     facts: story.Facts,
+    changed: labelled.Changed | None,
     settings: DiscoverSettings,
     output: Output,
     inputs: Sequence[Checked],
@@ -291,7 +344,7 @@ def _report(
             run_id=output.run_id,
             generated_at=datetime.now(UTC),
             hypothesis=findings.hypothesis,
-            moments=found.shown,
+            moments=shown,
             actions=findings.evidence,
             trends=findings.trends,
             consistency=story.retention_by_date(cohorts, settings.days),
@@ -303,6 +356,7 @@ def _report(
             },
             notes=facts.sentences(),
             tallies={**facts.tallies, **_quarantined(inputs)},
+            labels=changed.told() if changed else None,
         )
         return discover_report(content, png=not settings.quick)
 
@@ -313,20 +367,18 @@ def _quarantined(inputs: Sequence[Checked]) -> Mapping[str, int]:
 
 def _track(
     tracked: TrackedRun,
-    inputs: tuple[Checked, Checked],
+    inputs: Sequence[Checked],
     findings: Findings,
     facts: story.Facts,
     published: Run,
     report: "Report",
 ) -> None:
-    users, events = inputs
     with logs.step("Recording the run"):
-        tracked.log_inputs([users.source, events.source])
+        tracked.log_inputs([checked.source for checked in inputs])
         tracked.log_metrics(
             {
-                "users": users.profile.rows,
-                "events": events.profile.rows,
-                "bad_rows": users.profile.bad_rows + events.profile.bad_rows,
+                **{checked.source.name: checked.profile.rows for checked in inputs},
+                "bad_rows": sum(checked.profile.bad_rows for checked in inputs),
                 **{f"rows_{name}": rows for name, rows in published.row_counts.items()},
                 **{f"tally_{name}": value for name, value in facts.tallies.items()},
                 **{f"left_out_d{day}": value for day, value in facts.unmatured.items()},

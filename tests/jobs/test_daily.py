@@ -15,10 +15,10 @@ from firstday.errors import SettingsError
 from firstday.moments.windows import Windows
 from firstday.settings import DiscoverSettings
 from firstday.tables import Output
-from tests.jobs.small import made, published, run, same_results
+from tests.jobs.small import LABEL_TABLES, TABLES, made, published, run, same_results
 
 
-def test_daily_and_since_equal_a_full_run(spark: SparkSession, tmp_path: Path) -> None:
+def test_daily_equals_a_full_run_also_of_those_left_out(spark: SparkSession, tmp_path: Path) -> None:
     log = made(users=120, dates=12, country=("KR", "US", None))
     middle = log.users["anchored_at"].min() + pd.Timedelta(days=9)
     part = replace(
@@ -26,19 +26,23 @@ def test_daily_and_since_equal_a_full_run(spark: SparkSession, tmp_path: Path) -
         users=log.users[log.users["anchored_at"] < middle],
         events=log.events[log.events["occurred_at"] < middle],
     )
-    asked: dict[str, Any] = {"segments": ("country",), "days": (1, 3), "quick": True}
+    labels = tmp_path / "labels.parquet"
+    doubted = log.users["user_id"].str.endswith("7")
+    told = [[0.1, 0.9] if is_doubted else [0.9, 0.1] for is_doubted in doubted]
+    pd.DataFrame({"row_id": log.users["user_id"], "probabilities": told}).to_parquet(labels)
+    asked: dict[str, Any] = {"segments": ("country",), "days": (1, 3), "quick": True, "labels": str(labels)}
     grown = tmp_path / "grown"
     run(part.saved(tmp_path / "log"), grown, "first", **asked)
     log = log.saved(tmp_path / "log")
     run(log, grown, "second", daily=True, **asked)
     run(log, tmp_path / "full", "whole", **asked)
-    same_results(spark, grown, tmp_path / "full")
-    since = sorted(set(log.users["anchored_at"].dt.date))[3]
-    run(log, grown, "third", since=since, **asked)
-    same_results(spark, grown, tmp_path / "full")
+    same_results(spark, grown, tmp_path / "full", [*TABLES, *LABEL_TABLES])
     assert set(published(spark, grown, "moments")["day"]) == {1, 3}
+    for table, users in (("moment_counts", ~doubted), ("left_out_counts", doubted)):
+        counts = published(spark, grown, table)
+        assert counts.loc[counts["action"].isna(), "users"].sum() == users.sum()
     with pytest.raises(SettingsError, match="window"):
-        run(log, grown, "fourth", daily=True, window="12h", **asked)
+        run(log, grown, "third", daily=True, window="12h", **asked)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import LongType, StringType, StructType
 
 from firstday.errors import ConflictError, DataError, OutputError
-from firstday.tables import Input, Output, check, open_output, read_published
+from firstday.tables import Input, Output, check, open_output, open_table, read_published
 from firstday.tables.delta import RUN_ID, Store
 from firstday.tables.schemas import events, moment_counts, moment_products, table_schema
 from tests.tables.memory import Killed
@@ -97,6 +97,10 @@ def test_a_run_is_published_whole_and_supersedes_the_one_before(spark: SparkSess
     for name, expected in (("numbers", [(2,), (3,), (4,)]), ("unwritten", [])):
         assert rows(read_published(spark, out, name)) == rows(naive(spark, second, name)) == expected
     assert rows(read_published(spark, out, "names")) == [(ODD, 2), (ODD, 3), (ODD, 4)]
+    for address in (out, second.location("numbers")):  # its rows, and which run's they are
+        opened_again = open_table(spark, address, "numbers", name="labels")
+        assert (opened_again.version, rows(opened_again.frame)) == ("run second", [(2,), (3,), (4,)])
+    assert open_table(spark, second.location("names"), "numbers", name="labels").version != "run second"
     assert rows(old) == rows(before) == [(1,), (2,)]  # whoever has opened a run's rows keeps them
 
     kept = naive(spark, second, "quarantine").collect()

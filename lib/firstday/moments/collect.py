@@ -70,8 +70,13 @@ def products_by_date(
                 next_step="lower --leading-actions",
             )
         held = held[:-1]
-        rows = rows.groupBy("anchor_date", "day", *(F.col(quoted(name)) for name in held)).agg(
-            *(F.sum(name).alias(name) for name in ("users", "retained")),
-            F.first("actions").alias("actions"),
-            *(sum_of_arrays(name).alias(name) for name in ("sum_x", "sum_xr", "sum_xx")),
-        )
+        rows = summed(rows, held)
+
+
+def summed(products: DataFrame, segments: Sequence[str]) -> DataFrame:
+    """Rows of moment_products added up over all but these segment columns."""
+    return products.groupBy("anchor_date", *map(quoted, segments), "day").agg(
+        *(F.sum(name).alias(name) for name in ("users", "retained")),
+        F.first("actions").alias("actions"),
+        *(sum_of_arrays(name).alias(name) for name in ("sum_x", "sum_xr", "sum_xx")),
+    )

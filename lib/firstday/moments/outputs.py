@@ -48,6 +48,11 @@ HYPOTHESES = _schema(
     adjusted="d", adjusted_low="d", adjusted_high="d",
     baseline="d", detectable_effect="d", users_per_arm="l", days_needed="l", alpha="d", power="d",
 )  # fmt: skip
+# The same candidates without the users that labels left out, and with them.
+LABEL_CHANGES = _schema(
+    population="s", **_CANDIDATE, **_COUNTS, precision="d", recall="d", phi="d",
+    adjusted="d", adjusted_low="d", adjusted_high="d", verdict="s", reason="s",
+)  # fmt: skip
 VERDICTS = _schema(**_CANDIDATE, verdict="s", reason="s")
 TABLES = {
     "moments": MOMENTS,

@@ -52,6 +52,8 @@ class DiscoverContent:
     threshold), on each day n: figures of the reporting dates.
     `funnel`: one row a step: the candidates left after it, those it dropped, the best-known one of these and
     its figure, as text.
+    `labels`: what leaving users out by labels changed: `kept` and `everyone`, each with users (whose day is
+    known), retained and its hypothesis, and the table `candidates`, one row a population and candidate.
     """
 
     run_id: str
@@ -67,6 +69,7 @@ class DiscoverContent:
     inputs: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] | list[str] = ()
     tallies: Mapping[str, int] = field(default_factory=dict)
+    labels: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         for table, columns in COLUMNS.items():

@@ -7,6 +7,7 @@ import pandas as pd
 from firstday.report import discover_evidence as evidence
 from firstday.report import words
 from firstday.report.content import DiscoverContent
+from firstday.report.discover_labels import what_labels_changed
 from firstday.report.page import Fact, Page, Report, pictures, render
 from firstday.report.palette import Styles
 
@@ -69,6 +70,7 @@ def discover_report(content: DiscoverContent, *, png: bool = True) -> Report:
             evidence.trends(content, everyone),
             evidence.later_days(content),
             evidence.day_effects(content),
+            *([] if content.labels is None else [what_labels_changed(content.labels)]),
         ),
         words=WORDS,
     )

@@ -90,6 +90,20 @@ class DiscoverSettings(Settings):
     event_date_column: str | None = Field(
         None, min_length=1, description="Partition column of the log that holds the UTC date of occurred_at."
     )
+    labels: Location | None = Field(
+        None,
+        description="Labels of the users: what `firstday label` wrote, or a table of user_id (or row_id) and "
+        "probabilities. Users that are probably of --label-class count less.",
+    )
+    label_class: int | None = Field(
+        None, ge=0, description="The class of --labels that is not to be learned from [default: the last]."
+    )
+    label_use: Literal["exclude", "weigh"] = Field(
+        "exclude",
+        description="Leave out users whose P(class) is above --label-limit, or keep each with the "
+        "probability of being of another class.",
+    )
+    label_limit: OpenShare = Field(0.5, description="P(class) above which a user is left out.")
     test_alpha: OpenShare = Field(0.05, description="Two-sided error rate of the planned test.")
     test_power: OpenShare = Field(0.8, description="Power of the planned test.")
     experiment_name: str = Field(
@@ -124,4 +138,6 @@ class DiscoverSettings(Settings):
             )
         if self.daily and self.since is not None:
             raise ValueError("daily finds its dates itself: give daily or since, not both")
+        if self.labels is None and self.label_class is not None:
+            raise ValueError("label_class is a class of --labels: give both")
         return self

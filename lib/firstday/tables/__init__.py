@@ -3,9 +3,10 @@
 from firstday.tables.check import Checked, Profile, check
 from firstday.tables.delta import Run
 from firstday.tables.faults import data_errors
+from firstday.tables.published import open_table, read_published
 from firstday.tables.read import Input, open_input
 from firstday.tables.schemas import column
-from firstday.tables.write import Output, open_output, read_published
+from firstday.tables.write import Output, open_output
 
 __all__ = [
     "Checked",
@@ -18,5 +19,6 @@ __all__ = [
     "data_errors",
     "open_input",
     "open_output",
+    "open_table",
     "read_published",
 ]

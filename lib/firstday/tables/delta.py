@@ -102,6 +102,12 @@ class Store:
             return DeltaTable.isDeltaTable(self.spark, self.location(name))
         return self.spark.catalog.tableExists(self.location(name))
 
+    def holds_runs(self) -> bool:
+        """Whether jobs have written here."""
+        if self.is_folder:  # Delta refuses to look for tables inside of one
+            return not DeltaTable.isDeltaTable(self.spark, self.out) and self.exists(RUNS_TABLE)
+        return self._schema_exists() and self.exists(RUNS_TABLE)
+
     def schema(self, name: str) -> StructType:
         """The columns of an existing table, without run_id."""
         fields = delta_frame(self.spark, self.location(name)).schema.fields

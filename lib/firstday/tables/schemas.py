@@ -118,6 +118,12 @@ def label_rows(columns: Iterable[str]) -> Contract:
     )
 
 
+def user_labels() -> Contract:
+    """What a label model says of users: `probabilities`, an array in class order."""
+    fields = (Field("user_id", "id", alias="row_id"), Field("probabilities", "any"))
+    return Contract("labels", fields, unique="user_id")
+
+
 def quoted(name: str) -> str:
     """A name as SQL has it, whatever is in it."""
     return "`" + name.replace("`", "``") + "`"

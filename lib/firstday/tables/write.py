@@ -26,9 +26,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from firstday.errors import ConflictError, DataError, OutputError
+from firstday.errors import ConflictError, OutputError
 from firstday.tables.check import Checked, refuse_beyond
-from firstday.tables.delta import ATTEMPTS, ATTEMPTS_TABLE, QUARANTINE_TABLE, RUNS_TABLE, Run, Store
+from firstday.tables.delta import ATTEMPTS_TABLE, QUARANTINE_TABLE, RUNS_TABLE, Run, Store
 from firstday.tables.faults import data_errors
 from firstday.tables.read import Input
 from firstday.tables.schemas import ATTEMPT, QUARANTINE, RUNS
@@ -163,8 +163,8 @@ class Output:
             raise self._conflict()
         self.run = run
         self.store.remove(QUARANTINE_TABLE, unpublished)
-        for name in self.schemas:
-            self.store.remove(name, others)
+        for name in self.schemas.keys() | (self.base.row_counts.keys() if self.base else set()):
+            self.store.remove(name, others)  # also where this run writes no such table
         # One that is not published may be at work still, and write rows after these were deleted.
         over = {
             other
@@ -236,34 +236,6 @@ class Output:
             value=f"run {latest.run_id}, published at {latest.published_at:%Y-%m-%d %H:%M:%S} UTC",
             next_step="use its results, or run again",
         )
-
-
-def read_published(spark: SparkSession, out: str, name: str) -> DataFrame:
-    """The rows of table `name` from the latest published run, without run_id; they stay as they are.
-
-    Raises DataError when nothing is published there.
-    """
-    return published_rows(Store(spark, out), name)
-
-
-def published_rows(store: Store, name: str) -> DataFrame:
-    """As `read_published`. A run that publishes meanwhile may delete the rows before they are pinned."""
-    for _ in range(ATTEMPTS):
-        run = store.latest_run(table=name)
-        if run is None:
-            raise DataError(
-                f"there must be a published run with the table {name}",
-                value=store.out,
-                next_step="run the job that writes it, or check the address",
-            )
-        rows = store.read(name, run.run_id)
-        if store.latest_run(table=name) == run:
-            return rows
-    raise ConflictError(
-        "a read must not be overtaken again and again by runs that publish",
-        value=store.location(name),
-        next_step="read again",
-    )
 
 
 def _types(schema: StructType) -> dict[str, str]:
