@@ -95,22 +95,17 @@ def _patterns(inputs: Inputs, settings: LabelSettings) -> Iterator[Found]:
 
 @dataclass(frozen=True)
 class Fitted:
-    """The model, the agreements between voters (m, m) and the groups of copies (m,)."""
+    """The model, and which voters depend on each other."""
 
     model: LabelModel
-    agreements: np.ndarray
-    groups: dependencies.Groups
+    among: dependencies.Dependencies
 
 
 def _fitted(counted: Counted, settings: LabelSettings, earlier: LabelModel | None) -> Fitted:
-    voters = len(counted.voters)
-    agreements, groups = np.zeros((voters, voters)), np.arange(voters)
-    if dependencies.comparable(counted) or settings.model_kind == "structure":
-        agreements = dependencies.agreements(counted, settings.seed)
-        groups = dependencies.copies(agreements)
+    among = dependencies.learned(counted, settings.model_kind, settings.seed)
     balance = np.array(settings.balance) if settings.balance else None
-    model = earlier or fitting.fit(counted, settings.model_kind, balance, groups)
-    return Fitted(model, agreements, groups)
+    model = earlier or fitting.fit(counted, settings.model_kind, balance, among.groups)
+    return Fitted(model, among)
 
 
 def _write(
@@ -123,9 +118,9 @@ def _write(
     output: Output,
 ) -> dict[str, pd.DataFrame]:
     """Write all tables but the comparison; returns the small ones."""
-    tables = {"label_summary": summary.summarise(found.counted, fitted.model, fitted.groups)}
-    if dependencies.comparable(found.counted):
-        tables["label_pairs"] = summary.pairs(found.counted, fitted.agreements)
+    tables = {"label_summary": summary.summarise(found.counted, fitted.model, fitted.among.groups)}
+    if fitted.among.agreements is not None:
+        tables["label_pairs"] = summary.pairs(found.counted, fitted.among.agreements)
     if settings.period and isinstance(found.counted, Patterns):
         periods = votes.by_period(cast, settings.period, MOST_PERIODS * settings.max_patterns)
         tables["label_drift"] = summary.drift(*periods, cast.voters)

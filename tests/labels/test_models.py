@@ -107,6 +107,26 @@ def test_copies_are_found_and_count_once(sides: str) -> None:
     assert min(gains) > -0.002
 
 
+def test_few_voters_are_compared_and_many_only_for_structure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dependencies, "MOST_COMPARED", 5)
+    few, many = (
+        Patterns.of(with_copies(two_sided(300, voters, (0.6, 0.4), 1), 1, 1), 2) for voters in (4, 5)
+    )
+    for counted, kind, compared in (
+        (few, "auto", True),
+        (few, "majority", True),
+        (many, "auto", False),
+        (many, "structure", True),
+    ):
+        found = dependencies.learned(counted, kind)
+        if compared:
+            assert found.agreements is not None
+            np.testing.assert_array_equal(found.groups, dependencies.copies(found.agreements))
+        else:
+            assert found.agreements is None
+            assert found.groups.tolist() == list(range(6))
+
+
 def test_crowd_workers_abstain_for_other_reasons_than_rules() -> None:
     crowd, rules = two_sided(3_000, 30, (0.5, 0.3, 0.2), 1), one_sided(3_000, (0.5, 0.3, 0.2), 1)
     assert identity_information(Patterns.of(crowd.votes, 3).given) < 0.1

@@ -12,6 +12,8 @@ The paper's agreement factor also counts common silence, and its steps are stoch
 rules that seldom vote are silent together without being copies, and patterns make exact sums cheap.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
@@ -28,7 +30,7 @@ Groups = NDArray[np.intp]
 # copy has only the rule: 6 and more in trials. Independent rules that vote one way, and often, come up to 3
 # in both, as the accuracy factor does not fit them.
 STRONG, SOME = 3.5, 0.5
-MOST_COMPARED = 60  # voters, of whom auto looks at each pair
+MOST_COMPARED = 60  # voters, of whom each pair is looked at as a matter of course
 FEWEST = 5.0  # rows on which two must vote together to be compared; within a class, about
 MOST_STEPS = 100
 SETTLED = 1e-4  # the largest change of any parameter in the last step
@@ -36,19 +38,26 @@ MOST_COLUMNS = 3_000  # voters times classes
 MOST_CELLS = 150_000  # patterns × voters × (classes - 1)² that are looked at; more are sampled
 
 
-def learned(counted: Counted, kind: str) -> Groups:
-    """(m,): the groups for a model of this kind. Everyone is alone where it takes no dependencies into
-    account, and for auto where the voters are too many to compare all pairs.
+@dataclass(frozen=True)
+class Dependencies:
+    """agreements: (m, m), as `agreements` has them; None where voters were not compared: everybody is then
+    a group alone. groups: (m,), as `copies` has them.
     """
-    if kind == "structure" or (kind == "auto" and comparable(counted)):
-        return copies(agreements(counted))
-    return np.arange(len(counted.voters))
+
+    agreements: Floats | None
+    groups: Groups
 
 
-def comparable(counted: Counted) -> bool:
-    """Whether the voters are few enough to compare each pair as a matter of course."""
+def learned(counted: Counted, kind: str = "auto", seed: int = 7) -> Dependencies:
+    """Who depends on whom. Few voters are compared as a matter of course, more only for a model of the kind
+    that is made of this, as all pairs are looked at.
+    """
     voters = len(counted.voters)
-    return voters <= MOST_COMPARED and voters * counted.classes <= MOST_COLUMNS
+    few = voters <= MOST_COMPARED and voters * counted.classes <= MOST_COLUMNS
+    if not few and kind != "structure":
+        return Dependencies(None, np.arange(voters))
+    found = agreements(counted, seed)
+    return Dependencies(found, copies(found))
 
 
 def agreements(counted: Counted, seed: int = 7) -> Floats:

@@ -19,6 +19,7 @@ KINDS: dict[str, Callable[[Counted, Floats | None, Groups], LabelModel]] = {
     "structure": structure.fit,
     "precision": lambda counted, balance, _: precision.fit(counted, balance),
 }
+BY_GROUPS = ("auto", "structure")  # kinds that take copies into account
 
 
 def fit(
@@ -27,7 +28,7 @@ def fit(
     """The label model of this kind, one of KINDS. Raises DataError where nobody votes at all.
 
     balance: (k,), P(class) where it is known. groups: (m,), which voters are copies of one another; learned
-    where not given, for the kinds that take them into account.
+    where not given, for BY_GROUPS.
     """
     if not counted.given.any():
         raise DataError(
@@ -35,7 +36,8 @@ def fit(
             next_step="check that votes are 0, 1, ... and -1 only where a voter abstains",
         )
     if groups is None:
-        groups = dependencies.learned(counted, kind)
+        alone = np.arange(len(counted.voters))
+        groups = dependencies.learned(counted, kind).groups if kind in BY_GROUPS else alone
     return with_warnings(KINDS[kind](counted, balance, groups), counted)
 
 
