@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from firstday import logs
 from firstday.cli import run_job
-from firstday.inputs.label import Inputs, earlier_model, read
+from firstday.inputs.label import Inputs, read
 from firstday.labels import before_after, outputs, soft, summary, votes
 from firstday.labels.distributed import Distributed
 from firstday.labels.models import dependencies, fitting
@@ -42,14 +42,13 @@ def run(settings: LabelSettings, run_id: str) -> Path | None:
         ) as tracked,
         open_output(spark, settings.out, job="label", run_id=run_id, schemas=outputs.TABLES) as output,
     ):
-        earlier = earlier_model(spark, settings)
         with logs.step("Reading and checking the votes") as step:
-            inputs = read(spark, settings, earlier, output)
+            inputs = read(spark, settings, output)
             checked, cast = inputs.checked, inputs.cast
             step.note(rows=checked.profile.rows, voters=len(cast.voters), classes=cast.classes)
         with ExitStack() as stack, _patterns(inputs, settings) as found:
             with logs.step("Fitting the label model") as step:
-                fitted = _fitted(found.counted, settings, earlier)
+                fitted = _fitted(found.counted, inputs, settings)
                 step.note(kind=fitted.model.kind, steps=fitted.model.iterations)
             for note in fitted.model.notes:
                 logs.log.info(note)
@@ -101,11 +100,11 @@ class Fitted:
     among: dependencies.Dependencies
 
 
-def _fitted(counted: Counted, settings: LabelSettings, earlier: LabelModel | None) -> Fitted:
+def _fitted(counted: Counted, inputs: Inputs, settings: LabelSettings) -> Fitted:
     among = dependencies.learned(counted, settings.model_kind, settings.seed)
     balance = np.array(settings.balance) if settings.balance else None
-    model = earlier or fitting.fit(counted, settings.model_kind, balance, among.groups)
-    return Fitted(model, among)
+    model = inputs.earlier or fitting.fit(counted, settings.model_kind, balance, among.groups)
+    return Fitted(replace(model, class_names=inputs.class_names), among)
 
 
 def _write(
@@ -124,11 +123,11 @@ def _write(
     if settings.period and isinstance(found.counted, Patterns):
         periods = votes.by_period(cast, settings.period, MOST_PERIODS * settings.max_patterns)
         tables["label_drift"] = summary.drift(*periods, cast.voters)
-    output.write("label_patterns", answered.drop(*cast.words))
     few = isinstance(found.counted, Patterns)
     rest = {name: outputs.small(spark, name, frame) for name, frame in tables.items()} | {
         "label_model": outputs.label_model(spark, fitted.model),
         "soft_labels": soft.soft_labels(cast, answered, few=few),
+        "label_patterns": answered.drop(*cast.words),
     }
     # At once: of a small table's commit most is waiting, for the storage or for the driver.
     with ThreadPoolExecutor() as pool:

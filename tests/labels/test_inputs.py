@@ -1,8 +1,16 @@
 """What the label job reads fits its settings, its functions and an earlier model, or is refused."""
 
+from dataclasses import replace
+
+import numpy as np
+import pytest
 from pyspark.sql import SparkSession
 
-from firstday.inputs.label import _as_checked
+from firstday.errors import SettingsError
+from firstday.inputs.label import _as_checked, _refuse_other_functions
+from firstday.labels.functions import LabelFunction, LabelFunctions
+from firstday.labels.models import fitting
+from firstday.labels.patterns import Patterns
 
 
 def test_functions_are_checked_against_rows_as_they_will_be(spark: SparkSession) -> None:
@@ -13,3 +21,22 @@ def test_functions_are_checked_against_rows_as_they_will_be(spark: SparkSession)
     assert plain.select("s.x").first() == (2,)
     assert plain.dtypes == [("row_id", "string"), *rows.dtypes[1:]]
     assert _as_checked(rows.drop("row_id")).columns == ["x", "s"]
+
+
+def test_a_model_is_applied_to_its_own_functions_and_classes_only() -> None:
+    def rules(*classes: str, name: str = "many") -> LabelFunctions:
+        return LabelFunctions(classes, (LabelFunction(name, "reports > 5", 1),))
+
+    votes = Patterns.of(np.array([[1], [-1]]), 2, ["many"])
+    unnamed = fitting.fit(votes, "majority")
+    named = replace(unnamed, class_names=("honest", "fraud"))
+    _refuse_other_functions(rules("fraud", "honest"), unnamed)
+    _refuse_other_functions(rules("honest", "fraud"), named)
+    for other, told in (
+        (rules("fraud", "honest"), r"in its order.*Write classes: \[honest, fraud\]"),
+        (rules("honest", "bot"), "Got: 'honest', 'bot'"),
+        (rules("honest", "fraud", "unsure"), "Got: '3 classes'"),
+        (rules("honest", "fraud", name="few"), "Got: 'few', 'many'"),
+    ):
+        with pytest.raises(SettingsError, match=told):
+            _refuse_other_functions(other, named)

@@ -1,5 +1,8 @@
 """Label models: they recover what votes were drawn from, equal slow oracles, and are chosen by the votes."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -208,10 +211,14 @@ def test_a_crowd_of_many_classes_with_few_votes_a_row_gets_no_worse_than_majorit
 def test_models_survive_being_written_down() -> None:
     votes = two_sided(500, 5, (0.6, 0.4), 1).votes
     for kind in fitting.KINDS:
-        model = fitting.fit(Patterns.of(votes, 2), kind)
+        model = replace(fitting.fit(Patterns.of(votes, 2), kind), class_names=("honest", "fraud"))
         again = fitting.from_json(fitting.to_json(model))
         assert (probabilities(again, votes) == probabilities(model, votes)).all()
         assert (again.notes, again.voters) == (model.notes, model.voters)
+        assert again.class_names == ("honest", "fraud")
+    unnamed = json.loads(fitting.to_json(model))
+    del unnamed["class_names"]
+    assert fitting.from_json(json.dumps(unnamed)).class_names == ()
 
 
 @pytest.mark.parametrize("kind", list(fitting.KINDS))

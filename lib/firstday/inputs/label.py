@@ -1,6 +1,5 @@
 """What `firstday label` reads: votes that exist, or rows for label functions; and an earlier model."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -17,34 +16,29 @@ from firstday.tables import Checked, Input, Output, check, column, open_input, r
 
 @dataclass(frozen=True)
 class Inputs:
-    """The checked input, and its votes. class_names, features and the positive class only where
-    label functions voted.
+    """The checked input, and its votes.
+
+    earlier: the model to apply, if one is named. class_names: of the label functions, or of that model; none
+    where votes alone are known. features and the positive class: only where a classifier is trained.
     """
 
     checked: Checked
     cast: votes.Votes
+    earlier: LabelModel | None = None
     class_names: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     positive: int | None = None
 
 
-def earlier_model(spark: SparkSession, settings: LabelSettings) -> LabelModel | None:
-    """The model to apply, if one is named."""
-    if settings.model is None:
-        return None
-    row = read_published(spark, settings.model, "label_model").first()
-    assert row is not None  # a published run has one
-    return fitting.from_json(row["model"])
-
-
-def read(spark: SparkSession, settings: LabelSettings, earlier: LabelModel | None, output: Output) -> Inputs:
-    """Votes that exist, or those of the label functions on the rows; bad rows are set aside in `output`.
+def read(spark: SparkSession, settings: LabelSettings, output: Output) -> Inputs:
+    """Votes that exist, or those of the label functions on the rows, and the model to apply, if one is named.
+    Bad rows are set aside in `output`.
 
     Raises SettingsError or DataError where settings, model, functions and data do not fit each other.
     """
-    others = [name for name in (settings.gold, settings.period) if name]
+    earlier = _earlier(spark, settings)
     if settings.functions is None:
-        inputs = _votes_given(spark, settings, earlier, others, output)
+        inputs = _votes_given(spark, settings, earlier, output)
     else:
         inputs = _votes_made(spark, settings, earlier, output)
     if settings.gold:
@@ -53,14 +47,19 @@ def read(spark: SparkSession, settings: LabelSettings, earlier: LabelModel | Non
     return inputs
 
 
+def _earlier(spark: SparkSession, settings: LabelSettings) -> LabelModel | None:
+    if settings.model is None:
+        return None
+    row = read_published(spark, settings.model, "label_model").first()
+    assert row is not None  # a published run has one
+    return fitting.from_json(row["model"])
+
+
 def _votes_given(
-    spark: SparkSession,
-    settings: LabelSettings,
-    earlier: LabelModel | None,
-    others: Sequence[str],
-    output: Output,
+    spark: SparkSession, settings: LabelSettings, earlier: LabelModel | None, output: Output
 ) -> Inputs:
     assert settings.votes is not None
+    others = [name for name in (settings.gold, settings.period) if name]
     source = open_input(spark, settings.votes, name="votes", time_zone=settings.input_time_zone)
     names = source.frame.columns
     long = {"voter", "vote"} <= set(names)
@@ -70,16 +69,16 @@ def _votes_given(
     contract = schemas.long_votes(classes, others) if long else schemas.wide_votes(columns, classes, others)
     checked = _checked(source, contract, settings, output)
     shown = classes or max(2, votes.most_class(checked.good, columns) + 1)
-    if long:
-        return Inputs(checked, votes.from_long(checked.good, shown, voters, others))
-    return Inputs(checked, votes.from_wide(checked.good, columns, shown))
+    cast = (
+        votes.from_long(checked.good, shown, voters, others)
+        if long
+        else votes.from_wide(checked.good, columns, shown)
+    )
+    return Inputs(checked, cast, earlier, earlier.class_names if earlier else ())
 
 
 def _votes_made(
-    spark: SparkSession,
-    settings: LabelSettings,
-    earlier: LabelModel | None,
-    output: Output,
+    spark: SparkSession, settings: LabelSettings, earlier: LabelModel | None, output: Output
 ) -> Inputs:
     assert settings.rows is not None
     assert settings.functions is not None
@@ -91,12 +90,8 @@ def _votes_made(
             value=settings.classes or settings.balance,
             next_step=f"leave them out, or mend {settings.functions}",
         )
-    if earlier and (earlier.classes != classes or set(earlier.voters) != set(names)):
-        raise SettingsError(
-            "the label functions must be those that the model was fitted to",
-            value=sorted(set(earlier.voters) ^ set(names)) or f"{classes} classes",
-            next_step="fit a new model",
-        )
+    if earlier:
+        _refuse_other_functions(rules, earlier)
     source = open_input(spark, settings.rows, name="rows", time_zone=settings.input_time_zone)
     resolved = functions.resolve(rules, _as_checked(source.frame))
     features = matching(source.frame, settings.features)
@@ -113,7 +108,24 @@ def _votes_made(
     votes.refuse_other_votes(voted, names, classes)
     ordered = earlier.voters if earlier else names
     cast = votes.from_wide(voted, ordered, classes)
-    return Inputs(checked, cast, rules.classes, tuple(features), positive)
+    return Inputs(checked, cast, earlier, rules.classes, tuple(features), positive)
+
+
+def _refuse_other_functions(rules: functions.LabelFunctions, earlier: LabelModel) -> None:
+    """Raise SettingsError where the model was fitted to others, or to classes of another order or name."""
+    classes, names = len(rules.classes), {rule.name for rule in rules.functions}
+    if earlier.classes != classes or set(earlier.voters) != names:
+        raise SettingsError(
+            "the label functions must be those that the model was fitted to",
+            value=sorted(set(earlier.voters) ^ names) or f"{classes} classes",
+            next_step="fit a new model",
+        )
+    if earlier.class_names and earlier.class_names != rules.classes:
+        raise SettingsError(
+            "the label functions must name the model's classes, in its order",
+            value=list(rules.classes),
+            next_step=f"write classes: [{', '.join(earlier.class_names)}], or fit a new model",
+        )
 
 
 def _as_checked(rows: DataFrame) -> DataFrame:

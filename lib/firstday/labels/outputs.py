@@ -1,5 +1,7 @@
 """The tables that labelling writes, without run_id."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
@@ -32,6 +34,7 @@ LABEL_MODEL = table_schema(
         ("kind", _TEXT),
         ("voters", _WHOLE),
         ("classes", T.IntegerType()),
+        ("class_names", T.ArrayType(_TEXT)),
         ("balance", T.ArrayType(_NUMBER)),
         ("notes", T.ArrayType(_TEXT)),
         ("iterations", _WHOLE),
@@ -82,14 +85,15 @@ TABLES = {
 }
 
 
-def label_model(spark: SparkSession, model: LabelModel) -> DataFrame:
-    """The model, in one row."""
+def label_model(spark: SparkSession, model: LabelModel, notes: Sequence[str] = ()) -> DataFrame:
+    """The model, in one row; `notes` are of this run and go with the model's own."""
     row = (
         model.kind,
         len(model.voters),
         model.classes,
+        list(model.class_names),
         model.balance.tolist(),
-        list(model.notes),
+        [*model.notes, *notes],
         model.iterations,
         model.converged,
         fitting.to_json(model),

@@ -128,7 +128,8 @@ class LabelModel:
     """A fitted label model.
 
     balance: (k,), P(class). figures: by name, one value a voter, such as accuracy or propensity.
-    notes: what a user should know, in words. `weights` None is majority vote.
+    notes: what a user should know, in words. `weights` None is majority vote. class_names: in the classes'
+    order, where label functions voted; none where votes alone are known.
     """
 
     kind: str
@@ -140,6 +141,7 @@ class LabelModel:
     notes: tuple[str, ...] = ()
     iterations: int = 0
     converged: bool = True
+    class_names: tuple[str, ...] = ()
 
     def posterior(self, votes: sp.csr_matrix) -> Floats:
         """P(class | votes), rows × classes; uniform where nobody votes."""

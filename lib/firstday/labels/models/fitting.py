@@ -52,6 +52,7 @@ def to_json(model: LabelModel) -> str:
         "notes": model.notes,
         "iterations": model.iterations,
         "converged": model.converged,
+        "class_names": model.class_names,
         "weights": None
         if model.weights is None
         else {"votes": model.weights.votes.tolist(), "base": model.weights.base.tolist()},
@@ -66,7 +67,8 @@ def from_json(text: str) -> LabelModel:
     told["weights"] = (
         None if weights is None else Weights(np.array(weights["votes"]), np.array(weights["base"]))
     )
-    told["voters"], told["notes"] = tuple(told["voters"]), tuple(told["notes"])
+    for name in ("voters", "notes", "class_names"):
+        told[name] = tuple(told.get(name, ()))  # models were once written without class_names
     told["balance"] = np.array(told["balance"])
     told["figures"] = {name: np.array(values) for name, values in told["figures"].items()}
     return LabelModel(**told)
