@@ -1,6 +1,7 @@
 """What the label job reads fits its settings, its functions and an earlier model, or is refused."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from firstday.inputs.label import _as_checked, _refuse_other_functions
 from firstday.labels.functions import LabelFunction, LabelFunctions
 from firstday.labels.models import fitting
 from firstday.labels.patterns import Patterns
+from firstday.tables import Input, check, schemas
 
 
 def test_functions_are_checked_against_rows_as_they_will_be(spark: SparkSession) -> None:
@@ -40,3 +42,11 @@ def test_a_model_is_applied_to_its_own_functions_and_classes_only() -> None:
     ):
         with pytest.raises(SettingsError, match=told):
             _refuse_other_functions(other, named)
+
+
+def test_a_vote_that_fits_no_int_does_not_wrap_round_into_a_class(spark: SparkSession) -> None:
+    frame = spark.createDataFrame([("a", 1), ("b", 2**32 + 1)], "row_id string, voter bigint")
+    source = Input("votes", "votes", "parquet", "1", frame, None)
+    checked = check(source, schemas.wide_votes(["voter"], None), now=datetime(2024, 6, 1, tzinfo=UTC))
+    assert [tuple(row) for row in checked.good.collect()] == [("a", 1)]
+    assert checked.profile.reasons == {"voter is a vote outside of the classes": 1}

@@ -156,8 +156,8 @@ def _vote(item: Field, raw: Column, kind: DataType, source: Input) -> tuple[Colu
     elif not isinstance(kind, IntegralType):
         rules.append(Rule(f"{item.name} {NO_VOTE}", raw != value))  # NaN becomes 0, and differs
     # On the raw column, so that Parquet and Delta rule it out by their statistics.
-    low = raw < F.lit(-1)
-    outside = low if item.classes is None else low | (raw >= F.lit(item.classes))
+    # Where classes are not known yet, what fits no int would wrap round into one.
+    outside = (raw < F.lit(-1)) | (raw >= F.lit(2**31 if item.classes is None else item.classes))
     return value, [*rules, Rule(f"{item.name} {NO_CLASS}", outside)]
 
 
