@@ -23,7 +23,7 @@ from firstday.labels.patterns import Patterns
 from firstday.moments.collect import cached
 from firstday.session import get_session
 from firstday.settings import LabelSettings
-from firstday.tables import Checked, Output, column, open_output
+from firstday.tables import Output, column, open_output
 from firstday.tracking import TrackedRun, tracked_run
 
 if TYPE_CHECKING:
@@ -50,11 +50,11 @@ def run(settings: LabelSettings, run_id: str) -> Path | None:
             with logs.step("Fitting the label model") as step:
                 fitted = _fitted(found.counted, inputs, settings)
                 step.note(kind=fitted.model.kind, steps=fitted.model.iterations)
-            for note in fitted.model.notes:
+            for note in (*fitted.model.notes, *inputs.notes):
                 logs.log.info(note)
             with logs.step("Writing the results"):
                 answered = stack.enter_context(cached(soft.label_patterns(fitted.model, cast, found.frame)))
-                tables = _write(spark, cast, found, answered, fitted, settings, output)
+                tables = _write(spark, inputs, found, answered, fitted, settings, output)
             compared = _compared(spark, inputs, answered, settings, output) if inputs.features else None
             report = _report(inputs, answered, fitted.model, tables, compared, settings, run_id)
         output.publish(inputs=[checked.source], settings=settings.model_dump(mode="json"))
@@ -63,7 +63,7 @@ def run(settings: LabelSettings, run_id: str) -> Path | None:
         if compared:
             _keep_models(compared, inputs, settings, output, tracked)
         tracked.log_inputs([checked.source])
-        tracked.log_metrics(_metrics(found.counted, fitted.model, checked))
+        tracked.log_metrics(_metrics(found.counted, fitted.model, inputs))
     return Path(where) if where else None
 
 
@@ -109,7 +109,7 @@ def _fitted(counted: Counted, inputs: Inputs, settings: LabelSettings) -> Fitted
 
 def _write(
     spark: SparkSession,
-    cast: votes.Votes,
+    inputs: Inputs,
     found: Found,
     answered: DataFrame,
     fitted: Fitted,
@@ -117,6 +117,7 @@ def _write(
     output: Output,
 ) -> dict[str, pd.DataFrame]:
     """Write all tables but the comparison; returns the small ones."""
+    cast = inputs.cast
     tables = {"label_summary": summary.summarise(found.counted, fitted.model, fitted.among.groups)}
     if fitted.among.agreements is not None:
         tables["label_pairs"] = summary.pairs(found.counted, fitted.among.agreements)
@@ -125,7 +126,7 @@ def _write(
         tables["label_drift"] = summary.drift(*periods, cast.voters)
     few = isinstance(found.counted, Patterns)
     rest = {name: outputs.small(spark, name, frame) for name, frame in tables.items()} | {
-        "label_model": outputs.label_model(spark, fitted.model),
+        "label_model": outputs.label_model(spark, fitted.model, inputs.notes),
         "soft_labels": soft.soft_labels(cast, answered, few=few),
         "label_patterns": answered.drop(*cast.words),
     }
@@ -211,7 +212,7 @@ def _report(
         summary=tables["label_summary"],
         comparison=compared.figures if compared else None,
         drift=tables.get("label_drift"),
-        notes=model.notes,
+        notes=(*model.notes, *inputs.notes),
         settings=settings.model_dump(mode="json"),
         inputs={source.name: f"{source.source} ({source.format}, {source.version})"},
         positive=None if inputs.positive is None else inputs.class_names[inputs.positive],
@@ -237,11 +238,13 @@ def _keep_models(
     tracked.log_booster(after, compared.example, settings.registered_model, ALIAS)
 
 
-def _metrics(counted: Counted, model: LabelModel, checked: Checked) -> dict[str, float | None]:
+def _metrics(counted: Counted, model: LabelModel, inputs: Inputs) -> dict[str, float | None]:
+    profile = inputs.checked.profile
     shares = {f"balance_{at}": float(share) for at, share in enumerate(model.balance)}
     return {
-        "rows": checked.profile.rows,
-        "rows_quarantined": checked.profile.bad_rows,
+        "rows": profile.rows,
+        "rows_quarantined": profile.bad_rows,
+        "votes_passed_over": inputs.passed_over,
         "rows_without_votes": counted.uncovered,
         "voters": len(counted.voters),
         "iterations": model.iterations,

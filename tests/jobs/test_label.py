@@ -9,11 +9,14 @@ import pytest
 from firstday.jobs import label
 from pyspark.sql import SparkSession
 
+from firstday.inputs.label import read
 from firstday.labels.models import em, fitting
 from firstday.labels.patterns import Packing, Patterns
 from firstday.settings import LabelSettings
+from firstday.tables import Output
 from tests.jobs.small import Collected, published, status
 from tests.labels.worlds import Votes, one_sided, two_sided
+from tests.tables.memory import Memory
 
 
 def frame_of(cast: Votes, **others: Any) -> pd.DataFrame:
@@ -34,7 +37,9 @@ def labelled(frame: pd.DataFrame, store: Collected, tmp_path: Path, **settings: 
     return store.rows("soft_labels").set_index("row_id").sort_index()
 
 
-def test_a_model_is_fitted_published_and_applied_to_other_rows(spark: SparkSession, tmp_path: Path) -> None:
+def test_a_model_is_fitted_published_and_applied_to_other_rows(
+    spark: SparkSession, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     world = one_sided(600, (0.6, 0.4), 1)
     train = saved(frame_of(world.votes), tmp_path / "train.parquet")
     other = frame_of(world.votes[:50, ::-1], gold=world.truth[:50], note="x")
@@ -57,6 +62,21 @@ def test_a_model_is_fitted_published_and_applied_to_other_rows(spark: SparkSessi
     assert published(spark, fitted, "label_model")["kind"].to_list() == [model.kind]
     patterns = published(spark, applied, "label_patterns")
     assert patterns["rows"].sum() == 50
+    # Long votes, some by voters whom the model does not know; then all by such.
+    long = other.melt(["row_id", "gold", "note"], var_name="voter", value_name="vote").drop(columns="note")
+    long["voter"] = long["voter"].where(long["row_id"] % 2 == 0, "new " + long["voter"])
+    some = saved(long, tmp_path / "some.parquet")
+    output: Any = Output(Memory(), job="label", run_id="run", schemas={})  # type: ignore[arg-type]
+    found = read(spark, LabelSettings(votes=some, model=str(fitted), out="memory"), output)
+    assert found.passed_over == ((long["row_id"] % 2 == 1) & (long["vote"] >= 0)).sum()
+    assert f"{found.passed_over:,} of {(long['vote'] >= 0).sum():,} votes" in found.notes[0]
+    strangers = saved(long[long["row_id"] % 2 == 1], tmp_path / "strangers.parquet")
+    for further, told in (
+        (["--votes", strangers], "voters whom the model knows"),
+        (["--votes", test, "--classes", "3"], "the 2 classes of the model"),
+    ):
+        assert status(["label", *further, "--model", fitted, "--out", tmp_path / "refused"]) == 2
+        assert told in capfd.readouterr().err
 
 
 def test_rows_that_break_a_rule_are_set_aside(collected: Collected, tmp_path: Path) -> None:
@@ -127,6 +147,9 @@ def test_mistakes_end_with_status_2(tmp_path: Path, capfd: pytest.CaptureFixture
     empty = saved(frame_of(cast).iloc[:0], tmp_path / "empty.parquet")
     no_id = saved(frame_of(cast).drop(columns="row_id"), tmp_path / "no_id.parquet")
     only_id = saved(frame_of(cast)[["row_id"]], tmp_path / "only_id.parquet")
+    stray = frame_of(cast)
+    stray.loc[3, "lf_1"] = 999_999
+    stray_vote = saved(stray, tmp_path / "stray.parquet")
     text = saved(frame_of(cast, remark=["a", "b"] * 10), tmp_path / "text.parquet")
     for further, told in (
         (["--votes", silent], "all voters abstain"),
@@ -140,6 +163,8 @@ def test_mistakes_end_with_status_2(tmp_path: Path, capfd: pytest.CaptureFixture
         (["--votes", good, "--balance", "0.5,0.5", "--classes", "3"], "2 shares for 3 classes"),
         (["--votes", good, "--model", str(tmp_path / "nowhere")], "published run"),
         (["--votes", good, "--classes", "1"], "classes"),
+        (["--votes", stray_vote], "999999 in the column lf_1"),
+        (["--votes", good, "--balance", ",".join(["0.005"] * 200)], "balance"),
         ([], "--votes"),
     ):
         out = tmp_path / "out"

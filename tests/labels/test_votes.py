@@ -52,6 +52,22 @@ def test_repeats_of_a_voter_on_a_row(spark: SparkSession) -> None:
     assert words == dict(zip("abc", packed.tolist(), strict=True))
 
 
+def test_voters_whom_a_model_does_not_know_are_counted(spark: SparkSession) -> None:
+    told = [("a", "x", 1), ("a", "new", 1), ("b", "new", 0), ("b", "other", 1), ("b", "y", 0), ("b", "z", -1)]
+    long = spark.createDataFrame(told, "row_id string, voter string, vote int")
+    assert votes.strangers(long, ["x", "y"]) == votes.Strangers(3, 2, "new", 5)
+    assert votes.strangers(long, ["x", "y", "new", "other"]) == votes.Strangers(0, 0, None, 5)
+
+
+def test_votes_show_how_many_classes_there_are_up_to_a_limit(spark: SparkSession) -> None:
+    wide = spark.createDataFrame([(1, None), (-1, 98)], "`a.b` int, c int")
+    assert votes.classes_shown(wide, ["a.b", "c"]) == 99
+    assert votes.classes_shown(wide, ["a.b"]) == 2
+    assert votes.classes_shown(wide.where("c > 98"), ["c"]) == 2
+    with pytest.raises(DataError, match=r"100 classes.*Got: '100 in the column c'.*--classes"):
+        votes.classes_shown(wide.selectExpr("c + 2 as c"), ["c"])
+
+
 def test_spark_adds_up_what_the_driver_does(spark: SparkSession) -> None:
     world = one_sided(3_000, (0.6, 0.3, 0.1), 2)
     gold = pd.array(np.where(np.arange(3_000) % 3 == 0, world.truth, -1))

@@ -1,11 +1,12 @@
 """What `firstday label` reads: votes that exist, or rows for label functions; and an earlier model."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from pyspark.sql import DataFrame, SparkSession
 
-from firstday.errors import SettingsError
+from firstday.errors import DataError, SettingsError
 from firstday.labels import classifier, functions, votes
 from firstday.labels.columns import matching, positive_class, refuse_leaks, wide_voters
 from firstday.labels.models import fitting
@@ -20,6 +21,7 @@ class Inputs:
 
     earlier: the model to apply, if one is named. class_names: of the label functions, or of that model; none
     where votes alone are known. features and the positive class: only where a classifier is trained.
+    passed_over: votes by voters whom the earlier model does not know; notes say so in words.
     """
 
     checked: Checked
@@ -28,6 +30,8 @@ class Inputs:
     class_names: tuple[str, ...] = ()
     features: tuple[str, ...] = ()
     positive: int | None = None
+    passed_over: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def read(spark: SparkSession, settings: LabelSettings, output: Output) -> Inputs:
@@ -61,6 +65,12 @@ def _votes_given(
     assert settings.votes is not None
     others = [name for name in (settings.gold, settings.period) if name]
     source = open_input(spark, settings.votes, name="votes", time_zone=settings.input_time_zone)
+    if earlier and settings.classes not in (None, earlier.classes):
+        raise SettingsError(
+            f"--classes must be the {earlier.classes} classes of the model",
+            value=settings.classes,
+            next_step="leave it out, or fit a new model without --model",
+        )
     names = source.frame.columns
     long = {"voter", "vote"} <= set(names)
     voters = earlier.voters if earlier else None
@@ -68,13 +78,33 @@ def _votes_given(
     classes = earlier.classes if earlier else settings.classes or len(settings.balance) or None
     contract = schemas.long_votes(classes, others) if long else schemas.wide_votes(columns, classes, others)
     checked = _checked(source, contract, settings, output)
-    shown = classes or max(2, votes.most_class(checked.good, columns) + 1)
-    cast = (
-        votes.from_long(checked.good, shown, voters, others)
-        if long
-        else votes.from_wide(checked.good, columns, shown)
+    shown = classes or votes.classes_shown(checked.good, columns)
+    if long:
+        found = Inputs(checked, votes.from_long(checked.good, shown, voters, others), earlier)
+    else:
+        found = Inputs(checked, votes.from_wide(checked.good, columns, shown), earlier)
+    if earlier is None:
+        return found
+    passed_over, notes = _passed_over(checked.good, earlier.voters) if long else (0, ())
+    return replace(found, class_names=earlier.class_names, passed_over=passed_over, notes=notes)
+
+
+def _passed_over(rows: DataFrame, voters: Sequence[str]) -> tuple[int, tuple[str, ...]]:
+    """Long votes that the model cannot weigh, and a sentence on them. Raises DataError if these are all."""
+    found = votes.strangers(rows, voters)
+    if found.votes == 0:
+        return 0, ()
+    if found.votes == found.of:
+        raise DataError(
+            "some votes must be by voters whom the model knows",
+            value=f"only {found.voters:,} others, such as {found.name}",
+            next_step="fit a new model to these votes, or check the column voter",
+        )
+    told = (
+        f"{found.votes:,} of {found.of:,} votes are passed over, by {found.voters:,} voters whom the model "
+        f"does not know, such as {found.name}: fit a new model to make them count"
     )
-    return Inputs(checked, cast, earlier, earlier.class_names if earlier else ())
+    return found.votes, (told,)
 
 
 def _votes_made(

@@ -85,7 +85,7 @@ TABLES = {
 }
 
 
-def label_model(spark: SparkSession, model: LabelModel, notes: Sequence[str] = ()) -> DataFrame:
+def label_model(spark: SparkSession, model: LabelModel, notes: Sequence[str]) -> DataFrame:
     """The model, in one row; `notes` are of this run and go with the model's own."""
     row = (
         model.kind,

@@ -18,6 +18,7 @@ from pyspark.sql import functions as F
 from firstday.errors import DataError, LimitError
 from firstday.labels.models.base import Floats
 from firstday.labels.patterns import ABSTAIN, Packing, Patterns
+from firstday.settings.label import MOST_CLASSES
 from firstday.tables.schemas import column
 
 WORD = "firstday_word_"
@@ -49,12 +50,44 @@ def words_of(batch: pa.RecordBatch, words: Sequence[str]) -> NDArray[np.int64]:
     return np.column_stack([batch.column(word).to_numpy(zero_copy_only=False) for word in words])
 
 
-def most_class(votes: DataFrame, columns: Sequence[str]) -> int:
-    """The highest class that is voted for; -1 where nobody votes."""
-    # Text of an input that is no number is left to the contract, which says so.
-    most = [F.max(column(name).cast("double").cast("int")) for name in columns]
-    row = votes.select(F.greatest(F.lit(ABSTAIN), F.lit(ABSTAIN), *most)).first()
-    return ABSTAIN if row is None or row[0] is None else int(row[0])
+def classes_shown(votes: DataFrame, columns: Sequence[str]) -> int:
+    """The number of classes that checked votes show: one more than the highest, and at least 2.
+
+    Raises DataError beyond MOST_CLASSES: a single stray number would make that many classes.
+    """
+    row = votes.agg(*(F.max(column(name)).alias(f"most_{at}") for at, name in enumerate(columns))).first()
+    assert row is not None
+    highest = [ABSTAIN if vote is None else vote for vote in row]
+    most, name = max(zip(highest, columns, strict=True))
+    if most >= MOST_CLASSES:
+        raise DataError(
+            f"votes are for at most {MOST_CLASSES} classes, numbers from 0 to {MOST_CLASSES - 1}",
+            value=f"{most} in the column {name}",
+            next_step="say how many classes there are with --classes: votes beyond go to quarantine",
+        )
+    return max(2, int(most) + 1)
+
+
+@dataclass(frozen=True)
+class Strangers:
+    """Votes by voters whom a model does not know: their number, the voters' number and the name of one; and
+    the number of all votes.
+    """
+
+    votes: int
+    voters: int
+    name: str | None
+    of: int
+
+
+def strangers(rows: DataFrame, voters: Sequence[str]) -> Strangers:
+    """Who votes in long votes and is none of the `voters`."""
+    known = rows.sparkSession.createDataFrame([(name, 1) for name in voters], f"voter string, {KNOWN} int")
+    told = rows.where(column("vote") != ABSTAIN).join(F.broadcast(known), "voter", "left")
+    stranger = F.when(column(KNOWN).isNull(), column("voter"))
+    row = told.agg(F.count(stranger), F.count_distinct(stranger), F.min(stranger), F.count("*")).first()
+    assert row is not None
+    return Strangers(*row)
 
 
 def from_wide(rows: DataFrame, voters: Sequence[str], classes: int) -> Votes:

@@ -34,7 +34,9 @@ class LabelSettings(Settings):
         None, ge=2, le=MOST_CLASSES, description="Number of classes [default: what the votes show]."
     )
     balance: Shares = Field(
-        (), description="Shares of the classes, where they are known [default: learned from the votes]."
+        (),
+        max_length=MOST_CLASSES,
+        description="Shares of the classes, where they are known [default: learned from the votes].",
     )
     gold: str | None = Field(None, min_length=1, description="Column with known labels, for measuring only.")
     old_label: str | None = Field(
