@@ -20,6 +20,7 @@ from firstday.labels.distributed import Distributed
 from firstday.labels.models import dependencies, fitting
 from firstday.labels.models.base import Counted, LabelModel
 from firstday.labels.patterns import Patterns
+from firstday.labels.periods import by_period
 from firstday.moments.collect import cached
 from firstday.session import get_session
 from firstday.settings import LabelSettings
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from firstday.report import Report
 
 ALIAS = "challenger"  # of the registered classifier, until somebody makes it the champion
-MOST_PERIODS = 100  # times --max-patterns, rows that the drift is made of
 
 
 def run(settings: LabelSettings, run_id: str) -> Path | None:
@@ -121,9 +121,8 @@ def _write(
     tables = {"label_summary": summary.summarise(found.counted, fitted.model, fitted.among.groups)}
     if fitted.among.agreements is not None:
         tables["label_pairs"] = summary.pairs(found.counted, fitted.among.agreements)
-    if settings.period and isinstance(found.counted, Patterns):
-        periods = votes.by_period(cast, settings.period, MOST_PERIODS * settings.max_patterns)
-        tables["label_drift"] = summary.drift(*periods, cast.voters)
+    if settings.period:
+        tables["label_drift"] = summary.drift(*by_period(cast, settings.period), cast.voters)
     few = isinstance(found.counted, Patterns)
     rest = {name: outputs.small(spark, name, frame) for name, frame in tables.items()} | {
         "label_model": outputs.label_model(spark, fitted.model, inputs.notes),

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 
-from firstday.errors import DataError
+from firstday.errors import DataError, LimitError
 from firstday.labels import soft, summary, votes
 from firstday.labels.distributed import Distributed
 from firstday.labels.models import fitting
 from firstday.labels.patterns import Packing
+from firstday.labels.periods import by_period
 from tests.labels.worlds import Votes, one_sided, two_sided
 
 
@@ -86,8 +87,13 @@ def test_spark_adds_up_what_the_driver_does(spark: SparkSession) -> None:
     np.testing.assert_allclose(one.posterior(driver.votes), other.posterior(driver.votes), atol=1e-9)
     summaries = [summary.summarise(counted, one, np.arange(12)) for counted in (driver, by_spark)]
     pd.testing.assert_frame_equal(*summaries)
-    drawn, _ = by_spark.sample(50)
-    assert drawn.shape[0] == 50
+    half = len(driver.rows) // 2
+    drawn, rows = by_spark.sample(half)
+    assert drawn.shape[0] == half
+    assert rows.sum() == pytest.approx(3_000, rel=4 / half**0.5)  # it stands for those left out too
+    everything, rows = by_spark.sample(10_000)
+    assert rows.sum() == 3_000
+    assert everything.shape == driver.votes.shape
     # And the answers: one for each row, from the model alone.
     answered = soft.label_patterns(one, cast, patterns)
     labels: Any = soft.soft_labels(cast, answered, few=True).toPandas()
@@ -96,6 +102,23 @@ def test_spark_adds_up_what_the_driver_does(spark: SparkSession) -> None:
     expected = one.posterior(packing.unpack(packing.pack(world.votes)))
     found = np.stack(labels.loc[[f"r{at}" for at in range(3_000)], "probabilities"].to_list())
     np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_votes_by_period_are_those_counted_row_by_row(spark: SparkSession) -> None:
+    world = one_sided(600, (0.7, 0.3), 3)
+    week = np.where(np.arange(600) % 7 == 0, "unknown", (np.arange(600) // 200).astype(str))
+    told = [None if name == "unknown" else name for name in week]
+    frame = wide_frame(spark, world.votes, week=told).repartition(3)
+    cast = votes.from_wide(frame, [f"lf {at}" for at in range(8)], 2)
+    periods, given, rows = by_period(cast, "week")
+    assert periods == ["0", "1", "2", "unknown"]
+    for at, name in enumerate(periods):
+        there = world.votes[week == name]
+        assert rows[at] == len(there)
+        expected = [[(there[:, voter] == vote).sum() for vote in (0, 1)] for voter in range(8)]
+        assert given[at].tolist() == expected
+    with pytest.raises(LimitError, match="1,000 values"):
+        by_period(votes.from_wide(spark.range(1_100).selectExpr("id row_id", "0 a"), ["a"], 2), "row_id")
 
 
 def test_what_is_no_class_is_refused_and_what_is_unknown_is_not(spark: SparkSession) -> None:

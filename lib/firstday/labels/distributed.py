@@ -17,6 +17,8 @@ from firstday.labels.patterns import Packing
 from firstday.labels.votes import KNOWN, ROWS, Votes, words_of
 
 PARTIAL = "numbers array<double>"
+PRIORITY = "firstday_priority"
+HASH_BITS = 53  # of the hash, as many as a double holds
 
 
 class Distributed(Counted):
@@ -48,9 +50,20 @@ class Distributed(Counted):
         )
 
     def sample(self, most: int) -> tuple[sp.csr_matrix, Floats]:
-        """`most` patterns, in the order of a hash, which depends on nothing but their votes."""
-        drawn: pd.DataFrame = self.frame.orderBy(F.xxhash64(*self.words), *self.words).limit(most).toPandas()
-        return self.packing.unpack(drawn[self.words].to_numpy(np.int64)), drawn[ROWS].to_numpy(float)
+        """`most` patterns, drawn with a chance that grows with their rows, and how many rows each stands for.
+
+        Priority sampling (Duffield, Lund & Thorup 2007): of the priorities rows / u, for u uniform, the
+        greatest; the next priority is the least that a pattern stands for, so that sums are unbiased. u is a
+        hash of the votes: the sample depends on nothing else.
+        """
+        bits = F.xxhash64(*self.words).bitwiseAND((1 << HASH_BITS) - 1)
+        priority = (F.col(ROWS) * float(1 << HASH_BITS) / (bits + 1)).alias(PRIORITY)
+        ranked = self.frame.select(*self.words, ROWS, priority).orderBy(F.desc(PRIORITY), *self.words)
+        drawn: pd.DataFrame = ranked.limit(most + 1).toPandas()
+        least = drawn[PRIORITY].iloc[most] if len(drawn) > most else 0.0
+        drawn = drawn.iloc[:most]
+        rows = np.maximum(drawn[ROWS].to_numpy(float), least)
+        return self.packing.unpack(drawn[self.words].to_numpy(np.int64)), rows
 
 
 PARTIAL_SCHEMA = pa.schema([("numbers", pa.list_(pa.float64()))])

@@ -10,13 +10,11 @@ from functools import reduce
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import scipy.sparse as sp
 from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from firstday.errors import DataError, LimitError
-from firstday.labels.models.base import Floats
 from firstday.labels.patterns import ABSTAIN, Packing, Patterns
 from firstday.settings.label import MOST_CLASSES
 from firstday.tables.schemas import column
@@ -236,26 +234,3 @@ def _sum(digits: Sequence[Column]) -> Column:
     while len(digits) > 1:
         digits = [reduce(Column.__add__, digits[at : at + CHUNK]) for at in range(0, len(digits), CHUNK)]
     return digits[0]
-
-
-def by_period(votes: Votes, period: str, limit: int) -> tuple[list[str], NDArray[np.float64], Floats]:
-    """The periods in their order; (periods, m, k): rows on which each votes for each class; rows of each.
-
-    Raises LimitError where patterns times periods are more than `limit`.
-    """
-    name = column(period).cast("string").alias("period")
-    taken = votes.rows.select(F.coalesce(name, F.lit("unknown")).alias("period"), *votes.words)
-    grouped = taken.groupBy("period", *votes.words).agg(F.count("*").alias(ROWS))
-    frame: pd.DataFrame = grouped.limit(limit + 1).toPandas()
-    if len(frame) > limit:
-        raise LimitError(
-            f"patterns times periods may be at most {limit:,}",
-            value=f"more, by {period}",
-            next_step="name a coarser --period, or raise --max-patterns",
-        )
-    periods, place = np.unique(frame["period"].to_numpy(str), return_inverse=True)
-    rows = frame[ROWS].to_numpy(float)
-    each = sp.csr_matrix((rows, (place, np.arange(len(frame)))), shape=(len(periods), len(frame)))
-    given = np.asarray((each @ votes.packing.unpack(frame[votes.words].to_numpy(np.int64))).todense())
-    shape = (len(periods), len(votes.voters), votes.classes)
-    return [str(name) for name in periods], given.reshape(shape), np.bincount(place, rows).astype(float)

@@ -143,7 +143,8 @@ def _has_repeats(good: DataFrame, key: str, rows: int) -> bool:
 
     partitions = -(-rows // ROWS_A_PARTITION) or 1
     hashes = good.select(F.xxhash64(column(key)).alias("hash")).repartition(partitions, "hash")
-    return not hashes.mapInArrow(repeats, "repeats boolean").where("repeats").isEmpty()
+    found = hashes.mapInArrow(repeats, "repeats boolean").agg(F.bool_or("repeats")).first()
+    return found is not None and bool(found[0])
 
 
 def _settled(rows: DataFrame, binding: Binding, key: str) -> tuple[DataFrame, DataFrame, int]:

@@ -83,7 +83,9 @@ class Counted(ABC):
 
     @abstractmethod
     def sample(self, most: int) -> tuple[sp.csr_matrix, Floats]:
-        """Votes and rows of all patterns; of more than `most`, when they are not on the driver, some."""
+        """Votes and rows of all patterns; of more than `most`, when they are not on the driver, a sample, and
+        how many rows each stands for.
+        """
 
     @cached_property
     def _margins(self) -> Sums:
