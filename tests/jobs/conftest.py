@@ -1,5 +1,6 @@
 """Where the tests of the jobs keep MLflow's runs, and the small log that several of them use."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,7 +28,15 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Log:
 
 @pytest.fixture
 def collected(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Collected:
-    """Where a run's tables go instead of Delta."""
-    store = Collected()
+    """Where a run's tables go instead of Delta, wherever they should go."""
+    store = Collected(spark)
     monkeypatch.setattr("firstday.tables.write.Store", lambda spark, out: store)
     return store
+
+
+@pytest.fixture
+def collected_by_place(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> dict[str, Collected]:
+    """The same, one store for each --out."""
+    stores: dict[str, Collected] = defaultdict(lambda: Collected(spark))
+    monkeypatch.setattr("firstday.tables.write.Store", lambda spark, out: stores[out])
+    return stores

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from firstday.jobs import discover
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from firstday import cli
@@ -95,17 +95,21 @@ def status(argv: Sequence[object]) -> int:
 
 
 def published(spark: SparkSession, out: Path, name: str) -> pd.DataFrame:
-    """The rows of the latest published run, sorted, with lists for arrays."""
-    frame: Any = read_published(spark, str(out), name).toPandas()
+    """The rows of the latest published run, as `ordered` has them."""
+    return ordered(read_published(spark, str(out), name).toPandas())
+
+
+def ordered(frame: Any) -> pd.DataFrame:
+    """The rows, sorted, with lists for arrays."""
     for column in frame.select_dtypes("object").columns:
         frame[column] = [list(value) if isinstance(value, np.ndarray) else value for value in frame[column]]
     order = sorted(range(len(frame)), key=lambda row: [repr(value) for value in frame.iloc[row]])
     return frame.iloc[order].reset_index(drop=True)
 
 
-def same_results(spark: SparkSession, one: Path, other: Path, tables: Sequence[str] = TABLES) -> None:
+def same_results(spark: SparkSession, one: Path, other: Path) -> None:
     """All tables of both have the same rows, floats to the last bit."""
-    for name in tables:
+    for name in TABLES:
         pd.testing.assert_frame_equal(
             published(spark, one, name), published(spark, other, name), check_exact=True, obj=name
         )
@@ -114,11 +118,26 @@ def same_results(spark: SparkSession, one: Path, other: Path, tables: Sequence[s
 class Collected(Memory):
     """A store that holds the tables' rows: what is told about a log does not depend on Delta."""
 
+    def __init__(self, spark: SparkSession) -> None:
+        super().__init__()
+        self.spark = spark
+
+    def read(self, name: str, run_id: str) -> DataFrame:
+        rows: Any = super().read(name, run_id)
+        schema = self.schemas[name]
+        return self.spark.createDataFrame([[row[key] for key in schema.names] for row in rows], schema)
+
     def append(self, name: str, frame: Any, run_id: str, schema: StructType) -> int:
         return super().append(name, frame.collect(), run_id, schema)
 
     def rows(self, name: str) -> pd.DataFrame:
-        return pd.DataFrame([row.asDict() for _, row in self.tables[name]])
+        return pd.DataFrame([row.asDict() for _, row in self.tables[name]], columns=self.schemas[name].names)
+
+    def same_results(self, other: "Collected", tables: Sequence[str]) -> None:
+        """These tables have the same rows in both, floats to the last bit."""
+        for name in tables:
+            one, two = (ordered(store.rows(name)) for store in (self, other))
+            pd.testing.assert_frame_equal(one, two, check_exact=True, obj=name)
 
 
 def brute_force(

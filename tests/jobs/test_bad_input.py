@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 
-from tests.jobs.small import Collected, Log, made, published, run, status
+from tests.jobs.small import TABLES, Collected, Log, made, published, run, status
 
 NASTY = ["it's", 'say "hi"', "two\nlines", "🎉", "'; DROP TABLE users; --", "a,b=c\\d"]
 
@@ -18,7 +18,7 @@ def discover(log: Log, out: Path, *further: object) -> int:
 
 
 def test_mistakes_end_with_status_2_and_leave_no_results(
-    small: Log, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    small: Log, collected: Collected, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     empty = Log(small.users, small.events.iloc[:0]).saved(tmp_path / "empty")
     nameless = Log(small.users.drop(columns="user_id"), small.events).saved(tmp_path / "nameless")
@@ -41,8 +41,9 @@ def test_mistakes_end_with_status_2_and_leave_no_results(
         message = capfd.readouterr().err
         assert told in message
         assert "Traceback" not in message
-        assert not (out / "moments").exists()
-        assert not (out / "report.html").exists()
+        assert not collected.runs
+        assert not any(collected.tables.get(table) for table in TABLES)
+        assert not collected.files
 
 
 def test_names_are_data(spark: SparkSession, tmp_path: Path) -> None:

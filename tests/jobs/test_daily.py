@@ -9,16 +9,17 @@ from typing import Any, cast
 import pandas as pd
 import pytest
 from firstday.jobs import discover
-from pyspark.sql import SparkSession
 
 from firstday.errors import SettingsError
 from firstday.moments.windows import Windows
 from firstday.settings import DiscoverSettings
 from firstday.tables import Output
-from tests.jobs.small import LABEL_TABLES, TABLES, made, published, run, same_results
+from tests.jobs.small import LABEL_TABLES, TABLES, Collected, made, run
 
 
-def test_daily_equals_a_full_run_also_of_those_left_out(spark: SparkSession, tmp_path: Path) -> None:
+def test_daily_equals_a_full_run_also_of_those_left_out(
+    collected_by_place: dict[str, Collected], tmp_path: Path
+) -> None:
     log = made(users=120, dates=12, country=("KR", "US", None))
     middle = log.users["anchored_at"].min() + pd.Timedelta(days=9)
     part = replace(
@@ -36,10 +37,12 @@ def test_daily_equals_a_full_run_also_of_those_left_out(spark: SparkSession, tmp
     log = log.saved(tmp_path / "log")
     run(log, grown, "second", daily=True, **asked)
     run(log, tmp_path / "full", "whole", **asked)
-    same_results(spark, grown, tmp_path / "full", [*TABLES, *LABEL_TABLES])
-    assert set(published(spark, grown, "moments")["day"]) == {1, 3}
+    by_days, at_once = (collected_by_place[str(out)] for out in (grown, tmp_path / "full"))
+    assert by_days is not at_once
+    by_days.same_results(at_once, [*TABLES, *LABEL_TABLES])
+    assert set(by_days.rows("moments")["day"]) == {1, 3}
     for table, users in (("moment_counts", ~doubted), ("left_out_counts", doubted)):
-        counts = published(spark, grown, table)
+        counts = by_days.rows(table)
         assert counts.loc[counts["action"].isna(), "users"].sum() == users.sum()
     with pytest.raises(SettingsError, match="window"):
         run(log, grown, "third", daily=True, window="12h", **asked)

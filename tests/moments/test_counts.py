@@ -256,7 +256,7 @@ def worlds(draw: st.DrawFn) -> World:
     )
 
 
-@settings(max_examples=12)
+@settings(max_examples=9)
 @given(
     world=worlds(),
     partitions=st.integers(1, 3),
@@ -273,7 +273,7 @@ def test_equals_the_naive_count(
     counts.release()
 
 
-@settings(max_examples=6)
+@settings(max_examples=4)
 @given(world=worlds(), broadcast_bytes=st.sampled_from([0, 1 << 30]))
 def test_some_dates_alone_equal_a_full_run(spark: SparkSession, world: World, broadcast_bytes: int) -> None:
     world = replace(world, horizon=world.end or BASE)
