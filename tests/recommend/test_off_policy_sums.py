@@ -15,6 +15,7 @@ SCHEMA = (
     "user_id string, click int, propensity double, probability double, predicted double, expected double, "
     "supported double"
 )
+ODD = "click`s on a.b"
 NAMES = {"reward": "click", "unit": "user_id"}
 ALL = {**NAMES, **{name: name for name in ("predicted", "expected", "supported")}}
 
@@ -46,7 +47,8 @@ def of_arrays(log: pd.DataFrame, names: dict[str, str]) -> Sums:
 @pytest.mark.parametrize("names", [{"reward": "click"}, NAMES, ALL])
 def test_a_tables_sums_are_its_arrays(spark: SparkSession, log: pd.DataFrame, names: dict[str, str]) -> None:
     expected = of_arrays(log, names)
-    found = table_sums(spark.createDataFrame(log, SCHEMA), **names)
+    table = spark.createDataFrame(log, SCHEMA).withColumnRenamed("click", ODD)
+    found = table_sums(table, **{**names, "reward": ODD})
     np.testing.assert_allclose(found.totals, expected.totals, rtol=1e-12)
     np.testing.assert_allclose(found.products, expected.products, rtol=1e-12)
     plain = [name for name in vars(expected) if name not in ("totals", "products")]

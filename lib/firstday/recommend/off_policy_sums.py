@@ -14,6 +14,7 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from firstday.errors import DataError
+from firstday.tables.schemas import quoted
 
 Floats = NDArray[np.float64]
 # What is added up within a unit, and multiplied between units.
@@ -160,7 +161,7 @@ def table_sums(
         "expected": expected,
         "supported": supported,
     }
-    columns = {name: F.col(column).cast("double") for name, column in given.items() if column}
+    columns = {name: F.col(quoted(column)).cast("double") for name, column in given.items() if column}
     rows = table.select(*_row_columns(columns, unit))
     summed = [F.sum(part).alias(part) for part in PARTS] if unit else []
     of_units = rows.groupBy(UNIT).agg(*summed, *_kept(columns, unit)) if unit else rows
@@ -241,7 +242,10 @@ def _row_columns(columns: dict[str, Column], unit: str | None) -> list[Column]:
         shown = F.coalesce(column.cast("string"), F.lit("null"))
         found.append(F.when(~in_range, shown).alias(WRONG + name))
     if unit:
-        found += [F.col(unit).alias(UNIT), F.when(F.col(unit).isNull(), "null").alias(WRONG + UNIT)]
+        found += [
+            F.col(quoted(unit)).alias(UNIT),
+            F.when(F.col(quoted(unit)).isNull(), "null").alias(WRONG + UNIT),
+        ]
     return found
 
 
