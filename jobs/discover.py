@@ -218,10 +218,10 @@ def _users(inputs: Sequence[Checked], settings: DiscoverSettings) -> tuple[DataF
     users = inputs[0].good
     if settings.labels is None:
         return users, settings.segments
-    labels = inputs[2].good
-    label_class = labelled.class_of(labels, settings.label_class)
-    told = labelled.with_left_out(users, labels, label_class, settings.label_use, settings.label_limit)
-    return told, [*settings.segments, labelled.LEFT_OUT]
+    rows = labelled.with_left_out(
+        *(users, inputs[2].good, settings.label_class), use=settings.label_use, limit=settings.label_limit
+    )
+    return rows, [*settings.segments, labelled.LEFT_OUT]
 
 
 def _dates(first: date, latest: datetime | None) -> list[date]:

@@ -122,6 +122,10 @@ class Collected(Memory):
         super().__init__()
         self.spark = spark
 
+    def clear(self) -> None:
+        """As new."""
+        vars(self).update(vars(Collected(self.spark)))
+
     def read(self, name: str, run_id: str) -> DataFrame:
         rows: Any = super().read(name, run_id)
         schema = self.schemas[name]

@@ -32,7 +32,7 @@ def saved(frame: pd.DataFrame, file: Path) -> str:
 def labelled(frame: pd.DataFrame, store: Collected, tmp_path: Path, **settings: Any) -> pd.DataFrame:
     """soft_labels by row_id, of a run whose tables stay in memory."""
     file = saved(frame, tmp_path / "votes.parquet")
-    store.__init__()  # type: ignore[misc] # as new
+    store.clear()
     label.run(LabelSettings(votes=file, out="memory", **settings), "run")
     return store.rows("soft_labels").set_index("row_id").sort_index()
 

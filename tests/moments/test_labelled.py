@@ -5,7 +5,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from firstday.errors import DataError, SettingsError
-from firstday.moments.labelled import LEFT_OUT, YES, Tables, class_of, with_left_out
+from firstday.moments.labelled import LEFT_OUT, YES, Tables, class_of, refuse_strangers, with_left_out
 from firstday.tables.schemas import moment_counts
 
 MANY = 4_000
@@ -22,7 +22,7 @@ def labels(spark: SparkSession) -> DataFrame:
 def left_out(labels: DataFrame, use: str, limit: float = 0.5) -> set[str]:
     spark = labels.sparkSession
     users = labels.select("user_id").unionByName(spark.createDataFrame([("unlabelled",)], "user_id string"))
-    told = with_left_out(users, labels, 1, use, limit)
+    told = with_left_out(users, labels, use=use, limit=limit)
     assert told.count() == MANY + 5
     return {row["user_id"] for row in told.where(told[LEFT_OUT] == YES).collect()}
 
@@ -51,6 +51,12 @@ def test_the_class_is_the_last_one_or_as_asked(labels: DataFrame, spark: SparkSe
         class_of(unequal, None)
     with pytest.raises(DataError, match="array"):
         class_of(spark.createDataFrame([("a", 0.5)], "user_id string, probabilities double"), None)
+
+
+def test_labels_of_nobody_are_refused(labels: DataFrame, spark: SparkSession) -> None:
+    refuse_strangers(labels.limit(1).select("user_id"), labels)
+    with pytest.raises(DataError, match=r"none is.*'u1' of users"):
+        refuse_strangers(spark.createDataFrame([("u1",)], "user_id string"), labels)
 
 
 def test_tables_taken_apart_and_put_together_are_the_same(spark: SparkSession) -> None:

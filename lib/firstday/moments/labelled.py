@@ -56,12 +56,27 @@ def class_of(labels: DataFrame, asked: int | None) -> int:
     return most - 1 if asked is None else asked
 
 
-def with_left_out(users: DataFrame, labels: DataFrame, label_class: int, use: str, limit: float) -> DataFrame:
+def refuse_strangers(users: DataFrame, labels: DataFrame) -> None:
+    """Raise DataError where no label is of any of the users: all would be kept, in silence."""
+    if not users.join(labels, "user_id", "left_semi").isEmpty():
+        return
+    one, other = (rows.select("user_id").first() for rows in (users, labels))
+    raise DataError(
+        "labels must be of the users, but none is",
+        value=f"user_id {one and one[0]!r} of users, {other and other[0]!r} of labels",
+        next_step="label rows whose row_id is the user_id",
+    )
+
+
+def with_left_out(
+    users: DataFrame, labels: DataFrame, label_class: int | None = None, *, use: str, limit: float
+) -> DataFrame:
     """`users` with LEFT_OUT: YES where P(label_class) of `labels` (user_id, probabilities) is above `limit`,
     or, where `use` is 'weigh', with that probability; NO for users without a label, and where all classes are
-    as likely.
+    as likely. Raises DataError or SettingsError where labels, class and users do not fit each other.
     """
-    probability = F.col("probabilities")[label_class]
+    refuse_strangers(users, labels)
+    probability = F.col("probabilities")[class_of(labels, label_class)]
     told = F.array_max("probabilities") - F.array_min("probabilities") > SAME
     above = _drawn() < probability if use == "weigh" else probability > limit
     doubted = labels.select("user_id", (told & above).alias(LEFT_OUT))
