@@ -5,7 +5,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -197,10 +196,11 @@ def _counted(
 
             def write(name: str, rows: DataFrame) -> DataFrame:
                 earlier = output.previous(name) if since else None
-                past = [] if earlier is None else [earlier.where(F.col("anchor_date") < F.lit(since))]
-                whole = held.enter_context(cached(reduce(DataFrame.unionByName, past, rows)))
-                output.write(name, whole)
-                return whole
+                if earlier is not None:
+                    rows = rows.unionByName(earlier.where(F.col("anchor_date") < F.lit(since)))
+                rows = held.enter_context(cached(rows))
+                output.write(name, rows)
+                return rows
 
             kept, left_out = Tables(counted.moment_counts, counted.moment_products), None
             if settings.labels is not None:

@@ -28,8 +28,8 @@ from firstday.moments.cells import (
     sums,
 )
 from firstday.moments.frontier import frontier_share, on_frontier
-from firstday.moments.members import quoted
 from firstday.moments.segments import ALL, with_segments
+from firstday.tables.schemas import quoted
 
 WHOLE, CHOOSING, REPORTING = "all", "choosing", "reporting"
 MOST_THRESHOLDS = 64  # of an action that are adjusted; those between are within a few users of one of them

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from firstday.errors import LimitError
 from firstday.moments.counts import sum_of_arrays
-from firstday.moments.members import quoted
+from firstday.tables.schemas import quoted
 
 MOST_NUMBERS = 8_000_000  # in the cross products that are looked at together: 64 MB
 MOST_ROWS = 500_000

@@ -15,10 +15,11 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from firstday.moments import survey as surveys
 from firstday.moments.kernel import CELL, PRODUCTS, TALLIES, Kernel, measures
-from firstday.moments.members import Members, quoted
+from firstday.moments.members import Members
 from firstday.moments.survey import Survey
 from firstday.moments.tally import ROW
 from firstday.moments.windows import Windows, instant_at
+from firstday.tables.schemas import quoted
 
 BROADCAST_BYTES = 256 << 20  # users whose columns need more are not broadcast: the log is joined by exchange
 ROWS_A_PARTITION = 1_000_000  # of the log; fewer are kept. Smaller ones cost more Python tasks

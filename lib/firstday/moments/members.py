@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from firstday.errors import DataError
 from firstday.moments.tally import COHORT, DAY_ZERO, KEY_BITS
 from firstday.moments.windows import Windows
+from firstday.tables.schemas import column
 
 SALTS = 3  # hashes to try before equal keys are taken for equal users
 BYTES_A_USER = 80  # of a broadcast relation, beside 8 a column
@@ -19,11 +20,6 @@ BYTES_A_USER = 80  # of a broadcast relation, beside 8 a column
 def _slot() -> Column:
     """What decides the partition where cohorts stay whole: short, so that it costs the exchange little."""
     return F.pmod("cohort", F.lit(1 << 16)).cast("int").alias("slot")
-
-
-def quoted(name: str) -> str:
-    """A column's name as Spark's parser takes it, whatever is in it."""
-    return "`" + name.replace("`", "``") + "`"
 
 
 @dataclass(frozen=True)
@@ -111,7 +107,7 @@ def _prepared(
 ) -> DataFrame:
     anchor, seed = F.col("anchor"), F.lit(salt)
     values = {
-        name: F.col(quoted(segment)).cast("string")
+        name: column(segment).cast("string")
         for name, segment in zip(_names(len(segments)), segments, strict=True)
     }
     frame = users.select(

@@ -7,7 +7,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from firstday.errors import LimitError
-from firstday.moments.members import quoted
+from firstday.tables.schemas import quoted
 
 ALL = "all"
 MOST_COLUMNS = 6  # the cube has two to this power subsets

@@ -6,6 +6,7 @@ size. With a unit the log is shuffled once, as sums by unit.
 
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from firstday.errors import DataError
 from firstday.tables.schemas import quoted
 
 Floats = NDArray[np.float64]
+T = TypeVar("T")
 # What is added up within a unit, and multiplied between units.
 PARTS = ("rows", "reward", "weight", "weighted_reward", "weighted_error", "expected")
 PAIRS = tuple(combinations_with_replacement(PARTS, 2))
@@ -101,16 +103,10 @@ def sums(
 
     Raises DataError for null, NaN and what is out of RANGES, arrays of unlike length, a reward model by half.
     """
-    given = {
-        "reward": reward,
-        "propensity": propensity,
-        "probability": probability,
-        "predicted": predicted,
-        "expected": expected,
-        "supported": supported,
-    }
-    _check_model(predicted is not None, expected is not None)
-    rows = _checked({name: values for name, values in given.items() if values is not None})
+    given = _given(
+        *(reward, propensity, probability), predicted=predicted, expected=expected, supported=supported
+    )
+    rows = _checked(given)
     size = rows["reward"].size
     weight = rows["probability"] / rows["propensity"]
     parts = np.stack(
@@ -152,16 +148,10 @@ def table_sums(
 
     Raises DataError as sums does.
     """
-    _check_model(predicted is not None, expected is not None)
-    given = {
-        "reward": reward,
-        "propensity": propensity,
-        "probability": probability,
-        "predicted": predicted,
-        "expected": expected,
-        "supported": supported,
-    }
-    columns = {name: F.col(quoted(column)).cast("double") for name, column in given.items() if column}
+    given = _given(
+        *(reward, propensity, probability), predicted=predicted, expected=expected, supported=supported
+    )
+    columns = {name: F.col(quoted(column)).cast("double") for name, column in given.items()}
     rows = table.select(*_row_columns(columns, unit))
     summed = [F.sum(part).alias(part) for part in PARTS] if unit else []
     of_units = rows.groupBy(UNIT).agg(*summed, *_kept(columns, unit)) if unit else rows
@@ -174,15 +164,18 @@ def table_sums(
     return _as_sums(found, columns)
 
 
-def _check_model(predicted: bool, expected: bool) -> None:
-    """Raise DataError where a reward model is given by half."""
-    if predicted != expected:
+def _given(reward: T, propensity: T, probability: T, **further: T | None) -> dict[str, T]:
+    """What is given of a log, by name. Raises DataError where a reward model is given by half."""
+    given = {"reward": reward, "propensity": propensity, "probability": probability}
+    given |= {name: value for name, value in further.items() if value is not None}
+    if ("predicted" in given) != ("expected" in given):
         raise DataError(
             "a reward model gives both what is predicted of the logged content and what is expected of the "
             "new policy",
-            value="predicted only" if predicted else "expected only",
+            value="predicted only" if "predicted" in given else "expected only",
             next_step="give both, or neither for IPS and SNIPS alone",
         )
+    return given
 
 
 def _check_rows(rows: int) -> None:
