@@ -16,8 +16,9 @@ from pyspark.sql.types import StructType
 from firstday import logs
 from firstday.cli import run_job
 from firstday.errors import DataError, SettingsError
+from firstday.frames import cached
 from firstday.moments import analyse, counts, labelled, metrics, outputs, story
-from firstday.moments.collect import cached, cohorts_by_date, to_driver
+from firstday.moments.collect import cohorts_by_date, to_driver
 from firstday.moments.findings import Findings, choosing_until, find
 from firstday.moments.labelled import Tables
 from firstday.moments.segments import ALL

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 from firstday import logs
 from firstday.cli import run_job
+from firstday.frames import cached
 from firstday.inputs.label import Inputs, read
 from firstday.labels import before_after, outputs, soft, summary, votes
 from firstday.labels.distributed import Distributed
@@ -21,7 +22,6 @@ from firstday.labels.models import dependencies, fitting
 from firstday.labels.models.base import Counted, LabelModel
 from firstday.labels.patterns import Patterns
 from firstday.labels.periods import by_period
-from firstday.moments.collect import cached
 from firstday.session import get_session
 from firstday.settings import LabelSettings
 from firstday.tables import Output, column, open_output

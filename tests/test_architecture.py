@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
+SHARED = ("errors", "settings", "frames", "expressions", "tables.schemas")  # by all stages
 STAGES = ("moments", "labels", "recommend", "experiments", "report", "simulation")
 # What each module or package of firstday may import of firstday. Jobs may import all but one another;
 # `inputs` is the part of a job that reads.
@@ -18,14 +19,16 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "settings": ("errors", "settings"),
     "java": ("errors",),
     "jars": ("errors",),
+    "frames": ("errors",),
+    "expressions": ("errors", "expressions", "tables.schemas"),
     "logs": ("errors",),
     "session": ("errors", "jars", "java"),
     "install": ("errors", "jars", "java", "session"),
     "cli": ("errors", "logs", "settings"),
     "tables": ("errors", "settings", "tables"),
     "tracking": ("errors", "logs", "settings"),
-    "inputs": ("errors", "inputs", "settings", "tables", *STAGES),
-    **{stage: ("errors", "settings", "tables.schemas", stage) for stage in STAGES},
+    "inputs": (*SHARED, "inputs", "tables", *STAGES),
+    **{stage: (*SHARED, stage) for stage in STAGES},
 }
 DATAFRAME_IO = {"write", "writeTo", "writeStream", "readStream", "saveAsTable", "insertInto"}
 SESSION_IO = {"read", "table", "catalog"}

@@ -4,7 +4,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from firstday.errors import SettingsError
-from firstday.labels.builtins import FUNCTIONS
+from firstday.expressions.builtins import FUNCTIONS
 from firstday.labels.functions import LabelFunction, LabelFunctions, resolve
 
 ODD = 'a "b"\n`c`; DROP TABLE users;-- 😀'

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 from pyspark.sql import DataFrame, SparkSession
 
 from firstday.errors import DataError, SettingsError
+from firstday.frames import matching
 from firstday.labels import classifier, functions, votes
-from firstday.labels.columns import matching, positive_class, refuse_leaks, wide_voters
+from firstday.labels.columns import positive_class, refuse_leaks, wide_voters
 from firstday.labels.models import fitting
 from firstday.labels.models.base import LabelModel
 from firstday.settings import LabelSettings
@@ -124,12 +125,14 @@ def _votes_made(
         _refuse_other_functions(rules, earlier)
     source = open_input(spark, settings.rows, name="rows", time_zone=settings.input_time_zone)
     resolved = functions.resolve(rules, _as_checked(source.frame))
-    features = matching(source.frame, settings.features)
+    features = matching(source.frame.columns, settings.features, "--features")
     kept_apart = [name for name in ("row_id", settings.gold, settings.old_label, settings.period) if name]
     refuse_leaks(resolved.reads, features, kept_apart, settings.gold)
     classifier.refuse_features(source.frame, features)
     if not settings.allow_overlap:
-        matching(source.frame, settings.old_label_columns)  # refuses what is not there
+        matching(
+            source.frame.columns, settings.old_label_columns, "--old-label-columns"
+        )  # refuses what is not there
         functions.refuse_overlap(resolved.reads, features, settings.old_label_columns)
     positive = positive_class(settings.positive, rules.classes) if features else None
     wanted = {*kept_apart, *features}.union(*resolved.reads.values()) - {"row_id"}

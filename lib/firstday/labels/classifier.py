@@ -5,23 +5,22 @@ Of more, each row stands there once for each class, weighted by P(class): to Lig
 is the same loss for each class.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, NumericType
 
 from firstday.errors import DataError, SettingsError
+from firstday.frames import not_adaptive
 from firstday.tables.schemas import column
 
 TARGET, VECTOR, PART = "firstday_target", "firstday_vector", "firstday_part"
 CLASS, WEIGHT = "firstday_class", "firstday_weight"
 TRAIN, TUNE, TEST = "train", "tune", "test"
 TENTHS = {TRAIN: range(7), TUNE: range(7, 8), TEST: range(8, 10)}  # of the rows
-ADAPTIVE = "spark.sql.adaptive.enabled"
 FEWEST_ROWS = 50
 FEWEST_IN_LEAF = 20  # rows
 LEAST_WEIGHT = 1e-3  # P(class) from which a row is worth standing there for the class
@@ -124,7 +123,7 @@ def train(rows: DataFrame, features: Sequence[str], *, classes: int, positive: i
         useBarrierExecutionMode=True,
         dataTransferMode="bulk",
     )
-    with _not_adaptive(spark):
+    with not_adaptive(spark):
         return Classifier(learner.fit(placed), classes, positive)
 
 
@@ -150,14 +149,3 @@ def _of_many(rows: DataFrame, classes: int) -> DataFrame:
     named = {"ml_attr": {"type": "nominal", "num_vals": classes}}
     of_class = F.col(CLASS).cast("double").alias(CLASS, metadata=named)
     return every.where(F.col(WEIGHT) >= LEAST_WEIGHT).select("row_id", VECTOR, of_class, WEIGHT)
-
-
-@contextmanager
-def _not_adaptive(spark: SparkSession) -> Iterator[None]:
-    """Adaptive execution changes the number of partitions, and the fit waits for tasks that never come."""
-    before = spark.conf.get(ADAPTIVE)
-    spark.conf.set(ADAPTIVE, "false")
-    try:
-        yield
-    finally:
-        spark.conf.set(ADAPTIVE, before or "true")

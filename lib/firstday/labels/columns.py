@@ -1,10 +1,6 @@
 """Which columns are voters, which are features, and which must not be."""
 
-import difflib
-import re
 from collections.abc import Iterable, Mapping, Sequence
-
-from pyspark.sql import DataFrame
 
 from firstday.errors import DataError, SettingsError
 
@@ -36,26 +32,6 @@ def positive_class(told: str | None, names: Sequence[str]) -> int:
             next_step=f"the classes are {', '.join(names)}",
         )
     return names.index(wanted) if wanted in names else int(wanted)
-
-
-def matching(rows: DataFrame, patterns: Sequence[str]) -> list[str]:
-    """The columns that any pattern names; in a pattern * takes any text, else it stands for itself.
-
-    Raises SettingsError where a pattern names none.
-    """
-    found: dict[str, None] = {}
-    for pattern in patterns:
-        expression = ".*".join(re.escape(part) for part in pattern.split("*"))
-        named = [name for name in rows.columns if re.fullmatch(expression, name, re.DOTALL)]
-        if not named:
-            near = difflib.get_close_matches(pattern, rows.columns, n=2)
-            raise SettingsError(
-                "features and columns of the old label's rule must be columns of the rows",
-                value=pattern,
-                next_step=f"did you mean {' or '.join(near)}?" if near else "check the names",
-            )
-        found |= dict.fromkeys(named)
-    return list(found)
 
 
 def refuse_leaks(

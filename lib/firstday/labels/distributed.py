@@ -12,13 +12,13 @@ import scipy.sparse as sp
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from firstday.frames import drawn
 from firstday.labels.models.base import Adding, Counted, Floats, Sums
 from firstday.labels.patterns import Packing
 from firstday.labels.votes import KNOWN, ROWS, Votes, words_of
 
 PARTIAL = "numbers array<double>"
 PRIORITY = "firstday_priority"
-HASH_BITS = 53  # of the hash, as many as a double holds
 
 
 class Distributed(Counted):
@@ -56,14 +56,13 @@ class Distributed(Counted):
         greatest; the next priority is the least that a pattern stands for, so that sums are unbiased. u is a
         hash of the votes: the sample depends on nothing else.
         """
-        bits = F.xxhash64(*self.words).bitwiseAND((1 << HASH_BITS) - 1)
-        priority = (F.col(ROWS) * float(1 << HASH_BITS) / (bits + 1)).alias(PRIORITY)
+        priority = (F.col(ROWS) / (1 - drawn(*self.words))).alias(PRIORITY)
         ranked = self.frame.select(*self.words, ROWS, priority).orderBy(F.desc(PRIORITY), *self.words)
-        drawn: pd.DataFrame = ranked.limit(most + 1).toPandas()
-        least = drawn[PRIORITY].iloc[most] if len(drawn) > most else 0.0
-        drawn = drawn.iloc[:most]
-        rows = np.maximum(drawn[ROWS].to_numpy(float), least)
-        return self.packing.unpack(drawn[self.words].to_numpy(np.int64)), rows
+        kept: pd.DataFrame = ranked.limit(most + 1).toPandas()
+        least = kept[PRIORITY].iloc[most] if len(kept) > most else 0.0
+        kept = kept.iloc[:most]
+        rows = np.maximum(kept[ROWS].to_numpy(float), least)
+        return self.packing.unpack(kept[self.words].to_numpy(np.int64)), rows
 
 
 PARTIAL_SCHEMA = pa.schema([("numbers", pa.list_(pa.float64()))])

@@ -5,6 +5,7 @@ loads it trusts it as much as any program that they start. Either way a vote is 
 evaluates; no Python runs on the rows.
 """
 
+import inspect
 import itertools
 import sys
 from collections import Counter
@@ -19,12 +20,21 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import ByteType, IntegerType, LongType, ShortType
 
 from firstday.errors import SettingsError, reason
-from firstday.labels.builtins import nearest, refused
-from firstday.labels.expressions import Conditions, analyse, call, check
+from firstday.expressions.builtins import SUBQUERIES, nearest, refused
+from firstday.expressions.conditions import (
+    Analysed,
+    Columns,
+    Conditions,
+    analyse,
+    check_condition,
+    refuse_python,
+)
 from firstday.labels.patterns import ABSTAIN
 from firstday.settings.label import MOST_CLASSES
+from firstday.tables.schemas import column
 
 ABSTAINS = "abstain"
 NAME = "firstday_label_function"  # the attribute that marks a decorated function, and holds its name
@@ -124,18 +134,20 @@ def resolve(functions: LabelFunctions, frame: DataFrame) -> Resolved:
     given: dict[str, tuple[Column, frozenset[str]]] = {}
     for function in functions.functions:
         name, body = function.name, function.body
+        told = _told(name)
         if name.lower() in taken:
-            raise refused(name, "the rows have a column of this name", next_step="rename the function")
+            raise refused(told, "the rows have a column of this name", next_step="rename the function")
         given[name] = (
-            (conditions.condition(name, body), frozenset())
+            (conditions.condition(told, body), frozenset())
             if isinstance(body, str)
-            else call(name, body, conditions.columns)
+            else _called(told, body, conditions.columns)
         )
     expressions = {name: expression for name, (expression, _) in given.items()}
-    found = analyse(frame, expressions)
+    found = analyse(frame, {_told(name): expression for name, expression in expressions.items()})
     for function in functions.functions:
-        check(function.name, found[function.name], isinstance(function.body, str))
-    reads = {name: parameters | found[name].reads for name, (_, parameters) in given.items()}
+        check = check_condition if isinstance(function.body, str) else _check_votes
+        check(_told(function.name), found[_told(function.name)])
+    reads = {name: parameters | found[_told(name)].reads for name, (_, parameters) in given.items()}
     return Resolved(functions, expressions, reads)
 
 
@@ -159,6 +171,53 @@ def refuse_overlap(
             "label functions may not read features or columns of the old label's rule: "
             + "; ".join(found[:10] + more),
             next_step="leave the column out on one side, or allow it with --allow-overlap",
+        )
+
+
+def _told(name: str) -> str:
+    """A label function in an error."""
+    return f"label function {name!r}"
+
+
+def _called(name: str, body: Callable[..., Column], columns: Columns) -> tuple[Column, frozenset[str]]:
+    """What a Python function returns for the columns that its parameters name, and these columns."""
+    positional, named = [], {}
+    for parameter in inspect.signature(body).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise refused(name, "its parameters must be names of columns", f"*{parameter.name}")
+        if parameter.default is not parameter.empty:
+            continue
+        found = columns.find(parameter.name)
+        if found is None:
+            raise columns.unknown(name, parameter.name)
+        if parameter.kind is parameter.POSITIONAL_ONLY:
+            positional.append(found)
+        else:
+            named[parameter.name] = found
+    try:
+        returned = body(*map(column, positional), **{key: column(found) for key, found in named.items()})
+    except Exception as error:
+        raise refused(name, "the function must return its votes", next_step=reason(error)) from error
+    if not isinstance(returned, Column):
+        raise refused(
+            name, "the function must return a Column", returned, "return e.g. F.when(reports >= 5, 1)"
+        )
+    return returned, frozenset([*positional, *named.values()])
+
+
+def _check_votes(name: str, analysed: Analysed) -> None:
+    """Raise SettingsError where the expression of a Python function is no votes."""
+    refuse_python(name, analysed)
+    if analysed.kinds & SUBQUERIES:
+        raise refused(name, "a vote must be made from one row of the frame", "a subquery")
+    if not analysed.deterministic:
+        raise refused(name, "the same row must get the same vote each time", "chance or a row's place")
+    if not isinstance(analysed.type, ByteType | ShortType | IntegerType | LongType):
+        raise refused(
+            name,
+            "votes must be whole numbers",
+            analysed.type.simpleString(),
+            "return e.g. F.when(reports >= 5, 1).otherwise(-1)",
         )
 
 
@@ -294,7 +353,7 @@ def _class_number(function: str, vote: Any, classes: Sequence[str], abstains: bo
     near = nearest(vote, classes) if isinstance(vote, str) else []
     allowed = ", ".join(f"{name} ({number})" for number, name in enumerate(classes))
     raise refused(
-        function,
+        _told(function),
         "a vote is for one of the classes" + (", or abstain" if abstains else ""),
         vote,
         f"did you mean {near[0]}?" if near else f"the classes are {allowed}",

@@ -1,7 +1,6 @@
 """What of the results goes to the driver: small tables, each with a limit that it cannot pass in silence."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import date
 
 import pandas as pd
@@ -14,16 +13,6 @@ from firstday.tables.schemas import quoted
 
 MOST_NUMBERS = 8_000_000  # in the cross products that are looked at together: 64 MB
 MOST_ROWS = 500_000
-
-
-@contextmanager
-def cached(rows: DataFrame) -> Iterator[DataFrame]:
-    """`rows` in Spark's cache, as long as the `with` lasts."""
-    kept = rows.persist()
-    try:
-        yield kept
-    finally:
-        kept.unpersist()
 
 
 def to_driver(rows: DataFrame, what: str, limit: int = MOST_ROWS) -> pd.DataFrame:

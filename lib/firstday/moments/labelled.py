@@ -11,10 +11,11 @@ from typing import Any
 
 import pandas as pd
 from pyspark.errors import AnalysisException
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from firstday.errors import DataError, SettingsError
+from firstday.frames import drawn
 from firstday.moments import choose
 from firstday.moments.analyse import COUNTS, WHOLE
 from firstday.moments.collect import summed
@@ -25,7 +26,6 @@ YES, NO = "yes", "no"
 KEPT, EVERYONE = "kept", "everyone"
 SAME = 1e-9  # probabilities that differ by less are equal
 SALT = "firstday.labels"
-BITS = 53  # of the hash, as many as a double holds
 ADJUSTED = ("adjusted", "adjusted_low", "adjusted_high")
 
 
@@ -78,16 +78,10 @@ def with_left_out(
     refuse_strangers(users, labels)
     probability = F.col("probabilities")[class_of(labels, label_class)]
     told = F.array_max("probabilities") - F.array_min("probabilities") > SAME
-    above = _drawn() < probability if use == "weigh" else probability > limit
+    above = drawn("user_id", SALT) < probability if use == "weigh" else probability > limit
     doubted = labels.select("user_id", (told & above).alias(LEFT_OUT))
     word = F.when(F.col(LEFT_OUT), YES).otherwise(NO)
     return users.join(doubted, "user_id", "left").withColumn(LEFT_OUT, word)
-
-
-def _drawn() -> Column:
-    """A number in [0, 1) for each user_id, the same in every run."""
-    bits = F.xxhash64("user_id", F.lit(SALT)).bitwiseAND((1 << BITS) - 1)
-    return bits / float(1 << BITS)
 
 
 @dataclass(frozen=True)

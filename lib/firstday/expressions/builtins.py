@@ -120,8 +120,8 @@ Node = Mapping[str, Any]
 
 
 def refused(name: str, rule: str, value: object = None, next_step: str | None = None) -> SettingsError:
-    """An error of the label function `name`."""
-    return SettingsError(f"label function {name!r}: {rule}", value=value, next_step=next_step)
+    """An error of an expression; `name` says whose it is, as in "label function 'x'"."""
+    return SettingsError(f"{name}: {rule}", value=value, next_step=next_step)
 
 
 def nearest(name: str, names: Iterable[str]) -> list[str]:

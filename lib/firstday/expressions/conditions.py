@@ -1,11 +1,10 @@
-"""The SQL of label functions: parsed by Spark, checked whole before anything runs, then used as parsed.
+"""Conditions in SQL, of users: parsed by Spark, checked whole before anything runs, then used as parsed.
 
 No text is put together with other text: what Spark's parser returned for the checked text is what runs.
 """
 
-import inspect
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,15 +14,14 @@ from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import BooleanType, ByteType, DataType, IntegerType, LongType, ShortType, StructType
+from pyspark.sql.types import BooleanType, DataType, StructType
 
 from firstday.errors import SettingsError, reason
-from firstday.labels.builtins import (
+from firstday.expressions.builtins import (
     FUNCTIONS,
     GROUPS,
     PYTHON,
     REGULAR,
-    SUBQUERIES,
     Node,
     called,
     check_kinds,
@@ -34,7 +32,7 @@ from firstday.labels.builtins import (
     sizes,
     tree,
 )
-from firstday.tables.schemas import column, quoted
+from firstday.tables.schemas import quoted
 
 
 class Columns:
@@ -82,9 +80,10 @@ class Conditions:
         self._own: dict[str, bool] = {}
 
     def condition(self, name: str, text: str) -> Column:
-        """The condition of the label function `name`, checked but for its type.
+        """The condition, checked but for its type.
 
-        Raises SettingsError that names the function and what it may not have.
+        Raises SettingsError that says whose it is (`name`, as in "label function 'x'") and what it may
+        not have.
         """
         if "${" in text:  # Spark would put settings and environment variables in its place
             raise refused(name, "a condition may have no variables", text, "write the value itself")
@@ -114,7 +113,7 @@ class Conditions:
                     if group
                     else f"did you mean {' or '.join(near)}?"
                     if near
-                    else "all that may be called are in firstday/labels/builtins.py",
+                    else "all that may be called are in firstday/expressions/builtins.py",
                 )
             if not self._is_own(word):
                 raise refused(
@@ -188,9 +187,9 @@ class Analysed:
 
 
 def analyse(frame: DataFrame, expressions: Mapping[str, Column]) -> dict[str, Analysed]:
-    """Let Spark resolve the expressions of label functions, together, without running anything.
+    """Let Spark resolve the expressions together, without running anything.
 
-    Raises SettingsError that names the first function whose expression is none over the frame's rows.
+    Raises SettingsError that names the first one whose expression is none over the frame's rows.
     """
     columns = Columns(frame)
     try:
@@ -203,7 +202,7 @@ def analyse(frame: DataFrame, expressions: Mapping[str, Column]) -> dict[str, An
             except _OtherRowsError:
                 raise refused(
                     name,
-                    "a vote must be made from one row of the frame",
+                    "it must be made from one row of the frame",
                     next_step="leave out aggregates, windows, generators and hidden columns",
                 ) from None
             except (PySparkException, Py4JError) as error:
@@ -211,50 +210,19 @@ def analyse(frame: DataFrame, expressions: Mapping[str, Column]) -> dict[str, An
         return analysed
 
 
-def call(name: str, body: Callable[..., Column], columns: Columns) -> tuple[Column, frozenset[str]]:
-    """What a Python function returns for the columns that its parameters name, and these columns."""
-    positional, named = [], {}
-    for parameter in inspect.signature(body).parameters.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise refused(name, "its parameters must be names of columns", f"*{parameter.name}")
-        if parameter.default is not parameter.empty:
-            continue
-        found = columns.find(parameter.name)
-        if found is None:
-            raise columns.unknown(name, parameter.name)
-        if parameter.kind is parameter.POSITIONAL_ONLY:
-            positional.append(found)
-        else:
-            named[parameter.name] = found
-    try:
-        returned = body(*map(column, positional), **{key: column(found) for key, found in named.items()})
-    except Exception as error:
-        raise refused(name, "the function must return its votes", next_step=reason(error)) from error
-    if not isinstance(returned, Column):
-        raise refused(
-            name, "the function must return a Column", returned, "return e.g. F.when(reports >= 5, 1)"
-        )
-    return returned, frozenset([*positional, *named.values()])
+def check_condition(name: str, analysed: Analysed) -> None:
+    """Raise SettingsError where an expression is no condition."""
+    refuse_python(name, analysed)
+    refuse_clock(name, analysed.nodes)
+    if not isinstance(analysed.type, BooleanType):
+        shown = analysed.type.simpleString()
+        raise refused(name, "a condition must be boolean", shown, "compare it with something")
 
 
-def check(name: str, analysed: Analysed, condition: bool) -> None:
-    """Raise SettingsError where an expression is no condition, or else no votes."""
-    shown = analysed.type.simpleString()
+def refuse_python(name: str, analysed: Analysed) -> None:
+    """Raise SettingsError where an expression calls Python."""
     if analysed.kinds & PYTHON:
         raise refused(name, "no Python runs on the rows", "a Python UDF", "write it with Spark's functions")
-    if condition:
-        refuse_clock(name, analysed.nodes)
-        if not isinstance(analysed.type, BooleanType):
-            raise refused(name, "a condition must be boolean", shown, "compare it with something")
-        return
-    if analysed.kinds & SUBQUERIES:
-        raise refused(name, "a vote must be made from one row of the frame", "a subquery")
-    if not analysed.deterministic:
-        raise refused(name, "the same row must get the same vote each time", "chance or a row's place")
-    if not isinstance(analysed.type, ByteType | ShortType | IntegerType | LongType):
-        raise refused(
-            name, "votes must be whole numbers", shown, "return e.g. F.when(reports >= 5, 1).otherwise(-1)"
-        )
 
 
 class _OtherRowsError(Exception):

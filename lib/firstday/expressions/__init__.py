@@ -1,0 +1,1 @@
+"""SQL expressions of users: parsed by Spark, checked whole before anything runs."""

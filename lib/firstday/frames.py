@@ -1,0 +1,61 @@
+"""Small things that several stages do with DataFrames."""
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from firstday.errors import SettingsError
+
+ADAPTIVE = "spark.sql.adaptive.enabled"
+BITS = 53  # of a hash, as many as a double holds
+
+
+@contextmanager
+def cached(rows: DataFrame) -> Iterator[DataFrame]:
+    """`rows` in Spark's cache, as long as the `with` lasts."""
+    kept = rows.persist()
+    try:
+        yield kept
+    finally:
+        kept.unpersist()
+
+
+@contextmanager
+def not_adaptive(spark: SparkSession) -> Iterator[None]:
+    """Adaptive execution changes the number of partitions, and a fit waits for tasks that never come."""
+    before = spark.conf.get(ADAPTIVE)
+    spark.conf.set(ADAPTIVE, "false")
+    try:
+        yield
+    finally:
+        spark.conf.set(ADAPTIVE, before or "true")
+
+
+def drawn(*keys: "Column | str | int") -> Column:
+    """A number in [0, 1) for each combination of keys, the same in every run; a whole number is a salt."""
+    told = [F.lit(key) if isinstance(key, int) else key for key in keys]
+    return F.xxhash64(*told).bitwiseAND((1 << BITS) - 1) / float(1 << BITS)
+
+
+def matching(names: Sequence[str], patterns: Sequence[str], what: str) -> list[str]:
+    """The columns that any pattern names; in a pattern * takes any text, else it stands for itself.
+
+    Raises SettingsError where a pattern names none; `what` says what the patterns are for.
+    """
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        expression = ".*".join(re.escape(part) for part in pattern.split("*"))
+        named = [name for name in names if re.fullmatch(expression, name, re.DOTALL)]
+        if not named:
+            near = difflib.get_close_matches(pattern, names, n=2)
+            raise SettingsError(
+                f"{what} must be columns of the rows",
+                value=pattern,
+                next_step=f"did you mean {' or '.join(near)}?" if near else "check the names",
+            )
+        found |= dict.fromkeys(named)
+    return list(found)
