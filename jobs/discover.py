@@ -9,23 +9,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from firstday import logs
 from firstday.cli import run_job
-from firstday.errors import DataError, SettingsError
+from firstday.errors import SettingsError
 from firstday.frames import cached
+from firstday.inputs.discover import horizon_of, read, users_of
 from firstday.moments import analyse, counts, labelled, metrics, outputs, story
 from firstday.moments.collect import cohorts_by_date, to_driver
 from firstday.moments.findings import Findings, choosing_until, find
 from firstday.moments.labelled import Tables
 from firstday.moments.segments import ALL
-from firstday.moments.windows import Windows, instant_at, microseconds
+from firstday.moments.windows import Windows, microseconds
 from firstday.session import get_session
 from firstday.settings import DiscoverSettings
-from firstday.tables import Checked, Output, Run, check, open_input, open_output, open_table, schemas
+from firstday.tables import Checked, Output, Run, open_output, schemas
 from firstday.tracking import TrackedRun, tracked_run
 
 if TYPE_CHECKING:
@@ -52,8 +53,8 @@ def run(settings: DiscoverSettings, run_id: str) -> Path | None:
     ):
         now = datetime.now(UTC)
         since = _count_from(settings, windows, output)
-        inputs = _read(spark, settings, windows, since, now, output)
-        horizon = _horizon(settings, inputs, now)
+        inputs = read(spark, settings, windows, since, now, output)
+        horizon = horizon_of(settings, inputs, now)
         with _counted(inputs, since, horizon, settings, windows, output) as counted:
             cohorts = cohorts_by_date(counted.kept.moment_counts, settings.days)
             with _found(counted.kept, cohorts, settings, inputs) as found:
@@ -109,54 +110,6 @@ def _count_from(settings: DiscoverSettings, windows: Windows, output: Output) ->
     return min(first_open, settings.since) if settings.since else first_open
 
 
-def _read(
-    spark: SparkSession,
-    settings: DiscoverSettings,
-    windows: Windows,
-    since: date | None,
-    now: datetime,
-    output: Output,
-) -> list[Checked]:
-    """The users, the events and, where there are any, the labels."""
-    zone = settings.input_time_zone
-    with logs.step("Reading and checking the inputs") as step:
-        users = check(
-            open_input(spark, settings.users, name="users", time_zone=zone),
-            schemas.users(settings.segments),
-            now=now,
-        )
-        start = None if since is None else instant_at(windows.time_range([since])[0])
-        events = check(
-            open_input(spark, settings.events, name="events", time_zone=zone),
-            schemas.events(settings.event_date_column),
-            now=now,
-            since=start - timedelta(days=1) if start else None,
-        )
-        found = [users, events]
-        if settings.labels is not None:
-            labels = open_table(spark, settings.labels, "soft_labels", name="labels")
-            found.append(check(labels, schemas.user_labels(), now=now))
-        output.quarantine(*found, max_bad_share=settings.max_bad_share)
-        step.note(**{checked.source.name: checked.profile.rows for checked in found})
-    for checked in found:
-        if not checked.profile.rows - checked.profile.bad_rows:
-            raise DataError(
-                f"{checked.source.name} must have rows",
-                value=checked.source.source,
-                next_step="check the address, and that the upstream job has run",
-            )
-    return found
-
-
-def _horizon(settings: DiscoverSettings, inputs: Sequence[Checked], now: datetime) -> datetime:
-    """Up to when the log is complete: as told, else up to its latest event.
-
-    Not beyond now: a clock that runs ahead would close days which are not over, for good in a daily run.
-    """
-    latest = inputs[1].profile.latest
-    return settings.horizon or (now if latest is None else min(latest, now))
-
-
 @dataclass(frozen=True)
 class Counted:
     """The counts of the users kept and of those that labels left out (None without labels), over all anchor
@@ -178,7 +131,7 @@ def _counted(
     output: Output,
 ) -> Iterator[Counted]:
     """Write the tables of counts: new counts, and for dates before `since` the earlier ones."""
-    users, segments = _users(inputs, settings)
+    users, segments = users_of(inputs, settings)
     with ExitStack() as held:
         with logs.step("Counting the first days") as step:
             counted = counts.count(
@@ -212,17 +165,6 @@ def _counted(
             step.note(events=tallies["events"])
         counted.release()  # all is in the tables' own cache now
         yield Counted(kept, left_out, tallies)
-
-
-def _users(inputs: Sequence[Checked], settings: DiscoverSettings) -> tuple[DataFrame, Sequence[str]]:
-    """The users to count, and what to count them by: their segments, and whether labels leave them out."""
-    users = inputs[0].good
-    if settings.labels is None:
-        return users, settings.segments
-    rows = labelled.with_left_out(
-        *(users, inputs[2].good, settings.label_class), use=settings.label_use, limit=settings.label_limit
-    )
-    return rows, [*settings.segments, labelled.LEFT_OUT]
 
 
 def _dates(first: date, latest: datetime | None) -> list[date]:

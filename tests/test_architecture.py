@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "cli": ("errors", "logs", "settings"),
     "tables": ("errors", "settings", "tables"),
     "tracking": ("errors", "logs", "settings"),
-    "inputs": (*SHARED, "inputs", "tables", *STAGES),
+    "inputs": (*SHARED, "inputs", "logs", "tables", *STAGES),
     **{stage: (*SHARED, stage) for stage in STAGES},
 }
 DATAFRAME_IO = {"write", "writeTo", "writeStream", "readStream", "saveAsTable", "insertInto"}

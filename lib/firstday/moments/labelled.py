@@ -25,7 +25,7 @@ LEFT_OUT = "firstday_left_out"  # a segment while users are counted
 YES, NO = "yes", "no"
 KEPT, EVERYONE = "kept", "everyone"
 SAME = 1e-9  # probabilities that differ by less are equal
-SALT = "firstday.labels"
+SALT = 11  # so that other hashes of the id draw other users
 ADJUSTED = ("adjusted", "adjusted_low", "adjusted_high")
 
 
