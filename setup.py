@@ -71,6 +71,7 @@ setup(
             "firstday-discover = firstday.jobs.discover:main",
             "firstday-label = firstday.jobs.label:main",
             "firstday-simulate = firstday.jobs.simulate:main",
+            "firstday-train = firstday.jobs.train:main",
         ]
     },
 )

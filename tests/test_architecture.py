@@ -19,7 +19,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "settings": ("errors", "settings"),
     "java": ("errors",),
     "jars": ("errors",),
-    "frames": ("errors",),
+    "frames": ("errors", "tables.schemas"),
     "expressions": ("errors", "expressions", "tables.schemas"),
     "logs": ("errors",),
     "session": ("errors", "jars", "java"),

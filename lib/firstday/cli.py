@@ -22,6 +22,7 @@ from firstday.settings import (
     LabelSettings,
     Settings,
     SimulateSettings,
+    TrainSettings,
     duration_text,
     load,
 )
@@ -56,6 +57,9 @@ JOBS = {
     ),
     "label": Job(
         LabelSettings, "firstday.jobs.label", "Correct labels: functions vote, a model weighs them."
+    ),
+    "train": Job(
+        TrainSettings, "firstday.jobs.train", "Train a ranker, and say whether it beats the simple ways."
     ),
     "simulate": Job(SimulateSettings, "firstday.jobs.simulate", "Make a world with a planted truth."),
 }
@@ -104,7 +108,7 @@ def _command(name: str, job: Job) -> click.Command:
         given = {key: value for key, value in flags.items() if value is not None}
         return _execute(job, load(job.settings, config, given, assignments), debug)
 
-    options = [_option(field, info) for field, info in job.settings.model_fields.items()]
+    options = [_option(field, info) for field, info in job.settings.model_fields.items() if not _nested(info)]
     common = [
         click.Option(["--config"], metavar="FILE", help="YAML file of settings; flags override it."),
         click.Option(
@@ -138,6 +142,11 @@ def _execute(job: Job, settings: Settings, debug: bool) -> int:
     if isinstance(result, Path):
         click.echo(result.resolve().as_uri())
     return 0
+
+
+def _nested(info: FieldInfo) -> bool:
+    """Whether a field holds settings of its own: these are given by --set and --config only."""
+    return isinstance(info.annotation, type) and issubclass(info.annotation, Settings)
 
 
 def _option(name: str, info: FieldInfo) -> click.Option:

@@ -5,10 +5,13 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import pandas as pd
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from firstday.errors import SettingsError
+from firstday.tables.schemas import column
 
 ADAPTIVE = "spark.sql.adaptive.enabled"
 BITS = 53  # of a hash, as many as a double holds
@@ -59,3 +62,26 @@ def matching(names: Sequence[str], patterns: Sequence[str], what: str) -> list[s
             )
         found |= dict.fromkeys(named)
     return list(found)
+
+
+def with_vector(rows: DataFrame, features: Sequence[str], name: str) -> DataFrame:
+    """The rows with the features in one vector; null and NaN are missing values, which LightGBM takes."""
+    from pyspark.ml.feature import VectorAssembler
+
+    names = [f"firstday_feature_{at}" for at in range(len(features))]
+    missing = F.lit(float("nan"))
+    numbers = [
+        F.coalesce(column(feature).cast("double"), missing).alias(safe)
+        for feature, safe in zip(features, names, strict=True)
+    ]
+    assembler = VectorAssembler(inputCols=names, outputCol=name, handleInvalid="keep")
+    return assembler.transform(rows.select("*", *numbers)).drop(*names)
+
+
+def from_pandas(spark: SparkSession, frame: pd.DataFrame, schema: StructType) -> DataFrame:
+    """A small table of results: the schema's columns of `frame`; NaN becomes null."""
+    rows = [
+        tuple(None if isinstance(value, float) and value != value else value for value in row)
+        for row in frame[schema.names].itertuples(index=False)
+    ]
+    return spark.createDataFrame(rows, schema)

@@ -91,6 +91,21 @@ def local_conf(app_name: str, cores: str = "*") -> dict[str, str]:
     }
 
 
+def leave(status: int) -> None:
+    """End the JVM that spark-submit started, and this process with it: after a fit, LightGBM leaves threads
+    that would keep it. Nothing is done elsewhere: Databricks' JVM is not ours, a local one ends by itself.
+    """
+    from pyspark.sql import SparkSession
+
+    spark = SparkSession.getActiveSession()
+    if spark is None or on_databricks() or "PYSPARK_GATEWAY_PORT" not in os.environ:
+        return
+    jvm = spark.sparkContext._jvm
+    spark.stop()
+    if jvm is not None:
+        jvm.java.lang.System.exit(status)
+
+
 def heap_mb() -> int:
     """Megabytes for the driver, which in local mode does all the work."""
     low, high = HEAP_LIMITS_MB

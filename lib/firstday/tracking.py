@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -47,6 +48,15 @@ class Opened(Protocol):
     def format(self) -> str: ...
     @property
     def version(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A registered LightGBM model: its version, its own text, and a text that its run logged beside it."""
+
+    version: str
+    native: str
+    told: str
 
 
 class TrackedRun:
@@ -118,6 +128,45 @@ class TrackedRun:
         self._client.set_registered_model_alias(name, alias, version)
         return str(version)
 
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Let a registered version be known by one more alias."""
+        self._client.set_registered_model_alias(name, alias, version)
+
+    def registered(self, name: str, alias: str, file: str) -> "Registered | None":
+        """The version of a registered LightGBM model that has this alias; None where there is none. `file`: a
+        text that its run logged.
+
+        Raises FirstdayError where the registry cannot be reached, or what it names is not there.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = self._client.get_model_version_by_alias(name, alias)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise _unreachable(name, error) from error
+        except Exception as error:
+            raise _unreachable(name, error) from error
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                native, told = (
+                    Path(self._client.download_artifacts(str(found.run_id), path, folder)).read_text()
+                    for path in ("model/model.lgb", file)
+                )
+        except Exception as error:
+            raise _unreachable(name, error) from error
+        return Registered(str(found.version), native, told)
+
+    def mark_failed(self, error: BaseException) -> None:
+        """End the run as failed, or as killed by an interruption, with the reason."""
+        status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+        try:
+            self.set_tags({"failure_reason": reason(error)})
+            self._client.set_terminated(self.mlflow_run_id, status)
+        except Exception as failure:  # noqa: BLE001 - the job's own error is the one to tell
+            error.add_note(f"MLflow could not be told that the run has failed: {reason(failure)}")
+
     def log_figure(self, name: str, png: bytes) -> None:
         """A PNG, in the run's folder `figures`."""
         with tempfile.TemporaryDirectory() as folder:
@@ -153,18 +202,16 @@ def tracked_run(
     try:
         yield tracked
     except BaseException as error:
-        _mark_failed(tracked, error)
+        tracked.mark_failed(error)
         raise
     client.set_terminated(tracked.mlflow_run_id, "FINISHED")
 
 
-def _mark_failed(run: TrackedRun, error: BaseException) -> None:
-    status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-    try:
-        run.set_tags({"failure_reason": reason(error)})
-        run._client.set_terminated(run.mlflow_run_id, status)
-    except Exception as failure:  # noqa: BLE001 - the job's own error is the one to tell
-        error.add_note(f"MLflow could not be told that the run has failed: {reason(failure)}")
+def _unreachable(name: str, error: Exception) -> FirstdayError:
+    return FirstdayError(
+        f"the registry must give its model {name!r} ({reason(error)})",
+        next_step="check MLFLOW_TRACKING_URI and MLFLOW_REGISTRY_URI, or name another --registered-model",
+    )
 
 
 def _client() -> "MlflowClient":

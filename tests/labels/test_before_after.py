@@ -10,6 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from firstday.errors import SettingsError
+from firstday.frames import with_vector
 from firstday.labels import before_after, classifier
 from firstday.labels.columns import positive_class
 from firstday.labels.soft import DECIDED, UNKNOWN
@@ -78,7 +79,7 @@ def test_weights_stand_for_probabilities_and_scores_are_those_of_the_text(rows: 
     expected = np.stack(world(3_000)[before_after.SOFT].to_list()).sum(axis=0)
     np.testing.assert_allclose(by_class, expected)
     assert len(weighted) == (np.stack(world(3_000)[before_after.SOFT].to_list()) > 0).sum()
-    vectors = classifier.with_vector(told.limit(600), FEATURES)
+    vectors = with_vector(told.limit(600), FEATURES, classifier.VECTOR)
     model = classifier.train(vectors, FEATURES, classes=CLASSES, positive=1, seed=7)
     scored: Any = model.scored(vectors, "score").toPandas()
     booster = lightgbm.Booster(model_str=model.native)

@@ -14,6 +14,7 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from firstday.frames import with_vector
 from firstday.labels import classifier, compare
 from firstday.labels.soft import DECIDED, UNKNOWN
 from firstday.tables.schemas import column
@@ -98,7 +99,7 @@ def compare_labels(
 def _vectors(rows: DataFrame, features: Sequence[str], positive: int, seed: int) -> DataFrame:
     """The rows as the models and the counts need them; features, whatever their names, are in the vector."""
     placed = rows.withColumn(classifier.PART, classifier.part(seed))
-    return classifier.with_vector(placed, features).select(
+    return with_vector(placed, features, classifier.VECTOR).select(
         "row_id",
         classifier.PART,
         classifier.VECTOR,

@@ -15,7 +15,6 @@ from pyspark.sql.types import BooleanType, NumericType
 
 from firstday.errors import DataError, SettingsError
 from firstday.frames import not_adaptive
-from firstday.tables.schemas import column
 
 TARGET, VECTOR, PART = "firstday_target", "firstday_vector", "firstday_part"
 CLASS, WEIGHT = "firstday_class", "firstday_weight"
@@ -69,20 +68,6 @@ def refuse_features(rows: DataFrame, features: Sequence[str]) -> None:
             value=[f"{name}: {kinds[name].simpleString()}" for name in wrong],
             next_step="leave them out of --features, or encode them as numbers",
         )
-
-
-def with_vector(rows: DataFrame, features: Sequence[str]) -> DataFrame:
-    """The rows with VECTOR; null and NaN are missing values, which LightGBM takes as they are."""
-    from pyspark.ml.feature import VectorAssembler
-
-    names = [f"firstday_feature_{at}" for at in range(len(features))]
-    missing = F.lit(float("nan"))
-    numbers = [
-        F.coalesce(column(name).cast("double"), missing).alias(safe)
-        for name, safe in zip(features, names, strict=True)
-    ]
-    assembler = VectorAssembler(inputCols=names, outputCol=VECTOR, handleInvalid="keep")
-    return assembler.transform(rows.select("*", *numbers)).drop(*names)
 
 
 def train(rows: DataFrame, features: Sequence[str], *, classes: int, positive: int, seed: int) -> Classifier:

@@ -6,6 +6,7 @@ import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
+from firstday.frames import from_pandas
 from firstday.labels.models import fitting
 from firstday.labels.models.base import LabelModel
 from firstday.tables.schemas import table_schema
@@ -103,9 +104,4 @@ def label_model(spark: SparkSession, model: LabelModel, notes: Sequence[str]) ->
 
 def small(spark: SparkSession, name: str, frame: pd.DataFrame) -> DataFrame:
     """A table of results that fits the driver: NaN becomes null."""
-    schema = TABLES[name]
-    rows = [
-        tuple(None if isinstance(value, float) and value != value else value for value in row)
-        for row in frame[schema.names].itertuples(index=False)
-    ]
-    return spark.createDataFrame(rows, schema)
+    return from_pandas(spark, frame, TABLES[name])

@@ -4,5 +4,14 @@ from firstday.report.content import DiscoverContent
 from firstday.report.discover import discover_report
 from firstday.report.label import LabelContent, label_report
 from firstday.report.page import Report
+from firstday.report.train import TrainContent, train_report
 
-__all__ = ["DiscoverContent", "LabelContent", "Report", "discover_report", "label_report"]
+__all__ = [
+    "DiscoverContent",
+    "LabelContent",
+    "Report",
+    "TrainContent",
+    "discover_report",
+    "label_report",
+    "train_report",
+]

@@ -56,7 +56,7 @@ def label_report(content: LabelContent) -> Report:
     page = Page("Labels", f"firstday label, run {content.run_id}", tuple(sections), WORDS)
     facts, caption = _facts(content)
     html = render(
-        "label.html.j2",
+        "answer.html.j2",
         page,
         verdict=_verdict(content),
         notes=[f"{note}." for note in content.notes],

@@ -8,5 +8,14 @@ from firstday.settings.kinds import Settings, duration_text
 from firstday.settings.label import LabelSettings
 from firstday.settings.load import load
 from firstday.settings.simulate import SimulateSettings
+from firstday.settings.train import TrainSettings
 
-__all__ = ["DiscoverSettings", "LabelSettings", "Settings", "SimulateSettings", "duration_text", "load"]
+__all__ = [
+    "DiscoverSettings",
+    "LabelSettings",
+    "Settings",
+    "SimulateSettings",
+    "TrainSettings",
+    "duration_text",
+    "load",
+]

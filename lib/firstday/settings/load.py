@@ -83,9 +83,9 @@ def _assign(values: dict[str, Any], assignment: str) -> None:
 def _explained(model: type[Settings], problems: list[ErrorDetails]) -> SettingsError:
     rules = []
     for problem in problems:
-        key = str(problem["loc"][0]) if problem["loc"] else ""  # further parts are places in a list
+        key, fields = _place(model, problem["loc"])
         if problem["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(key, model.model_fields, n=1)
+            near = difflib.get_close_matches(key, fields, n=1)
             rules.append(f"there is no setting {key!r}" + (f", did you mean {near[0]!r}?" if near else ""))
         elif problem["type"] == "missing":
             rules.append(f"{key} must be given")
@@ -96,3 +96,16 @@ def _explained(model: type[Settings], problems: list[ErrorDetails]) -> SettingsE
     return SettingsError(
         "settings: " + "; ".join(rules), next_step=f"see firstday {command} --help for all settings"
     )
+
+
+def _place(model: type[Settings], place: tuple[int | str, ...]) -> tuple[str, list[str]]:
+    """The key at a place, as --set takes it, and the keys that may stand there; not the places in a list."""
+    if not place:
+        return "", []
+    key = str(place[0])
+    field = model.model_fields.get(key)
+    inner = field.annotation if field else None
+    if len(place) > 1 and isinstance(inner, type) and issubclass(inner, Settings):
+        rest, fields = _place(inner, place[1:])
+        return f"{key}.{rest}", [f"{key}.{name}" for name in fields]
+    return key, list(model.model_fields)

@@ -12,9 +12,12 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import (
     ArrayType,
     BinaryType,
+    BooleanType,
     DataType,
     DateType,
     DecimalType,
+    DoubleType,
+    FloatType,
     IntegralType,
     MapType,
     NumericType,
@@ -39,6 +42,7 @@ UNREADABLE_ROW = "the row cannot be read"
 NO_ZONE = "has no time zone"
 NO_TIME = "is not an ISO 8601 time"
 NO_VOTE = "is not a whole number"
+NO_NUMBER = "is not a number"
 NO_CLASS = "is a vote outside of the classes"
 WHOLE_TEXT = r"^\s*[+-]?\d{1,9}(\.0*)?\s*$"
 
@@ -132,6 +136,8 @@ def _bound(item: Field, name: str, kind: DataType, source: Input, now: datetime)
         return raw, []
     if item.kind == "vote":
         return _vote(item, raw, kind, source)
+    if item.kind == "number":
+        return _number(item, raw, kind, source)
     if item.kind == "date":
         accepted, wanted = isinstance(kind, DateType | StringType), "dates"
     elif item.kind == "id":
@@ -159,6 +165,25 @@ def _vote(item: Field, raw: Column, kind: DataType, source: Input) -> tuple[Colu
     # Where classes are not known yet, what fits no int would wrap round into one.
     outside = (raw < F.lit(-1)) | (raw >= F.lit(2**31 if item.classes is None else item.classes))
     return value, [*rules, Rule(f"{item.name} {NO_CLASS}", outside)]
+
+
+def _number(item: Field, raw: Column, kind: DataType, source: Input) -> tuple[Column, list[Rule]]:
+    if not isinstance(kind, NumericType | BooleanType | StringType):
+        raise _wrong_type(item, "numbers", kind, source)
+    value = raw.cast("double")
+    rules = []
+    if isinstance(kind, StringType):
+        rules.append(Rule(f"{item.name} {NO_NUMBER}", raw.isNotNull() & value.isNull()))
+    if isinstance(kind, StringType | FloatType | DoubleType):
+        if not item.nullable:
+            rules.append(Rule(f"{item.name} is NaN", F.isnan(value)))
+        value = F.when(~F.isnan(value), value)
+    # A null is neither below nor above; where it may not be, it broke an earlier rule.
+    if item.low is not None:
+        rules.append(Rule(f"{item.name} is below {item.low:g}", F.coalesce(value < item.low, F.lit(False))))
+    if item.high is not None:
+        rules.append(Rule(f"{item.name} is above {item.high:g}", F.coalesce(value > item.high, F.lit(False))))
+    return value, rules
 
 
 def _instant(item: Field, raw: Column, kind: DataType, source: Input) -> tuple[Column, list[Rule]]:

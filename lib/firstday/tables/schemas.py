@@ -18,7 +18,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-Kind = Literal["id", "text", "instant", "date", "vote", "any"]
+Kind = Literal["id", "text", "instant", "date", "vote", "number", "any"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Field:
 
     `kind` says what is accepted and what is handed on: "id" (text or whole numbers, as text), "text" (any
     plain value, as text), "instant" (a point in time, as timestamp), "date" (a date or its text, as date),
-    "vote" (a whole number from -1 to `classes` - 1, as int), "any" (as it is).
+    "vote" (a whole number from -1 to `classes` - 1, as int), "number" (a number, a truth value or the text of
+    a number, as double; NaN is null; from `low` to `high`), "any" (as it is).
     A `nullable` field may be null, an `optional` one may be absent; `alias` is a second accepted name.
     """
 
@@ -37,6 +38,8 @@ class Field:
     optional: bool = False
     alias: str | None = None
     classes: int | None = None
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)

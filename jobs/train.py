@@ -1,0 +1,276 @@
+"""Train a ranker on lists with labels, measure it beside the simple ways, explain it, register it."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from pyspark.ml.functions import vector_to_array
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from firstday import logs
+from firstday.cli import run_job
+from firstday.errors import FirstdayError
+from firstday.frames import cached, from_pandas
+from firstday.inputs.train import Examples, read
+from firstday.recommend import examples, explain, outputs, ranking, verdict
+from firstday.recommend.baselines import with_baselines
+from firstday.recommend.examples import BINARY, SPLIT, TIE, VALID, VECTOR
+from firstday.recommend.ranker import Ranker, fit, watched
+from firstday.session import get_session, leave
+from firstday.settings import TrainSettings
+from firstday.tables import Output, open_output
+from firstday.tracking import Registered, TrackedRun, tracked_run
+
+if TYPE_CHECKING:
+    from firstday.report import Report
+
+MODEL = "model"  # the ranker, among the baselines
+CHAMPION, CHALLENGER = "champion", "challenger"
+RANKER_FILE, DESCRIPTION_FILE = "ranker.lightgbm.txt", "ranker.json"
+SAMPLED = 2_000  # rows that SHAP values are of
+
+
+def run(settings: TrainSettings, run_id: str) -> Path | None:
+    """Train, measure and publish. Returns where the report is; None if the output is a schema."""
+    spark = get_session("firstday train")
+    examples.refuse_session(spark)
+    with (
+        tracked_run(
+            settings.experiment_name, "train", run_id=run_id, settings=settings.model_dump(mode="json")
+        ) as tracked,
+        open_output(spark, settings.out, job="train", run_id=run_id, schemas=outputs.TABLES) as output,
+        ExitStack() as stack,
+    ):
+        # Before any work: a registry that cannot be reached is told at once.
+        champion = tracked.registered(settings.registered_model, CHAMPION, DESCRIPTION_FILE)
+        with logs.step("Reading and checking the examples") as step:
+            found = read(spark, settings, output)
+            rows = stack.enter_context(cached(found.rows))
+            sizes = examples.sizes(rows)
+            examples.refuse_unfit(sizes, settings.objective)
+            rows, capped = examples.capped(rows, sizes)
+            step.note(**{f"{split}_lists": size.lists for split, size in sizes.items()})
+        ranker = _trained(rows, found, settings, tracked)
+        with logs.step("Measuring beside the baselines") as step:
+            measured = _measured(stack, rows, ranker, champion, settings)
+            step.note(**{each.other.replace(" ", "_"): f"{each.gain:+.4f}" for each in measured.against})
+        notes = (*found.notes, *capped, *measured.notes)
+        for note in notes:
+            logs.log.info(note)
+        importance = explain.importance(ranker, _sample(measured.scored))
+        with logs.step("Writing the results"):
+            _write(spark, ranker, measured, importance, notes, settings, output)
+        report = _report(found, measured, importance, sizes, notes, settings, run_id)
+        output.publish(
+            inputs=[each.source for each in found.checked], settings=settings.model_dump(mode="json")
+        )
+        where = output.write_file("report.html", report.html.encode())
+        output.write_file(RANKER_FILE, ranker.native.encode())
+        tracked.log_report("report.html", report.html)
+        tracked.log_inputs([each.source for each in found.checked])
+        tracked.log_metrics(_metrics(measured.metrics))
+        _register(tracked, ranker, measured, settings)
+    return Path(where) if where else None
+
+
+def _trained(rows: DataFrame, found: Examples, settings: TrainSettings, tracked: TrackedRun) -> Ranker:
+    limit = settings.fit_timeout.total_seconds()
+    with logs.step("Training") as step, watched(limit, _ended(tracked, settings)):
+        ranker = fit(
+            rows,
+            found.features,
+            objective=settings.objective,
+            parameters=settings.train,
+            seed=settings.seed,
+        )
+        step.note(features=len(ranker.features))
+    return ranker
+
+
+def _ended(tracked: TrackedRun, settings: TrainSettings) -> Callable[[], None]:
+    """End this process: nothing else ends a fit whose workers wait for each other."""
+
+    def end() -> None:
+        error = FirstdayError(
+            "a fit must end within its time limit",
+            value=f"--fit-timeout {settings.model_dump(mode='json')['fit_timeout']}",
+            next_step="look for a lost executor; raise the limit if the fit was still at work",
+        )
+        logs.log.error(str(error))
+        tracked.mark_failed(error)
+        os._exit(error.exit_status)
+
+    return end
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The scored rows, the figures of all models, and the ranker against the baselines and the champion.
+
+    best: whether it is to be the champion: it beats the baselines, and the champion on the same rows.
+    """
+
+    scored: DataFrame
+    metrics: pd.DataFrame
+    against: tuple[verdict.Against, ...]
+    against_champion: verdict.Against | None
+    best: bool
+    notes: tuple[str, ...]
+
+    @property
+    def beats(self) -> bool:
+        """Whether the ranker is shown to be better than all baselines."""
+        return all(each.shown for each in self.against)
+
+
+def _measured(
+    stack: ExitStack, rows: DataFrame, ranker: Ranker, champion: Registered | None, settings: TrainSettings
+) -> Measured:
+    scored, others = with_baselines(ranker.scored(rows, MODEL), settings.category is not None)
+    models, notes = [MODEL, *others], []
+    if champion is not None:
+        features = json.loads(champion.told)["features"]
+        if features == list(ranker.features):
+            scored = Ranker(champion.native, ranker.features).scored(scored, CHAMPION)
+            models.append(CHAMPION)
+        else:
+            notes.append(
+                f"The champion, version {champion.version} of {settings.registered_model}, has other "
+                "features: it is not compared, and stays."
+            )
+    if settings.category is None:
+        notes.append("Without --category, chance is the only baseline.")
+    scored = stack.enter_context(cached(scored))
+    metrics = ranking.ndcg(scored, models)
+    if settings.objective == BINARY:
+        metrics = pd.concat([metrics, *_areas(scored, models)], ignore_index=True)
+    compared = verdict.against(metrics, MODEL, models[1:])
+    last = compared[-1] if models[-1] == CHAMPION else None
+    baselines = tuple(each for each in compared if each.other != CHAMPION)
+    beats = all(each.shown for each in baselines)
+    best = beats and (champion is None or (last is not None and last.shown))
+    return Measured(scored, metrics, baselines, last, best, tuple(notes))
+
+
+def _areas(scored: DataFrame, models: Sequence[str]) -> list[pd.DataFrame]:
+    """AUC by split, where labels are 0 and 1 only."""
+    splits = [row[0] for row in scored.select(SPLIT).distinct().orderBy(SPLIT).collect()]
+    if scored.where(~F.col("label").isin(0.0, 1.0)).limit(1).count():
+        return []
+    found = []
+    for split in splits:
+        areas = ranking.auc(scored.where(F.col(SPLIT) == split), models)
+        rows = [
+            {"split": split, "model": name, "metric": "auc", "value": area} for name, area in areas.items()
+        ]
+        found.append(pd.DataFrame(rows, columns=list(ranking.COLUMNS)))
+    return found
+
+
+def _sample(scored: DataFrame) -> np.ndarray:
+    """The vectors of some of the rows to measure on, by a hash: (rows, features)."""
+    rows = scored.where(F.col(SPLIT) == VALID).orderBy(TIE).limit(SAMPLED)
+    return np.array(
+        [row[0] for row in rows.select(vector_to_array(F.col(VECTOR))).collect()], dtype=np.float64
+    )
+
+
+def _write(
+    spark: SparkSession,
+    ranker: Ranker,
+    measured: Measured,
+    importance: pd.DataFrame,
+    notes: Sequence[str],
+    settings: TrainSettings,
+    output: Output,
+) -> None:
+    for name, frame in (("ranker_metrics", measured.metrics), ("ranker_features", importance)):
+        output.write(name, from_pandas(spark, frame, outputs.TABLES[name]))
+    model = (
+        settings.objective,
+        list(ranker.features),
+        settings.train.model_dump_json(),
+        measured.beats,
+        list(notes),
+        ranker.native,
+    )
+    output.write("ranker_model", spark.createDataFrame([model], outputs.RANKER_MODEL))
+    scores = measured.scored.withColumn("score", F.col(MODEL))
+    output.write("ranker_scores", scores.select(*outputs.RANKER_SCORES.names))
+
+
+def _report(
+    found: Examples,
+    measured: Measured,
+    importance: pd.DataFrame,
+    sizes: "dict[str, examples.Sizes]",
+    notes: Sequence[str],
+    settings: TrainSettings,
+    run_id: str,
+) -> "Report":
+    from firstday.report import TrainContent, train_report
+
+    return train_report(
+        TrainContent(
+            run_id=run_id,
+            objective=settings.objective,
+            beats=measured.beats,
+            comparisons=tuple(each.sentence for each in measured.against),
+            champion=measured.against_champion.sentence if measured.against_champion else None,
+            metrics=measured.metrics,
+            features=importance,
+            sizes={split: (size.lists, size.rows, size.mixed) for split, size in sizes.items()},
+            notes=tuple(notes),
+            settings=settings.model_dump(mode="json"),
+            inputs={
+                each.source.name: f"{each.source.source} ({each.source.format}, {each.source.version})"
+                for each in found.checked
+            },
+        )
+    )
+
+
+def _metrics(metrics: pd.DataFrame) -> dict[str, float | None]:
+    return {
+        f"{row.split}.{row.model}.{row.metric.replace('@', '_at_')}": float(row.value)
+        for row in metrics.itertuples(index=False)
+        if row.value is not None and row.value == row.value
+    }
+
+
+def _register(tracked: TrackedRun, ranker: Ranker, measured: Measured, settings: TrainSettings) -> None:
+    """As challenger; as champion only if it beats the baselines and the champion that there is."""
+    name = settings.registered_model
+    tracked.log_text(RANKER_FILE, ranker.native)
+    tracked.log_text(
+        DESCRIPTION_FILE, json.dumps({"objective": settings.objective, "features": list(ranker.features)})
+    )
+    example = pd.DataFrame(np.zeros((1, len(ranker.features))), columns=list(ranker.features))
+    version = tracked.log_booster(ranker.native, example, name, CHALLENGER)
+    if measured.best:
+        tracked.set_alias(name, CHAMPION, version)
+        logs.log.info(f"Version {version} of {name} is the new champion.")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command `firstday train`."""
+    status = 1
+    try:
+        run_job("train", argv)
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 1
+        raise
+    finally:
+        leave(status)
+
+
+if __name__ == "__main__":
+    main()

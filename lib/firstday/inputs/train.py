@@ -1,0 +1,154 @@
+"""What `firstday train` reads: a ready table of examples, made into lists with labels and a vector."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from firstday.errors import SettingsError
+from firstday.frames import drawn, matching, with_vector
+from firstday.recommend.examples import (
+    CATEGORY,
+    KEY,
+    LABEL,
+    LIST,
+    ORDER,
+    SHOWN_LIST,
+    SPLIT,
+    TIE,
+    TRAIN,
+    VALID,
+    VECTOR,
+    WEIGHT,
+)
+from firstday.settings import TrainSettings
+from firstday.tables import Checked, Input, Output, check, column, open_input
+from firstday.tables.schemas import Contract, Field
+
+SPLIT_SALT = 5
+
+
+@dataclass(frozen=True)
+class Examples:
+    """The rows that `firstday.recommend` trains and measures on, and where they are from."""
+
+    checked: tuple[Checked, ...]
+    rows: DataFrame
+    features: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def read(spark: SparkSession, settings: TrainSettings, output: Output) -> Examples:
+    """The examples, split into those to learn from and those to measure on. Bad rows go to quarantine.
+
+    Raises SettingsError or DataError where settings and data do not fit each other.
+    """
+    zone = settings.input_time_zone
+    sources = [open_input(spark, settings.examples, name="examples", time_zone=zone)]
+    if settings.valid is not None:
+        sources.append(open_input(spark, settings.valid, name="valid", time_zone=zone))
+    features = _features(sources[0], settings)
+    checked = tuple(
+        check(source, _contract(source.name, features, settings), now=datetime.now(UTC)) for source in sources
+    )
+    output.quarantine(*checked, max_bad_share=settings.max_bad_share)
+    frames = [_example(each.good, features, settings) for each in checked]
+    if settings.valid is not None:
+        rows = (
+            frames[0].withColumn(SPLIT, F.lit(TRAIN)).unionByName(frames[1].withColumn(SPLIT, F.lit(VALID)))
+        )
+        return Examples(checked, rows, features)
+    return Examples(checked, _split(frames[0], settings), features, (_split_told(settings),))
+
+
+def _features(source: Input, settings: TrainSettings) -> tuple[str, ...]:
+    """The columns to learn from. Raises SettingsError where one has another part to play."""
+    found = matching(source.frame.columns, settings.features, "--features")
+    roles = {
+        "label": settings.label,
+        "group": settings.group,
+        "weight": settings.weight,
+        "order_by": settings.order_by,
+        "time": settings.time,
+        "category": settings.category,
+    }
+    taken = [f"{name} (--{role.replace('_', '-')})" for role, name in roles.items() if name in found]
+    if taken:
+        raise SettingsError(
+            "features must be other columns than those with a part of their own",
+            value=taken,
+            next_step="name the features one by one, or by a narrower pattern",
+        )
+    return tuple(found)
+
+
+def _contract(table: str, features: Sequence[str], settings: TrainSettings) -> Contract:
+    fields = [Field(settings.group, "text"), Field(settings.label, "number", low=0)]
+    if settings.weight is not None:
+        fields.append(Field(settings.weight, "number", low=0))
+    if settings.category is not None:
+        fields.append(Field(settings.category, "text", nullable=True))
+    if settings.order_by is not None:
+        fields.append(Field(settings.order_by, "any"))
+    if settings.time is not None:
+        fields.append(Field(settings.time, "instant"))
+    return Contract(table, (*fields, *(Field(name, "number", nullable=True) for name in features)))
+
+
+def _example(rows: DataFrame, features: Sequence[str], settings: TrainSettings) -> DataFrame:
+    """Columns of `firstday.recommend.examples` instead of the user's."""
+    # -0.0 and NaN are told from 0.0 and null by a hash, but not by LightGBM: the contract has settled NaN.
+    values = [column(name) + F.lit(0.0) for name in features]
+    order, key = _order(rows, settings)
+    selected = rows.select(
+        F.xxhash64(column(settings.group)).alias(LIST),
+        column(settings.group).alias(SHOWN_LIST),
+        column(settings.label).alias(LABEL),
+        (column(settings.weight) if settings.weight else F.lit(1.0)).alias(WEIGHT),
+        (column(settings.category) if settings.category else F.lit(None).cast("string")).alias(CATEGORY),
+        order.alias(ORDER),
+        F.xxhash64(column(settings.label), F.lit(settings.seed), *values).alias(TIE),
+        key.alias(KEY),
+        *([column(settings.time).alias("firstday_time")] if settings.time else []),
+        *(column(name) for name in features),
+    )
+    kept = [name for name in selected.columns if name not in features]
+    return with_vector(selected, features, VECTOR).select(*map(column, kept), VECTOR)
+
+
+def _order(rows: DataFrame, settings: TrainSettings) -> tuple[Column, Column]:
+    """A number and a text to order the rows of a list by, or nulls: then a hash of the features (TIE) orders
+    them, of which neither the label nor the order of arrival can be read.
+    """
+    if settings.order_by is None:
+        return F.lit(None).cast("double"), F.lit(None).cast("string")
+    kind = dict(rows.dtypes)[settings.order_by]
+    if kind.startswith(("array", "map", "struct", "binary")):
+        raise SettingsError("--order-by must name numbers, texts or times", value=kind)
+    ordered = column(settings.order_by)
+    number = F.unix_micros(ordered) if kind == "timestamp" else ordered
+    return number.cast("double"), ordered.cast("string")
+
+
+def _split(rows: DataFrame, settings: TrainSettings) -> DataFrame:
+    """The latest lists to measure on, or, without times, some by a hash."""
+    if settings.time is None:
+        later = drawn(LIST, SPLIT_SALT) < settings.valid_share
+        return rows.withColumn(SPLIT, F.when(later, VALID).otherwise(TRAIN))
+    at = F.unix_micros("firstday_time")
+    cut = rows.agg(F.percentile_approx(at, 1 - settings.valid_share, 10_000).alias("cut"))
+    # By its list's first row: a list is never in both.
+    first = rows.groupBy(LIST).agg(F.min(at).alias("first"))
+    told = rows.join(first, LIST).crossJoin(F.broadcast(cut))
+    return told.withColumn(SPLIT, F.when(F.col("first") > F.col("cut"), VALID).otherwise(TRAIN)).drop(
+        "first", "cut", "firstday_time"
+    )
+
+
+def _split_told(settings: TrainSettings) -> str:
+    share = f"{settings.valid_share:.0%} of the lists"
+    if settings.time is not None:
+        return f"Measured on the latest {share}."
+    return f"Measured on {share}, drawn by a hash: --valid or --time would measure on later ones."

@@ -1,0 +1,175 @@
+"""The report of the train job: does the ranker beat the simple ways, and what does it go by?"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from firstday.report import words
+from firstday.report.charts import Mark, Row, Series, row_chart
+from firstday.report.figures import Figure, Panel
+from firstday.report.page import Fact, Page, Report, Section, Table, render, table
+from firstday.report.palette import BLUE, CIRCLE, DIAMOND, MUTED
+
+WORDS = (
+    ("list", "rows that were shown, or are ranked, together"),
+    ("NDCG@k", "how good the order of the first k is: 1 is the best order there is"),
+    ("AUC", "the chance that a row of label 1 is scored above one of label 0"),
+    ("random", "any order: what chance has"),
+    ("popularity", "by the clicks of the category in the training rows"),
+    ("category mean", "by the mean label, such as the click rate, of the category in the training rows"),
+    ("gain", "what splits by the feature took off the training loss"),
+    ("SHAP", "by how much the feature moves a score, up or down, on average"),
+)
+SHOWN_FEATURES = 25
+RANKER = Series("the model", BLUE, DIAMOND)
+OTHER = Series("what it is compared with", MUTED, CIRCLE, filled=False)
+
+
+@dataclass(frozen=True)
+class TrainContent:
+    """What the report shows.
+
+    comparisons, champion: sentences on the model against each baseline, and against the champion. metrics,
+    features: ranker_metrics and ranker_features. sizes: by split, lists, rows, and lists whose labels differ.
+    """
+
+    run_id: str
+    objective: str
+    beats: bool
+    comparisons: Sequence[str]
+    champion: str | None
+    metrics: pd.DataFrame
+    features: pd.DataFrame
+    sizes: Mapping[str, tuple[int, int, int]]
+    notes: Sequence[str]
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str]
+
+
+def train_report(content: TrainContent) -> Report:
+    """One HTML page."""
+    sections = (_order(content.metrics), _figures(content), _goes_by(content.features), _rows(content))
+    page = Page("The ranker", f"firstday train, run {content.run_id}", sections, WORDS)
+    html = render(
+        "answer.html.j2",
+        page,
+        verdict="The model beats every baseline."
+        if content.beats
+        else "The model is not shown to beat every baseline: do not recommend by it.",
+        notes=[*content.comparisons, *([content.champion] if content.champion else []), *content.notes],
+        facts=_facts(content.metrics),
+        facts_title="How well it orders",
+        facts_caption="On the rows to measure on. In brackets: 95% intervals.",
+        caveat="A log can only show how well what was shown is ordered. Whether people click more, or stay, "
+        "is for an experiment to show.",
+        run=[
+            (title, [(words.name(key), words.name(value)) for key, value in pairs.items()])
+            for title, pairs in (("Inputs", content.inputs), ("Settings", content.settings))
+        ],
+    )
+    return Report(html)
+
+
+def _facts(metrics: pd.DataFrame) -> list[Fact]:
+    own = metrics[(metrics["split"] == "valid") & (metrics["model"] == "model")]
+    return [
+        Fact(_shown(row.metric), words.decimal(row.value, 4), _interval(row.low, row.high))
+        for row in own.itertuples(index=False)
+        if not words.absent(row.value)
+    ]
+
+
+def _order(metrics: pd.DataFrame) -> Section:
+    valid = metrics[(metrics["split"] == "valid") & metrics["value"].notna()]
+    metric = "ndcg@10" if (valid["metric"] == "ndcg@10").any() else "auc"
+    rows = []
+    for row in valid[valid["metric"] == metric].itertuples(index=False):
+        low, high = (None if words.absent(bound) else bound for bound in (row.low, row.high))
+        told = f"{words.decimal(row.value, 4)} {_interval(row.low, row.high)}".strip()
+        series = RANKER if row.model == "model" else OTHER
+        rows.append(Row(words.name(row.model), (Mark(series, row.value, low, high, told),)))
+    chart = row_chart(rows, f"{_shown(metric)} →", signed=False)
+    figure = Figure(
+        "order",
+        "The model beside the simple ways",
+        f"{_shown(metric)} of the model and of {len(rows) - 1} others, with intervals.",
+        (Panel(chart, wide=True),),
+        (RANKER.key(), OTHER.key()),
+    )
+    return Section(
+        "order",
+        "The model beside the simple ways",
+        how_to_read="Further right is better. What counts is the gain on the same lists, in the table below: "
+        "its interval is narrower than two intervals side by side suggest.",
+        figure=figure,
+    )
+
+
+def _figures(content: TrainContent) -> Section:
+    cells = {
+        "rows": lambda row: row.split,
+        "model": lambda row: words.name(row.model),
+        "figure": lambda row: _shown(row.metric),
+        "value": lambda row: words.decimal(row.value, 4),
+        "interval": lambda row: _interval(row.low, row.high),
+        "the model's gain on it": lambda row: words.decimal(row.gain, 4),
+        "gain's interval": lambda row: _interval(row.gain_low, row.gain_high),
+    }
+    return Section(
+        "figures",
+        "All figures",
+        how_to_read="A model that is far better on the rows it learned from than on those it is measured on "
+        "has learned them by heart: take fewer leaves or trees.",
+        tables=(
+            table("Figures by rows and model", content.metrics, cells, numeric=list(cells)[3:], opened=True),
+        ),
+    )
+
+
+def _goes_by(features: pd.DataFrame) -> Section:
+    shown = features.head(SHOWN_FEATURES)
+    cells = {
+        "feature": lambda row: words.name(row.feature),
+        "share of the gain": lambda row: words.share(row.gain_share),
+        "splits": lambda row: words.number(row.splits),
+        "mean |SHAP|": lambda row: words.decimal(row.mean_absolute_shap, 4),
+    }
+    unused = int((features["splits"] == 0).sum())
+    return Section(
+        "goes-by",
+        "What the model goes by",
+        findings=(f"{unused} of {len(features)} features are not used.",) if unused else (),
+        how_to_read="A feature that goes with clicks need not bring them.",
+        tables=(
+            table(
+                "Features, the greatest gain first",
+                shown,
+                cells,
+                numeric=list(cells)[1:],
+                opened=True,
+                rest="All are in ranker_features.",
+            ),
+        ),
+    )
+
+
+def _rows(content: TrainContent) -> Section:
+    columns = ("rows", "lists", "rows in them", "lists whose labels differ")
+    told = tuple((split, *map(words.number, sizes)) for split, sizes in sorted(content.sizes.items()))
+    caption = "What it learned from and is measured on"
+    return Section(
+        "examples",
+        "The examples",
+        how_to_read="Lists whose labels are all alike teach nothing about order.",
+        tables=(Table(caption, columns, told, frozenset(columns[1:]), opened=True),),
+    )
+
+
+def _shown(metric: str) -> str:
+    return metric.upper()
+
+
+def _interval(low: Any, high: Any) -> str:
+    return "" if words.absent(low) else f"[{words.decimal(low, 4)}, {words.decimal(high, 4)}]"
