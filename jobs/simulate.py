@@ -10,8 +10,9 @@ from firstday.cli import run_job
 from firstday.session import get_session
 from firstday.settings import SimulateSettings
 from firstday.simulation import simulate
+from firstday.simulation.bank import simulate_bank
 from firstday.simulation.fraud import simulate_fraud
-from firstday.simulation.tables import TABLES, accounts
+from firstday.simulation.tables import BANK_TABLES, TABLES, accounts
 from firstday.tables import open_output
 
 
@@ -19,9 +20,11 @@ def run(settings: SimulateSettings, run_id: str) -> Path | None:
     """Simulate and publish the world; returns the folder that it is in, None for a schema."""
     spark = get_session("firstday simulate")
     with logs.step("Simulating") as step:
-        rows = _fraud(settings) if settings.world == "fraud" else _app(settings)
+        rows = {"app": _app, "fraud": _fraud, "bank": _bank}[settings.world](settings)
         step.note(**{name: len(frame) for name, frame in rows.items()})
-    tables = {"accounts": accounts(rows["accounts"])} if settings.world == "fraud" else TABLES
+    tables = {"app": TABLES, "bank": BANK_TABLES}.get(settings.world) or {
+        "accounts": accounts(rows["accounts"])
+    }
     with open_output(spark, settings.out, job="simulate", run_id=run_id, schemas=tables) as output:
         for name, schema in tables.items():
             with logs.step(f"Writing {name}"):
@@ -43,6 +46,16 @@ def _app(settings: SimulateSettings) -> dict[str, pd.DataFrame]:
 
 def _fraud(settings: SimulateSettings) -> dict[str, pd.DataFrame]:
     return {"accounts": simulate_fraud(users=settings.users, seed=settings.seed).rows}
+
+
+def _bank(settings: SimulateSettings) -> dict[str, pd.DataFrame]:
+    bank = simulate_bank(
+        customers=settings.users,
+        strength=settings.strength,
+        seed=settings.seed,
+        history_days=settings.history_days,
+    )
+    return {name: bank.truth() if name == "truth" else getattr(bank, name) for name in BANK_TABLES}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

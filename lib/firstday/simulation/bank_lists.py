@@ -15,7 +15,7 @@ COLUMNS = ("user_id", "slot", "category", "content_id", "policy", "propensity")
 
 @dataclass(frozen=True)
 class Lists:
-    """What is shown, arrays (lists, slots); content: its number, -1 for nothing; propensity: NaN if not drawn."""
+    """What is shown, arrays (lists, slots). content: -1 for nothing; propensity: NaN if not drawn."""
 
     content: NDArray[np.int64]
     propensity: NDArray[np.float64]

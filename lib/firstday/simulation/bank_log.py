@@ -15,7 +15,7 @@ Exposures = dict[str, NDArray[Any]]
 START = pd.Timestamp("2024-03-04", tz="UTC")  # a Monday
 CATEGORY_NAMES = np.array(NAMES, object)
 REACTIONS = ("click", "dismiss", "join")
-# user, category and content are numbers; second since START; slot from 1; reactions: seconds after, 0 for none.
+# user, category and content are numbers; second since START; slot from 1; reactions: seconds later, 0: none.
 EXPOSURE_COLUMNS = ("user", "second", "slot", "category", "content", "policy", "propensity", *REACTIONS)
 
 
@@ -27,13 +27,17 @@ def instants(seconds: Whole) -> pd.DatetimeIndex:
 
 
 def joined_up(parts: list[Exposures]) -> Exposures:
-    """One log, sorted by second, user and slot."""
+    """One log out of several, one after the other."""
     if not parts:
         kinds = {"policy": object, "propensity": np.float64}
         return {name: np.zeros(0, kinds.get(name, np.int64)) for name in EXPOSURE_COLUMNS}
-    whole = {name: np.concatenate([part[name] for part in parts]) for name in EXPOSURE_COLUMNS}
-    order = np.lexsort((whole["slot"], whole["user"], whole["second"]))
-    return {name: column[order] for name, column in whole.items()}
+    return {name: np.concatenate([part[name] for part in parts]) for name in EXPOSURE_COLUMNS}
+
+
+def in_order(log: Exposures) -> Exposures:
+    """Sorted by second, user and slot."""
+    order = np.lexsort((log["slot"], log["user"], log["second"]))
+    return {name: column[order] for name, column in log.items()}
 
 
 def impression_rows(

@@ -36,7 +36,8 @@ class Bank:
     """A world with a state: who holds what, who is tired of what, and the log of what happened until `now`.
 
     The tables (customers, categories, eligibility, contents, holdings, transactions, preferences,
-    impressions, reactions, events) are what a recommender may read; `truth` and `click_chances` are for oracles and tests.
+    impressions, reactions, events) are what a recommender may read; `truth`, `click_chances` and
+    `click_probability` are for oracles and tests.
     Arrays are customers x categories, times in seconds since START. Make one with `simulate_bank`.
     """
 
@@ -150,10 +151,9 @@ class Bank:
         self.day += days
         return self._publish(seen, shown, paid)
 
-    def held(self, second: Whole | int | None = None) -> NDArray[np.bool_]:
-        """Who holds what, at the start of `now` or at one second for each customer."""
-        at = self.day * DAY if second is None else np.asarray(second)[..., None]
-        return np.asarray((self._since <= at) & (at < self._until))
+    def held(self) -> NDArray[np.bool_]:
+        """Who holds what now."""
+        return np.asarray((self._since <= self.day * DAY) & (self.day * DAY < self._until))
 
     def offerable(self, user: Whole, second: Whole) -> NDArray[np.bool_]:
         """What may be shown to these customers at these seconds: eligible, not held, with a live content."""
@@ -207,10 +207,7 @@ class Bank:
 
     def exposures(self, since: int = 0) -> log.Exposures:
         """The log from a day on, as arrays of numbers: see `bank_log.EXPOSURE_COLUMNS`."""
-        parts = [
-            part for part in self._exposures if len(part["second"]) and part["second"][-1] >= since * DAY
-        ]
-        whole = log.joined_up(parts)
+        whole = log.joined_up([part for part in self._exposures if (part["second"] >= since * DAY).any()])
         recent = whole["second"] >= since * DAY
         return {name: column[recent] for name, column in whole.items()}
 
@@ -275,7 +272,7 @@ class Bank:
         self, seen: Visits, shown: list[log.Exposures], paid: list[Payments]
     ) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Let the tables grow by a period; returns its impressions and reactions."""
-        exposures = log.joined_up(shown)
+        exposures = log.in_order(log.joined_up(shown))
         first = sum(len(part["user"]) for part in self._exposures)
         impressions = log.impression_rows(exposures, first, self.user_ids, self.banners.ids)
         reactions = log.reaction_rows(exposures, impressions)

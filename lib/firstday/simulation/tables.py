@@ -27,6 +27,54 @@ TABLES = {
     ),
 }
 
+BANK_TABLES = {
+    "customers": _schema(
+        user_id=StringType,
+        joined_at=TimestampType,
+        age=IntegerType,
+        gender=StringType,
+        region=StringType,
+        income_band=StringType,
+        channel=StringType,
+        occupation=StringType,
+        household=IntegerType,
+        balance=DoubleType,
+    ),
+    "categories": _schema(category=StringType, category_group=StringType, weight=DoubleType),
+    "eligibility": _schema(category=StringType, rule=StringType),
+    "contents": _schema(
+        content_id=StringType, category=StringType, starts_at=TimestampType, ends_at=TimestampType
+    ),
+    "holdings": _schema(user_id=StringType, category=StringType, since=TimestampType, until=TimestampType),
+    "transactions": _schema(
+        user_id=StringType, category=StringType, occurred_at=TimestampType, amount=DoubleType
+    ),
+    "preferences": _schema(
+        user_id=StringType, category=StringType, stated_at=TimestampType, strength=DoubleType
+    ),
+    "impressions": _schema(
+        impression_id=StringType,
+        user_id=StringType,
+        category=StringType,
+        content_id=StringType,
+        slot=IntegerType,
+        shown_at=TimestampType,
+        policy=StringType,
+        propensity=DoubleType,
+    ),
+    "reactions": _schema(impression_id=StringType, kind=StringType, reacted_at=TimestampType),
+    "events": _schema(user_id=StringType, action=StringType, occurred_at=TimestampType),
+    "truth": _schema(
+        user_id=StringType,
+        category=StringType,
+        interest=DoubleType,
+        eligible=BooleanType,
+        held=BooleanType,
+        tired=DoubleType,
+        click_probability=DoubleType,
+    ),
+}
+
 
 def accounts(frame: pd.DataFrame) -> StructType:
     """The schema of a fraud world's accounts: text, whole numbers and fractions, as they are in `frame`."""
