@@ -4,11 +4,12 @@ import difflib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import pandas as pd
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StructType
+from pyspark.sql.types import IntegerType, LongType, StructType
 
 from firstday.errors import SettingsError
 from firstday.tables.schemas import column
@@ -79,9 +80,15 @@ def with_vector(rows: DataFrame, features: Sequence[str], name: str) -> DataFram
 
 
 def from_pandas(spark: SparkSession, frame: pd.DataFrame, schema: StructType) -> DataFrame:
-    """A small table of results: the schema's columns of `frame`; NaN becomes null."""
-    rows = [
-        tuple(None if isinstance(value, float) and value != value else value for value in row)
-        for row in frame[schema.names].itertuples(index=False)
-    ]
+    """A small table of results: the schema's columns of `frame`. NaN becomes null, and whole numbers that
+    pandas made floats beside a missing one are whole again.
+    """
+    whole = [isinstance(field.dataType, LongType | IntegerType) for field in schema]
+
+    def told(value: Any, is_whole: bool) -> Any:
+        if isinstance(value, float):
+            return None if value != value else int(value) if is_whole else value
+        return value
+
+    rows = [tuple(map(told, row, whole)) for row in frame[schema.names].itertuples(index=False)]
     return spark.createDataFrame(rows, schema)

@@ -125,7 +125,7 @@ def _votes_made(
         _refuse_other_functions(rules, earlier)
     source = open_input(spark, settings.rows, name="rows", time_zone=settings.input_time_zone)
     resolved = functions.resolve(rules, _as_checked(source.frame))
-    features = matching(source.frame.columns, settings.features, "--features")
+    features = matching(source.columns, settings.features, "--features")
     kept_apart = [name for name in ("row_id", settings.gold, settings.old_label, settings.period) if name]
     refuse_leaks(resolved.reads, features, kept_apart, settings.gold)
     classifier.refuse_features(source.frame, features)

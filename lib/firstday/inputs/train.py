@@ -65,7 +65,7 @@ def read(spark: SparkSession, settings: TrainSettings, output: Output) -> Exampl
 
 def _features(source: Input, settings: TrainSettings) -> tuple[str, ...]:
     """The columns to learn from. Raises SettingsError where one has another part to play."""
-    found = matching(source.frame.columns, settings.features, "--features")
+    found = matching(source.columns, settings.features, "--features")
     roles = {
         "label": settings.label,
         "group": settings.group,

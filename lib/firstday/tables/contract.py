@@ -102,7 +102,7 @@ def literal(instant: datetime) -> Column:
 
 def _columns(source: Input, contract: Contract) -> dict[Field, str]:
     """The column of each field; an optional field may have none."""
-    names = [name for name in source.frame.columns if name != UNREADABLE]
+    names = source.columns
     accepted = {item: [name for name in (item.name, item.alias) if name in names] for item in contract.fields}
     missing = [item for item, found in accepted.items() if not found and not item.optional]
     if missing:

@@ -41,6 +41,11 @@ class Input:
     frame: DataFrame
     time_zone: str | None
 
+    @property
+    def columns(self) -> list[str]:
+        """The columns that it has itself."""
+        return [name for name in self.frame.columns if name != UNREADABLE]
+
 
 def open_input(spark: SparkSession, source: str, *, name: str, time_zone: str | None = None) -> Input:
     """Open the input `name` ("users", "events") at `source`, a path or a table name.
