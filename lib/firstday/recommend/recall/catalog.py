@@ -1,0 +1,91 @@
+"""The categories, in the one order that all arrays of recall have."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from firstday.errors import DataError, LimitError
+
+MOST_CATEGORIES = 500  # arrays, and expressions with a term a category, are made for dozens
+PLACE = "place"
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """Names of the categories, each once, sorted; `groups` has the category group of each."""
+
+    names: tuple[str, ...]
+    groups: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @cached_property
+    def places(self) -> dict[str, int]:
+        return {name: place for place, name in enumerate(self.names)}
+
+    def frame(self, spark: SparkSession) -> DataFrame:
+        """category, place: where the category stands in an array, from 0."""
+        return spark.createDataFrame(list(self.places.items()), f"category string, {PLACE} int")
+
+    def placed(self, rows: DataFrame) -> DataFrame:
+        """The rows with the `place` of their category instead of it; without those of unknown categories."""
+        return rows.join(F.broadcast(self.frame(rows.sparkSession)), "category").drop("category")
+
+    def name_of(self, place: Column) -> Column:
+        return F.element_at(texts(self.names), place + 1)
+
+
+def catalog_of(categories: DataFrame) -> Catalog:
+    """The catalog of a table with category and category_group.
+
+    Raises DataError where a category is null or is listed twice or where there is none, LimitError for more
+    than MOST_CATEGORIES.
+    """
+    rows = sorted(
+        categories.select("category", "category_group").limit(MOST_CATEGORIES + 1).collect(),
+        key=lambda row: (row[0] or "", row[1] or ""),
+    )
+    names = [row[0] for row in rows]
+    if not rows or None in names or len(set(names)) < len(names):
+        raise DataError(
+            "each category has one row in the categories, and there is at least one",
+            value=[name for place, name in enumerate(names) if name is None or name in names[:place]],
+            next_step="list each category once",
+        )
+    if len(rows) > MOST_CATEGORIES:
+        raise LimitError(
+            f"there may be at most {MOST_CATEGORIES} categories",
+            value=f"more than {MOST_CATEGORIES}",
+            next_step="recommend at a coarser level, and choose among contents within a category",
+        )
+    return Catalog(tuple(names), tuple(row[1] or row[0] for row in rows))
+
+
+def by_place(rows: DataFrame, catalog: Catalog, value: Column, name: str) -> DataFrame:
+    """user_id and the array `name` of the sums of `value` at each place, null where there is no row.
+
+    rows: user_id, place. Sums are exact, whatever the order, for whole numbers.
+    """
+    sums = [F.sum(F.when(F.col(PLACE) == place, value)) for place in range(len(catalog))]
+    return rows.groupBy("user_id").agg(F.array(*sums).alias(name))
+
+
+def flags(rows: DataFrame, catalog: Catalog, name: str) -> DataFrame:
+    """user_id and the array<boolean> `name`: whether there is a row of the customer with that category."""
+    placed = catalog.placed(rows.select("user_id", "category"))
+    found = [F.max(F.col(PLACE) == place) for place in range(len(catalog))]
+    return placed.groupBy("user_id").agg(F.array(*found).alias(name))
+
+
+def texts(values: Sequence[str]) -> Column:
+    """An array of these texts."""
+    return F.array(*(F.lit(value) for value in values))
+
+
+def numbers(values: Sequence[float]) -> Column:
+    """An array of these numbers, as doubles."""
+    return F.array(*(F.lit(float(value)) for value in values))

@@ -1,0 +1,65 @@
+"""All sources of recall at one instant, for all customers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from firstday.recommend.recall.catalog import Catalog, catalog_of
+from firstday.recommend.recall.interests import interests
+from firstday.recommend.recall.merge import VIEWS, gathered
+from firstday.recommend.recall.novelty import Profile, novelty
+from firstday.recommend.recall.relevance import CoOccurrence, als, co_occurrence, co_occurrence_scores
+from firstday.recommend.recall.serendipity import draws, segmented, serendipity
+
+RECALL_FEATURES = tuple(f"recall_{name}" for name in VIEWS)
+
+
+@dataclass(frozen=True)
+class Recalled:
+    """scores: a row a customer, with the arrays of the sources in the order of the catalog, and `segment`."""
+
+    scores: DataFrame
+    catalog: Catalog
+    co_occurrence: CoOccurrence
+
+    def features(self, pairs: DataFrame) -> DataFrame:
+        """The pairs (user_id, category, ...) with RECALL_FEATURES; null where a source says nothing."""
+        places = self.catalog.frame(pairs.sparkSession)
+        arrays = self.scores.select("user_id", *VIEWS.values())
+        joined = pairs.join(F.broadcast(places), "category", "left").join(arrays, "user_id", "left")
+        found = {name: _at(view) for name, view in zip(RECALL_FEATURES, VIEWS.values(), strict=True)}
+        return joined.select(*pairs.columns, *(value.alias(name) for name, value in found.items()))
+
+
+def recalled(
+    customers: DataFrame,
+    categories: DataFrame,
+    facts: DataFrame,
+    until: datetime,
+    *,
+    segment: Sequence[str],
+    profile: Sequence[str],
+    seed: int,
+) -> Recalled:
+    """What relevance, novelty and serendipity say at `until`, of facts before it. Runs some jobs at once."""
+    catalog = catalog_of(categories)
+    met = interests(facts, catalog, until).persist()
+    found = co_occurrence(met, catalog)
+    segments = segmented(customers, segment)
+    drawn = draws(segments, facts, catalog, until, seed)
+    scores = gathered(
+        customers,
+        als(met, catalog, seed),
+        co_occurrence_scores(met, found),
+        novelty(customers, facts, met, catalog, until, Profile(tuple(profile))),
+        serendipity(segments, drawn),
+        segments,
+    )
+    return Recalled(scores, catalog, found)
+
+
+def _at(view: str) -> Column:
+    return F.get(F.col(view), F.col("place"))
