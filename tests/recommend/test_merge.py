@@ -23,7 +23,8 @@ FOUND = CoOccurrence((COSINE + COSINE.T) / 2 * (1 - np.eye(7)), np.ones(7, dtype
 ALIKE = similarity(CATALOG, FOUND)
 SCHEMA = (
     "user_id string, als array<double>, co_occurrence array<double>, "
-    "met array<struct<place: int, weight: double>>, novelty array<double>, profile string, serendipity array<double>, allowed array<boolean>"
+    "met array<struct<place: int, weight: double>>, novelty array<double>, profile string, "
+    "serendipity array<double>, allowed array<boolean>"
 )
 
 

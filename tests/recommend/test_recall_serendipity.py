@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
@@ -116,7 +117,7 @@ def test_propensities_are_the_frequencies_of_what_is_shown(spark: SparkSession) 
         .withColumn("allowed", F.array(*(F.array(*map(F.lit, flags)) for flags in sets))[F.col("set")])
     )
     found = explore(users, CATALOG, drawn)
-    told = found.join(users.select("user_id", "segment", "set"), "user_id").toPandas()
+    told: pd.DataFrame = found.join(users.select("user_id", "segment", "set"), "user_id").toPandas()
     assert len(told) == 18_000  # a row for each customer with an allowed category
     for (segment, number), rows in told.groupby(["segment", "set"]):
         values = drawn.values[1 if segment == "x" else 0]
@@ -153,7 +154,7 @@ def test_the_rows_of_recall_and_of_the_slot_are_independent(spark: SparkSession)
         "user_id", F.expr("array_position(serendipity, array_max(serendipity))").alias("recalled")
     )
     everything = users.withColumn("allowed", F.array(*[F.lit(True)] * 4))
-    told = explore(everything, CATALOG, drawn).join(best, "user_id").toPandas()
+    told: pd.DataFrame = explore(everything, CATALOG, drawn).join(best, "user_id").toPandas()
     same = (told["category"].map(CATALOG.places) + 1 == told["recalled"]).mean()
     shares = np.bincount(drawn.values[0].argmax(axis=1), minlength=4) / DRAWS
     assert same == pytest.approx((shares**2).sum(), abs=0.03)
