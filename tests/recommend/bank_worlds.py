@@ -43,7 +43,7 @@ class Bank:
         """Why the customer must not be shown the category, and until when."""
         _, age, region = next(each for each in self.customers if each[0] == user)
         held = [u for w, c, s, u in self.holdings if (w, c) == (user, category) and s <= NOW]
-        held = [until for until in held if until is None or NOW < until]
+        held = [until for until in held if until is None or until > NOW]
         if held:
             return "held", None  # until is tested by hand
         allowed = {
@@ -95,7 +95,7 @@ def random_bank(seed: int, customers: int = 25) -> Bank:
         return ago(float(draw.integers(low, high)) / 2)
 
     users = [f"u{number}" for number in range(customers)]
-    told = [
+    told: list[Any] = [
         (user, *(None if draw.random() < 0.2 else value for value in (age, region)))
         for user, age, region in zip(
             users,
@@ -115,7 +115,7 @@ def random_bank(seed: int, customers: int = 25) -> Bank:
         since = half_days(-3, 8)
         until = None if draw.random() < 0.3 else since + timedelta(days=float(draw.integers(0, 8)) / 2)
         holdings.append((str(draw.choice(users)), str(draw.choice(CATEGORIES)), since, until))
-    return Bank([(u, a, None if r is None else str(r)) for u, a, r in told], facts, holdings)
+    return Bank([(u, a, r and str(r)) for u, a, r in told], facts, holdings)
 
 
 def customers_of(spark: SparkSession, bank: Bank) -> DataFrame:

@@ -1,4 +1,4 @@
-"""Banners: the probability of being the best, as quadrature and draws have it; what comes after a reaction."""
+"""Banners: the probability of being the best, as quadrature and draws have it; what a reaction changes."""
 
 from collections import Counter
 from datetime import datetime, timedelta

@@ -76,7 +76,7 @@ FACT = st.tuples(
 @settings(max_examples=5)
 @given(worlds=st.lists(st.lists(FACT, max_size=40), min_size=15, max_size=25), seed=st.integers(0, 1))
 def test_as_plain_loops(spark: SparkSession, worlds: list[list[Fact]], seed: int) -> None:
-    facts = [(f"{at}-{user}", *others) for at, world in enumerate(worlds) for user, *others in world]
+    facts = [(f"{at}-{fact[0]}", *fact[1:]) for at, world in enumerate(worlds) for fact in world]
     expected = {}
     for user, category in {fact[:2] for fact in facts}:
         told = rest([fact for fact in facts if fact[:2] == (user, category)], SHORT, another=category == "b")

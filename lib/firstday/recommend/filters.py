@@ -43,7 +43,7 @@ def blocked(
     own = customers.select("user_id", eligibility.ineligible.alias("ineligible"))
     told = own.join(_of_facts(known, now, fatigue or Fatigue(), another), "user_id", "left")
     told = told.crossJoin(F.broadcast(none_live))
-    return told.select("user_id", F.array_sort(_entries()).alias("blocked"))
+    return told.select("user_id", F.sort_array(_entries()).alias("blocked"))
 
 
 def live(contents: DataFrame, now: datetime) -> DataFrame:
@@ -72,28 +72,21 @@ def counts(blocked: DataFrame, categories: DataFrame) -> DataFrame:
     """
     size = categories.agg(F.count_distinct("category").alias("size"))
     left = F.col("size") - F.size("blocked")
-    sums = blocked.crossJoin(F.broadcast(size)).select(
-        F.explode(
-            F.array(
-                _counted("all", F.col("size")),
-                _counted("allowed", left),
-                _counted("nothing allowed", F.when(left == 0, F.col("size"))),
-            )
-        ).alias("counted")
+    sums = F.array(
+        _counted("all", F.col("size")),
+        _counted("allowed", left),
+        _counted("nothing allowed", F.when(left == 0, F.col("size"))),
     )
-    reasons = F.array_distinct(F.col("blocked.reason"))
+    reasons = F.col("blocked.reason")
     by_reason = F.transform(
-        reasons,
-        lambda reason: _counted(
-            reason, F.size(F.filter("blocked", lambda entry: entry["reason"] == reason)).cast("long")
-        ),
+        F.array_distinct(reasons),
+        lambda reason: _counted(reason, F.size(F.filter(reasons, lambda each: each == reason))),
     )
-    rows = sums.union(blocked.select(F.explode(by_reason)))
-    shown = F.col("counted.pairs") > 0
+    rows = blocked.crossJoin(F.broadcast(size)).select(F.inline(F.concat(sums, by_reason)))
     return (
-        rows.where(shown)
-        .groupBy("counted.reason")
-        .agg(F.sum("counted.pairs").alias("pairs"), F.count(F.lit(1)).alias("customers"))
+        rows.where("pairs > 0")
+        .groupBy("reason")
+        .agg(F.sum("pairs").alias("pairs"), F.count(F.lit(1)).alias("customers"))
     )
 
 
@@ -114,11 +107,13 @@ def _of_facts(facts: DataFrame, now: datetime, fatigue: Fatigue, another: DataFr
     told = verdicts(summed, now, fatigue, another)
     # Without an open end, as many end at any time as begin.
     held_until = F.when(F.col("beginning") == F.col("ending"), F.col("last_end"))
-    held = _entry(F.lit(HELD), held_until)
-    rests = _entry(F.col("reason"), F.col("until"))
-    return told.groupBy("user_id").agg(
-        F.collect_list(F.when(F.col("begun") > F.col("ended"), held)).alias("held"),
-        F.collect_list(F.when(F.col("reason").isNotNull(), rests)).alias("resting"),
+    holds, rests = F.col("begun") > F.col("ended"), F.col("reason").isNotNull()
+    held, resting = _entry(F.lit(HELD), held_until), _entry(F.col("reason"), F.col("until"))
+    # Most pairs are neither: they need not be collected.
+    by_user = told.where(holds | rests).groupBy("user_id")
+    return by_user.agg(
+        F.collect_list(F.when(holds, held)).alias("held"),
+        F.collect_list(F.when(rests, resting)).alias("resting"),
     )
 
 
