@@ -144,7 +144,7 @@ def _kind(kind: DataType) -> str:
 def _unfit(name: str, kind: DataType) -> str | None:
     if name.lower().endswith("_id"):
         return "an id"
-    return f"a {kind.simpleString()}" if _kind(kind) == "other" else None
+    return f"of type {kind.simpleString()}" if _kind(kind) == "other" else None
 
 
 def _frequent(rows: DataFrame, texts: Sequence[str]) -> dict[str, tuple[str, ...]]:

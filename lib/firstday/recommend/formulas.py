@@ -31,7 +31,7 @@ class FeatureSettings:
     def __post_init__(self) -> None:
         for name in ("half_life_days", "prior_weight", "reaction_lasts"):
             if not getattr(self, name) > 0:
-                raise SettingsError(f"{name} must be above 0", value=getattr(self, name))
+                raise SettingsError(f"the setting {name} must be above 0", value=getattr(self, name))
         if len(set(self.actions)) < len(self.actions):
             raise SettingsError("each action is counted once", value=self.actions)
 
