@@ -12,9 +12,8 @@ from firstday.simulation.bank_random import Stream, uniforms, whole
 Floats = NDArray[np.float64]
 Whole = NDArray[np.int64]
 
-BASE_RATE = (
-    0.04  # mean chance that a content of average appeal is clicked in slot 1, over all who may have it
-)
+# Mean chance of a click in slot 1, nobody tired and the content of average appeal, over all who may have it.
+BASE_RATE = 0.03
 EXAMINED = (1.0, 0.8, 0.65, 0.5, 0.4, 0.3, 0.25, 0.2)  # share of the visits in which a slot is looked at
 SLOTS = len(EXAMINED)
 TIRED = 0.25  # what each looked-at exposure without a reaction takes off the logit of a click
