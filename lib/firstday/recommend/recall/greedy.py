@@ -92,9 +92,14 @@ def ranks(scores: Floats, ties: Ties) -> Places:
 
 def quantiles(scores: Floats, ties: Ties) -> Floats:
     """1 for the customer's best, 1 / n for the last of n; NaN where there is no score."""
+    return _placed(scores, ties)[0]
+
+
+def _placed(scores: Floats, ties: Ties) -> tuple[Floats, Places]:
     named = ~np.isnan(scores)
     count = np.maximum(named.sum(axis=-1, keepdims=True), 1)
-    return np.where(named, 1 - ranks(scores, ties) / count, np.nan)
+    rank = ranks(scores, ties)
+    return np.where(named, 1 - rank / count, np.nan), rank
 
 
 def relevance(als: Floats, co_occurrence: Floats, ties: Ties) -> Floats:
@@ -107,31 +112,36 @@ def relevance(als: Floats, co_occurrence: Floats, ties: Ties) -> Floats:
 def greedy(named: Mapping[str, Floats], ties: Ties, similarity: Floats, merging: Merging) -> Chosen:
     """named: of each source customers × categories, NaN where it does not name the category.
 
-    similarity: categories × categories, from 0 to 1.
+    similarity: categories × categories, from 0 to 1. Every category may be next, until the steps that are
+    left are all owed to quotas.
     """
     source, score = _attributed(named, ties, merging)
+    # Places in the order of the ties: the first of the greatest is then the one that is wanted.
+    order = np.argsort(ties, axis=1)
+    source, score = np.take_along_axis(source, order, axis=1), np.take_along_axis(score, order, axis=1)
     customers, categories = score.shape
     steps = min(merging.most, categories)
     quota = np.array([merging.quotas.get(name, 0) for name in SOURCES])
-    chosen = Chosen(
-        np.full((customers, steps), -1), np.full((customers, steps), -1), np.full((customers, steps), np.nan)
-    )
-    left, nearest = source >= 0, np.zeros_like(score)
-    taken = np.zeros((customers, len(SOURCES)), dtype=np.int64)
-    everyone = np.arange(customers)
+    available = np.stack([(source == number).sum(axis=1) for number in range(len(SOURCES))], axis=1)
+    chosen = _nothing(customers, steps)
+    worth, nearest = np.where(source >= 0, merging.balance * score, -np.inf), np.zeros_like(score)
+    taken = np.zeros_like(available)
     for step in range(steps):
-        may = left & _within_quotas(source, left, taken, quota, merging.most - step)
-        value = np.where(may, merging.balance * score - (1 - merging.balance) * nearest, -np.inf)
-        equal = may & (value == value.max(axis=1, keepdims=True))
-        pick = np.where(equal, ties, np.iinfo(np.uint64).max).argmin(axis=1)
-        some = everyone[may.any(axis=1)]
-        pick = pick[some]
-        of = source[some, pick]
-        chosen.places[some, step], chosen.sources[some, step] = pick, of
+        value = worth - (1 - merging.balance) * nearest
+        owed = np.minimum(np.maximum(quota - taken, 0), available)
+        tight = np.flatnonzero(owed.sum(axis=1) >= merging.most - step)
+        may = np.take_along_axis(owed[tight] > 0, np.maximum(source[tight], 0), axis=1)
+        value[tight] = np.where(may, value[tight], -np.inf)
+        some = np.flatnonzero(available.any(axis=1))
+        pick = value.argmax(axis=1)[some]
+        of, place = source[some, pick], order[some, pick]
+        chosen.places[some, step], chosen.sources[some, step] = place, of
         chosen.scores[some, step] = score[some, pick]
-        left[some, pick] = False
+        worth[some, pick] = -np.inf
         taken[some, of] += 1
-        nearest[some] = np.maximum(nearest[some], similarity[pick])
+        available[some, of] -= 1
+        alike = np.take_along_axis(similarity[place], order[some], axis=1)
+        nearest[some] = np.maximum(nearest[some], alike)
     return chosen
 
 
@@ -140,15 +150,13 @@ def _attributed(named: Mapping[str, Floats], ties: Ties, merging: Merging) -> tu
     source = np.full(ties.shape, -1)
     score = np.zeros(ties.shape)
     for name in reversed(merging.order):
-        best = ~np.isnan(named[name]) & (ranks(named[name], ties) < merging.depth)
+        quantile, rank = _placed(named[name], ties)
+        best = ~np.isnan(quantile) & (rank < merging.depth)
         source = np.where(best, SOURCES.index(name), source)
-        score = np.where(best, quantiles(named[name], ties), score)
+        score = np.where(best, quantile, score)
     return source, score
 
 
-def _within_quotas(source: Places, left: Flags, taken: Places, quota: Places, steps: int) -> Flags:
-    """Whether a category may be next: all may, until the steps that are left are all owed to quotas."""
-    available = np.stack([(left & (source == place)).sum(axis=1) for place in range(len(SOURCES))], axis=1)
-    owed = np.minimum(np.maximum(quota - taken, 0), available)
-    of_owed = np.take_along_axis(owed > 0, np.maximum(source, 0), axis=1)
-    return of_owed | (owed.sum(axis=1, keepdims=True) < steps)
+def _nothing(customers: int, steps: int) -> Chosen:
+    none = np.full((customers, steps), -1)
+    return Chosen(none, none.copy(), np.full((customers, steps), np.nan))
