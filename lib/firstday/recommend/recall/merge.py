@@ -56,8 +56,8 @@ def merge(
     where some categories may not be recommended. A category of several sources belongs to the first in the
     order. Customers without a candidate have no row.
 
-    The choice is an Arrow kernel over batches of customers. Lambdas in Catalyst took 6.1 CPU seconds for 20,000
-    customers and 40 categories with one source and no quotas; NumPy, with four scores and quotas, 0.5.
+    The choice is an Arrow kernel over batches of customers. Lambdas in Catalyst took 6.1 CPU seconds for
+    20,000 customers and 40 categories with one source and no quotas; NumPy, with four scores and quotas, 0.5.
     """
     given = merging or Merging()
     size = len(catalog)

@@ -4,7 +4,7 @@ A category's click rate in a segment has a beta posterior: the clicks and impres
 and a prior at the category's rate over all segments, itself shrunk to the rate over all categories. For each
 segment DRAWS joint draws are made once a day, a row with one draw of every category; a customer takes the row
 that a hash of seed, purpose, user and date picks. So draws are exact, a customer's stay for the day, and
-nothing runs on rows in Python.
+recall runs no Python on rows.
 
 The exploring slot (`explore`) takes of the customer's row the greatest draw among the categories that are
 allowed there. Every row is as likely as every other, so the propensity of the category shown is the share of
@@ -13,14 +13,15 @@ It holds given that set. So the set must not depend on the row that the hash pic
 slots take their row with the purpose "recall", the exploring slot its own with "explore", independently.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from firstday.errors import LimitError, SettingsError
@@ -29,8 +30,10 @@ from firstday.recommend.recall.interests import before, moment
 from firstday.tables.schemas import column
 
 Floats = NDArray[np.float64]
+Places = NDArray[np.int64]
 DRAWS = 512
 MOST_SEGMENTS = 200  # each is 160 kB of draws for 40 categories, on every executor
+AT_ONCE = 2_000  # customers, whose rivals in all rows are in memory together
 BITS = 62  # categories a word of a set
 ALL = "all"  # the segment of customers whose own has no impressions
 
@@ -145,8 +148,13 @@ def _drawn(segments: tuple[str, ...], alpha: Floats, beta: Floats, seed: int, da
 
 def serendipity(segments: DataFrame, drawn: Draws) -> DataFrame:
     """user_id, `serendipity` array<double>: the customer's draw of each category's click rate, for recall."""
+    spark = segments.sparkSession
     rows = [(name, values.tolist()) for name, values in zip(drawn.segments, drawn.values, strict=True)]
-    joined = _known(segments, drawn, rows, "rows array<array<double>>")
+    table = spark.createDataFrame(rows, "segment string, rows array<array<double>>")
+    names = spark.createDataFrame([(name, name) for name in drawn.segments], "segment string, known string")
+    known = segments.join(F.broadcast(names), "segment", "left")
+    placed = known.select("user_id", F.coalesce("known", F.lit(ALL)).alias("segment"))
+    joined = placed.join(F.broadcast(table), "segment")
     return joined.select("user_id", F.element_at("rows", _row(drawn, "recall") + 1).alias("serendipity"))
 
 
@@ -154,40 +162,50 @@ def explore(allowed: DataFrame, catalog: Catalog, drawn: Draws) -> DataFrame:
     """user_id, category, propensity: of the exploring slot, a row for each customer with an allowed category.
 
     allowed: user_id, segment, `allowed` array<boolean>, the categories that may be shown in that slot, not
-    those in the customer's other slots. Customers with equal segment, set and pick share one computation.
+    those in the customer's other slots. An Arrow kernel: 512 rows times as many sets as customers took 14 CPU
+    seconds for 100,000 customers as lambdas in Catalyst, though each set was computed once and joined back.
     """
-    spark = allowed.sparkSession
-    orders, beaten_by = _orders(drawn.values), _beaten_by(drawn.values)
-    order_rows = [(name, order.tolist()) for name, order in zip(drawn.segments, orders, strict=True)]
-    told = _known(allowed, drawn, order_rows, "orders array<array<int>>", "allowed")
-    mine = F.element_at("orders", _row(drawn, "explore") + 1)
-    first = F.filter(mine, lambda place: F.element_at("allowed", place + 1))
-    picked = told.select(
+    numbers = [(name, number) for number, name in enumerate(drawn.segments)]
+    known = allowed.sparkSession.createDataFrame(numbers, "segment string, number int")
+    told = allowed.join(F.broadcast(known), "segment", "left").select(
         "user_id",
-        "segment",
-        F.try_element_at(first, F.lit(1)).alias(PLACE),
-        *_words(F.col("allowed"), catalog),
-    ).where(F.col(PLACE).isNotNull())
-    words = [f"word_{word}" for word in range(_word_count(len(catalog)))]
-    keys = ["segment", PLACE, *words]
-    table = _win_table(spark, drawn.segments, beaten_by, words)
-    wins = F.filter("rivals", lambda rival: _none_of(rival, words))
-    shares = picked.select(*keys).distinct().join(F.broadcast(table), ["segment", PLACE])
-    shares = shares.select(*keys, (F.size(wins) / DRAWS).alias("propensity"))
-    found = picked.join(shares, keys)
-    return found.select("user_id", catalog.name_of(F.col(PLACE)).alias("category"), "propensity")
+        F.coalesce("number", F.lit(0)).alias("segment"),
+        _row(drawn, "explore").alias("row"),
+        F.transform("allowed", lambda may: F.coalesce(may, F.lit(False))).alias("allowed"),
+    )
+    orders, beaten_by = _orders(drawn.values), _beaten_by(drawn.values)
+
+    def kernel(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
+        for batch in batches:
+            for start in range(0, batch.num_rows, AT_ONCE):
+                yield _explored(batch.slice(start, AT_ONCE), orders, beaten_by)
+
+    picked = told.where(F.exists("allowed", lambda may: may)).mapInArrow(
+        kernel, f"user_id string, {PLACE} int, propensity double"
+    )
+    return picked.select("user_id", catalog.name_of(F.col(PLACE)).alias("category"), "propensity")
 
 
-def _known(
-    users: DataFrame, drawn: Draws, rows: Sequence[tuple[object, ...]], kind: str, *kept: str
-) -> DataFrame:
-    """The users with what `rows` says of their segment, ALL for a segment without draws."""
-    spark = users.sparkSession
-    names = spark.createDataFrame([(name, name) for name in drawn.segments], "segment string, known string")
-    table = spark.createDataFrame(list(rows), f"segment string, {kind}")
-    placed = users.join(F.broadcast(names), "segment", "left")
-    placed = placed.select("user_id", *kept, F.coalesce("known", F.lit(ALL)).alias("segment"))
-    return placed.join(F.broadcast(table), "segment")
+def _explored(batch: pa.RecordBatch, orders: Places, beaten_by: Places) -> pa.RecordBatch:
+    """user_id, place, propensity of customers with their segment, row and allowed categories."""
+    segment, row = np.asarray(batch.column("segment")), np.asarray(batch.column("row"))
+    flat = batch.column("allowed").flatten().to_numpy(zero_copy_only=False)
+    allowed = flat.astype(bool).reshape(batch.num_rows, -1)
+    mine = orders[segment, row]
+    first = np.take_along_axis(allowed, mine, axis=1).argmax(axis=1)
+    place = mine[np.arange(len(mine)), first]
+    rivals = beaten_by[segment, place] & _words(allowed)[:, None, :]
+    wins = ~rivals.any(axis=2)
+    columns = {"user_id": batch.column("user_id"), PLACE: pa.array(place.astype(np.int32))}
+    return pa.RecordBatch.from_pydict(columns | {"propensity": pa.array(wins.mean(axis=1))})
+
+
+def _words(allowed: NDArray[np.bool_]) -> Places:
+    """The sets as whole numbers with a bit a category."""
+    words = np.zeros((len(allowed), _word_count(allowed.shape[1])), dtype=np.int64)
+    for place in range(allowed.shape[1]):
+        words[:, place // BITS] |= allowed[:, place].astype(np.int64) << (place % BITS)
+    return words
 
 
 def _row(drawn: Draws, purpose: str) -> Column:
@@ -196,7 +214,7 @@ def _row(drawn: Draws, purpose: str) -> Column:
     return F.pmod(F.xxhash64(*keys), F.lit(DRAWS)).cast("int")
 
 
-def _orders(values: Floats) -> NDArray[np.int64]:
+def _orders(values: Floats) -> Places:
     """Places from the greatest draw down; of equal draws the first place comes first."""
     return np.argsort(-values, axis=-1, kind="stable")
 
@@ -205,17 +223,7 @@ def _word_count(categories: int) -> int:
     return -(-categories // BITS)
 
 
-def _words(allowed: Column, catalog: Catalog) -> list[Column]:
-    """The set as whole numbers with a bit a category."""
-    found = []
-    for word in range(_word_count(len(catalog))):
-        places = range(word * BITS, min((word + 1) * BITS, len(catalog)))
-        bits = [F.when(F.element_at(allowed, place + 1), 1 << place % BITS).otherwise(0) for place in places]
-        found.append(sum(bits[1:], bits[0]).cast("long").alias(f"word_{word}"))
-    return found
-
-
-def _beaten_by(values: Floats) -> NDArray[np.int64]:
+def _beaten_by(values: Floats) -> Places:
     """Segments × categories × DRAWS × words: bits of the categories whose draw in that row is before it."""
     segments, rows, categories = values.shape
     orders = _orders(values)
@@ -227,25 +235,3 @@ def _beaten_by(values: Floats) -> NDArray[np.int64]:
         found[segment, row, place] = before_it
         before_it[segment, row, place // BITS] |= np.int64(1) << (place % BITS)
     return found.transpose(0, 2, 1, 3)
-
-
-def _win_table(
-    spark: SparkSession, segments: Sequence[str], beaten_by: NDArray[np.int64], words: Sequence[str]
-) -> DataFrame:
-    """segment, place, rivals: of each row of draws the set that is before the category."""
-    rows = [
-        (name, place, [tuple(row) for row in of_place.tolist()])
-        for name, of_segment in zip(segments, beaten_by, strict=True)
-        for place, of_place in enumerate(of_segment)
-    ]
-    rival = ", ".join(f"{word}: bigint" for word in words)
-    return spark.createDataFrame(rows, f"segment string, {PLACE} int, rivals array<struct<{rival}>>")
-
-
-def _none_of(rival: Column, words: Sequence[str]) -> Column:
-    """Whether no category of the customer's set is in the rival set."""
-    parts = [rival[word].bitwiseAND(F.col(word)) == 0 for word in words]
-    none = parts[0]
-    for part in parts[1:]:
-        none = none & part
-    return none

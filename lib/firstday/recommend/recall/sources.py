@@ -7,6 +7,7 @@ from datetime import datetime
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from firstday.frames import cut
 from firstday.recommend.recall.catalog import Catalog, catalog_of
 from firstday.recommend.recall.interests import interests
 from firstday.recommend.recall.merge import VIEWS, gathered
@@ -46,7 +47,7 @@ def recalled(
 ) -> Recalled:
     """What relevance, novelty and serendipity say at `until`, of facts before it. Runs some jobs at once."""
     catalog = catalog_of(categories)
-    met = interests(facts, catalog, until).persist()
+    met = cut(interests(facts, catalog, until))
     found = co_occurrence(met, catalog)
     segments = segmented(customers, segment)
     drawn = draws(segments, facts, catalog, until, seed)
@@ -58,7 +59,7 @@ def recalled(
         serendipity(segments, drawn),
         segments,
     )
-    return Recalled(scores, catalog, found)
+    return Recalled(cut(scores), catalog, found)
 
 
 def _at(view: str) -> Column:
