@@ -70,6 +70,7 @@ setup(
             "firstday = firstday.cli:main",
             "firstday-discover = firstday.jobs.discover:main",
             "firstday-label = firstday.jobs.label:main",
+            "firstday-recommend = firstday.jobs.recommend:main",
             "firstday-simulate = firstday.jobs.simulate:main",
             "firstday-train = firstday.jobs.train:main",
         ]

@@ -54,19 +54,19 @@ def run(settings: TrainSettings, run_id: str) -> Path | None:
             found = read(spark, settings, output)
             rows = stack.enter_context(cached(found.rows))
             sizes = examples.sizes(rows)
-            examples.refuse_unfit(sizes, settings.objective)
+            examples.refuse_unfit(sizes, found.objective)
             rows, capped = examples.capped(rows, sizes)
             step.note(**{f"{split}_lists": size.lists for split, size in sizes.items()})
         ranker = _trained(rows, found, settings, tracked)
         with logs.step("Measuring beside the baselines") as step:
-            measured = _measured(stack, rows, ranker, champion, settings)
+            measured = _measured(stack, rows, found, ranker, champion, settings)
             step.note(**{each.other.replace(" ", "_"): f"{each.gain:+.4f}" for each in measured.against})
         notes = (*found.notes, *capped, *measured.notes)
         for note in notes:
             logs.log.info(note)
         importance = explain.importance(ranker, _sample(measured.scored))
         with logs.step("Writing the results"):
-            _write(spark, ranker, measured, importance, notes, settings, output)
+            _write(spark, found, ranker, measured, importance, notes, settings, output)
         report = _report(found, measured, importance, sizes, notes, settings, run_id)
         output.publish(
             inputs=[each.source for each in found.checked], settings=settings.model_dump(mode="json")
@@ -76,7 +76,7 @@ def run(settings: TrainSettings, run_id: str) -> Path | None:
         tracked.log_report("report.html", report.html)
         tracked.log_inputs([each.source for each in found.checked])
         tracked.log_metrics(_metrics(measured.metrics))
-        _register(tracked, ranker, measured, settings)
+        _register(tracked, found, ranker, measured, settings)
     return Path(where) if where else None
 
 
@@ -86,7 +86,8 @@ def _trained(rows: DataFrame, found: Examples, settings: TrainSettings, tracked:
         ranker = fit(
             rows,
             found.features,
-            objective=settings.objective,
+            objective=found.objective,
+            categorical=found.categorical,
             parameters=settings.train,
             seed=settings.seed,
         )
@@ -131,25 +132,30 @@ class Measured:
 
 
 def _measured(
-    stack: ExitStack, rows: DataFrame, ranker: Ranker, champion: Registered | None, settings: TrainSettings
+    stack: ExitStack,
+    rows: DataFrame,
+    found: Examples,
+    ranker: Ranker,
+    champion: Registered | None,
+    settings: TrainSettings,
 ) -> Measured:
-    scored, others = with_baselines(ranker.scored(rows, MODEL), settings.category is not None)
+    scored, others = with_baselines(ranker.scored(rows, MODEL, found.asked), found.categories)
     models, notes = [MODEL, *others], []
     if champion is not None:
         features = json.loads(champion.told)["features"]
         if features == list(ranker.features):
-            scored = Ranker(champion.native, ranker.features).scored(scored, CHAMPION)
+            scored = Ranker(champion.native, ranker.features).scored(scored, CHAMPION, found.asked)
             models.append(CHAMPION)
         else:
             notes.append(
                 f"The champion, version {champion.version} of {settings.registered_model}, has other "
                 "features: it is not compared, and stays."
             )
-    if settings.category is None:
+    if not found.categories:
         notes.append("Without --category, chance is the only baseline.")
     scored = stack.enter_context(cached(scored))
     metrics = ranking.ndcg(scored, models)
-    if settings.objective == BINARY:
+    if found.objective == BINARY:
         metrics = pd.concat([metrics, *_areas(scored, models)], ignore_index=True)
     compared = verdict.against(metrics, MODEL, models[1:])
     last = compared[-1] if models[-1] == CHAMPION else None
@@ -184,6 +190,7 @@ def _sample(scored: DataFrame) -> np.ndarray:
 
 def _write(
     spark: SparkSession,
+    found: Examples,
     ranker: Ranker,
     measured: Measured,
     importance: pd.DataFrame,
@@ -194,8 +201,9 @@ def _write(
     for name, frame in (("ranker_metrics", measured.metrics), ("ranker_features", importance)):
         output.write(name, from_pandas(spark, frame, outputs.TABLES[name]))
     model = (
-        settings.objective,
+        found.objective,
         list(ranker.features),
+        found.encoding.to_json() if found.encoding else None,
         settings.train.model_dump_json(),
         measured.beats,
         list(notes),
@@ -220,7 +228,7 @@ def _report(
     return train_report(
         TrainContent(
             run_id=run_id,
-            objective=settings.objective,
+            objective=found.objective,
             beats=measured.beats,
             comparisons=tuple(each.sentence for each in measured.against),
             champion=measured.against_champion.sentence if measured.against_champion else None,
@@ -245,13 +253,14 @@ def _metrics(metrics: pd.DataFrame) -> dict[str, float | None]:
     }
 
 
-def _register(tracked: TrackedRun, ranker: Ranker, measured: Measured, settings: TrainSettings) -> None:
+def _register(
+    tracked: TrackedRun, found: Examples, ranker: Ranker, measured: Measured, settings: TrainSettings
+) -> None:
     """As challenger; as champion only if it beats the baselines and the champion that there is."""
     name = settings.registered_model
     tracked.log_text(RANKER_FILE, ranker.native)
-    tracked.log_text(
-        DESCRIPTION_FILE, json.dumps({"objective": settings.objective, "features": list(ranker.features)})
-    )
+    told = {"objective": found.objective, "features": list(ranker.features)}
+    tracked.log_text(DESCRIPTION_FILE, json.dumps(told))
     example = pd.DataFrame(np.zeros((1, len(ranker.features))), columns=list(ranker.features))
     version = tracked.log_booster(ranker.native, example, name, CHALLENGER)
     if measured.best:

@@ -20,6 +20,7 @@ from firstday.errors import FirstdayError, reason
 from firstday.settings import (
     DiscoverSettings,
     LabelSettings,
+    RecommendSettings,
     Settings,
     SimulateSettings,
     TrainSettings,
@@ -61,6 +62,7 @@ JOBS = {
     "train": Job(
         TrainSettings, "firstday.jobs.train", "Train a ranker, and say whether it beats the simple ways."
     ),
+    "recommend": Job(RecommendSettings, "firstday.jobs.recommend", "Make each customer's list of contents."),
     "simulate": Job(SimulateSettings, "firstday.jobs.simulate", "Make a world with a planted truth."),
 }
 
@@ -145,8 +147,9 @@ def _execute(job: Job, settings: Settings, debug: bool) -> int:
 
 
 def _nested(info: FieldInfo) -> bool:
-    """Whether a field holds settings of its own: these are given by --set and --config only."""
-    return isinstance(info.annotation, type) and issubclass(info.annotation, Settings)
+    """Whether a field holds settings of its own, or names with values: given by --set and --config only."""
+    kind = info.annotation
+    return get_origin(kind) is dict or (isinstance(kind, type) and issubclass(kind, Settings))
 
 
 def _option(name: str, info: FieldInfo) -> click.Option:
@@ -161,8 +164,9 @@ def _option(name: str, info: FieldInfo) -> click.Option:
         text += " [required]"
     elif info.default not in (None, ()):
         text += f" [default: {_text(info.default)}]"
-    if get_origin(info.annotation) is Literal:
-        return click.Option([flag, name], type=click.Choice(get_args(info.annotation)), help=text)
+    [kind] = [kind for kind in get_args(info.annotation) if get_origin(kind) is Literal] or [info.annotation]
+    if get_origin(kind) is Literal:
+        return click.Option([flag, name], type=click.Choice(get_args(kind)), help=text)
     metavar = next(word for kind, word in METAVARS.items() if kind in str(info.annotation))
     return click.Option([flag, name], metavar=metavar, help=text)
 

@@ -28,6 +28,15 @@ def cached(rows: DataFrame) -> Iterator[DataFrame]:
         kept.unpersist()
 
 
+def cut(rows: DataFrame) -> DataFrame:
+    """The rows, worked out now and kept by the executors, without the plan that they are made by.
+
+    What is made of them has a short plan: a long one takes Spark longer to describe than to run. An executor
+    that is lost takes its part along; the job then ends with an error and is run again.
+    """
+    return rows.localCheckpoint(eager=True)
+
+
 @contextmanager
 def not_adaptive(spark: SparkSession) -> Iterator[None]:
     """Adaptive execution changes the number of partitions, and a fit waits for tasks that never come."""

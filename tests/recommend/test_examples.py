@@ -14,7 +14,7 @@ FINE = Sizes(40, 10, 6, 5, 0.0, 3.0, True, 1.0)
 
 
 def found(**changed: object) -> dict[str, Sizes]:
-    return {"train": Sizes(**{**vars(FINE), **changed}), "valid": FINE}  # type: ignore[arg-type]
+    return {"train": Sizes(**{**vars(FINE), **changed}), "valid": FINE}
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,8 @@ def test_sizes_and_baselines_of_a_small_table(spark: SparkSession, monkeypatch: 
         "valid": Sizes(3, 1, 3, 1, 0.0, 0.5, False, 1.0),
     }
     scored, names = with_baselines(frame, categories=True)
-    valid = scored.where(F.col("split") == "valid").toPandas().set_index("category")
+    found: pd.DataFrame = scored.where(F.col("split") == "valid").toPandas()
+    valid = found.set_index("category")
     assert names == ("random", "popularity", "category mean")
     assert valid["popularity"].to_dict() == {"a": 0.0, "b": 2.0, "new": 0.0}
     assert valid["category mean"].to_dict() == {"a": 0.0, "b": 1.0, "new": 0.5}

@@ -2,17 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from firstday.errors import SettingsError
+from firstday.errors import DataError, SettingsError
 from firstday.frames import drawn, matching, with_vector
+from firstday.inputs import bank
+from firstday.recommend import learning
+from firstday.recommend.encoding import Encoding
 from firstday.recommend.examples import (
+    BINARY,
     CATEGORY,
     KEY,
     LABEL,
+    LAMBDARANK,
     LIST,
     ORDER,
     SHOWN_LIST,
@@ -23,8 +29,9 @@ from firstday.recommend.examples import (
     VECTOR,
     WEIGHT,
 )
+from firstday.recommend.formulas import FeatureSettings
 from firstday.settings import TrainSettings
-from firstday.tables import Checked, Input, Output, check, column, open_input
+from firstday.tables import Checked, Input, Output, check, column, open_input, read_published
 from firstday.tables.schemas import Contract, Field
 
 SPLIT_SALT = 5
@@ -32,12 +39,24 @@ SPLIT_SALT = 5
 
 @dataclass(frozen=True)
 class Examples:
-    """The rows that `firstday.recommend` trains and measures on, and where they are from."""
+    """The rows that `firstday.recommend` trains and measures on, and where they are from.
+
+    objective: a loss, lambdarank or binary. asked: the vector to measure with. encoding: of examples that
+    were made of the log, so that others can be made alike. categories: whether baselines have any.
+    """
 
     checked: tuple[Checked, ...]
     rows: DataFrame
     features: tuple[str, ...]
+    objective: str
     notes: tuple[str, ...] = ()
+    asked: str = VECTOR
+    encoding: Encoding | None = None
+    categories: bool = True
+
+    @property
+    def categorical(self) -> tuple[str, ...]:
+        return () if self.encoding is None else tuple(self.features[at] for at in self.encoding.categorical)
 
 
 def read(spark: SparkSession, settings: TrainSettings, output: Output) -> Examples:
@@ -45,6 +64,62 @@ def read(spark: SparkSession, settings: TrainSettings, output: Output) -> Exampl
 
     Raises SettingsError or DataError where settings and data do not fit each other.
     """
+    return _ready(spark, settings, output) if settings.examples else _of_log(spark, settings, output)
+
+
+def _of_log(spark: SparkSession, settings: TrainSettings, output: Output) -> Examples:
+    """Examples of what was shown."""
+    found = bank.read(spark, settings, output, needed=("impressions", "reactions"))
+    now = settings.now or found.latest
+    assert now is not None  # impressions have rows
+    assert found.earliest is not None
+    target = _target(spark, settings)
+    span = learning.periods(found.earliest, now, target, timedelta(days=settings.valid_days))
+    learned = learning.built(
+        found.tables,
+        found.facts,
+        span,
+        target,
+        FeatureSettings(actions=found.actions),
+        segment=settings.segment,
+        profile=settings.profile,
+        seed=settings.seed,
+    )
+    notes = [
+        f"Learned from impressions from {span.start:%Y-%m-%d} on, measured on those from "
+        f"{span.valid:%Y-%m-%d} to {span.end:%Y-%m-%d}; recall learned from what was before.",
+        *(
+            f"The column {name} of customers is no feature: it is {why}."
+            for name, why in learned.encoding.left_out
+        ),
+    ]
+    return Examples(
+        found.checked,
+        learned.rows,
+        learned.encoding.names,
+        LAMBDARANK if settings.objective == LAMBDARANK else BINARY,
+        tuple(notes),
+        learning.ASKED,
+        learned.encoding,
+    )
+
+
+def _target(spark: SparkSession, settings: TrainSettings) -> learning.Target:
+    if settings.hypotheses is None:
+        return learning.Target(settings.label_window)
+    row = read_published(spark, settings.hypotheses, "hypotheses").first()
+    if row is None or row["verdict"] != "moment":
+        raise DataError(
+            "--hypotheses must hold a moment",
+            value=settings.hypotheses,
+            next_step="firstday discover found none there: take --objective binary, or give another log",
+        )
+    chosen = learning.Moment(row["action"], row["threshold"])
+    return learning.Target(settings.label_window, chosen, settings.moment_share)
+
+
+def _ready(spark: SparkSession, settings: TrainSettings, output: Output) -> Examples:
+    assert settings.examples is not None
     zone = settings.input_time_zone
     sources = [open_input(spark, settings.examples, name="examples", time_zone=zone)]
     if settings.valid is not None:
@@ -55,12 +130,17 @@ def read(spark: SparkSession, settings: TrainSettings, output: Output) -> Exampl
     )
     output.quarantine(*checked, max_bad_share=settings.max_bad_share)
     frames = [_example(each.good, features, settings) for each in checked]
+    told: dict[str, Any] = {
+        "objective": settings.objective or LAMBDARANK,
+        "categories": settings.category is not None,
+    }
     if settings.valid is not None:
         rows = (
             frames[0].withColumn(SPLIT, F.lit(TRAIN)).unionByName(frames[1].withColumn(SPLIT, F.lit(VALID)))
         )
-        return Examples(checked, rows, features)
-    return Examples(checked, _split(frames[0], settings), features, (_split_told(settings),))
+        return Examples(checked, rows, features, **told)
+    notes = (_split_told(settings),)
+    return Examples(checked, _split(frames[0], settings), features, notes=notes, **told)
 
 
 def _features(source: Input, settings: TrainSettings) -> tuple[str, ...]:

@@ -28,11 +28,13 @@ RANKER_FEATURES = table_schema(
         ("mean_absolute_shap", _NUMBER),
     ]
 )
-# native: LightGBM's text. beats: whether it is shown to be better than all baselines.
+# encoding: how features are made of the tables. native: LightGBM's text. beats: whether it is shown to be
+# better than all baselines.
 RANKER_MODEL = table_schema(
     [
         ("objective", _TEXT),
         ("features", T.ArrayType(_TEXT)),
+        ("encoding", _TEXT),
         ("parameters", _TEXT),
         ("beats", T.BooleanType()),
         ("notes", T.ArrayType(_TEXT)),

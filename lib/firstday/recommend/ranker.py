@@ -42,12 +42,12 @@ class Ranker:
     native: str
     features: tuple[str, ...]
 
-    def scored(self, rows: DataFrame, name: str) -> DataFrame:
-        """The rows, which have VECTOR, with the score in the column `name`, by LightGBM's own scorer."""
+    def scored(self, rows: DataFrame, name: str, vector: str = VECTOR) -> DataFrame:
+        """The rows, which have `vector`, with the score in the column `name`, by LightGBM's own scorer."""
         from synapse.ml.lightgbm import LightGBMRegressionModel
 
         model = LightGBMRegressionModel.loadNativeModelFromString(self.native)
-        return model.setFeaturesCol(VECTOR).setPredictionCol(name).transform(rows)
+        return model.setFeaturesCol(vector).setPredictionCol(name).transform(rows)
 
 
 def fit(

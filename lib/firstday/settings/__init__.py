@@ -7,12 +7,14 @@ from firstday.settings.discover import DiscoverSettings
 from firstday.settings.kinds import Settings, duration_text
 from firstday.settings.label import LabelSettings
 from firstday.settings.load import load
+from firstday.settings.recommend import RecommendSettings
 from firstday.settings.simulate import SimulateSettings
 from firstday.settings.train import TrainSettings
 
 __all__ = [
     "DiscoverSettings",
     "LabelSettings",
+    "RecommendSettings",
     "Settings",
     "SimulateSettings",
     "TrainSettings",

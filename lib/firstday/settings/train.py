@@ -1,13 +1,14 @@
 """Settings of `firstday train`."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from firstday.settings.kinds import Duration, Location, Names, OpenShare, Settings, Share, TimeZone
+from firstday.settings.bank import BankSettings
+from firstday.settings.kinds import Duration, Location, Names, OpenShare, Settings, Share
 
-Loss = Literal["lambdarank", "binary"]
+Objective = Literal["lambdarank", "binary", "hypotheses"]
 Unit = Annotated[float, Field(gt=0, le=1)]
 
 
@@ -30,11 +31,13 @@ class Boosting(Settings):
     cat_smooth: float = Field(10.0, ge=0)
 
 
-class TrainSettings(Settings):
+class TrainSettings(BankSettings):
     """Settings of `firstday train`."""
 
-    examples: Location = Field(
-        description="Rows to learn from: a path (Delta, Parquet, CSV, JSON Lines) or a table name."
+    examples: Location | None = Field(
+        None,
+        description="Ready rows to learn from: a path (Delta, Parquet, CSV, JSON Lines) or a table name "
+        "[default: the impressions of --tables].",
     )
     valid: Location | None = Field(
         None, description="Rows to measure on, of the same columns [default: part of --examples]."
@@ -60,8 +63,24 @@ class TrainSettings(Settings):
         None, min_length=1, description="Column with the instant of a list, to split by without --valid."
     )
     valid_share: OpenShare = Field(0.2, description="Share of the lists to measure on, without --valid.")
-    objective: Loss = Field(
-        "lambdarank", description="The order within lists, or the probability of a label of 1."
+    objective: Objective | None = Field(
+        None,
+        description="The order within lists (lambdarank), the probability of a label of 1 (binary), or that "
+        "of the moment in --hypotheses [default: lambdarank for --examples, binary for --tables].",
+    )
+    hypotheses: Location | None = Field(
+        None, description="Output of firstday discover: its moment is what --objective hypotheses rewards."
+    )
+    moment_share: Share = Field(
+        1.0, description="Of the label of --objective hypotheses; the rest rewards clicks and joins."
+    )
+    label_window: Duration = Field(
+        timedelta(days=7), description="Time after an impression in which a click, join or moment counts."
+    )
+    valid_days: int = Field(7, ge=1, description="Latest days of the log to measure on, with --tables.")
+    now: datetime | None = Field(
+        None,
+        description="Take the tables as they were known at this instant [default: the latest one there].",
     )
     train: Boosting = Field(Boosting(), description="LightGBM's parameters, as in --set train.num_leaves=31.")
     fit_timeout: Duration = Field(
@@ -71,10 +90,6 @@ class TrainSettings(Settings):
     registered_model: str = Field(
         "firstday-ranker", min_length=1, description="Name of the model in MLflow's registry."
     )
-    max_bad_share: Share = Field(0.05, description="Stop when a larger share of an input's rows is bad.")
-    input_time_zone: TimeZone | None = Field(
-        None, description="Zone of input timestamps that carry none; without it such input is refused."
-    )
     seed: int = Field(7, ge=0, lt=2**31, description="Seed of all random numbers.")
     experiment_name: str = Field(
         "firstday", min_length=1, description="MLflow experiment to record the run in."
@@ -82,6 +97,14 @@ class TrainSettings(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if (self.examples is None) == (self.tables is None and not self.table):
+            raise ValueError("give --examples, or --tables to make examples of")
+        if (self.objective == "hypotheses") != (self.hypotheses is not None):
+            raise ValueError("--objective hypotheses and --hypotheses go together")
+        if self.objective == "hypotheses" and self.examples is not None:
+            raise ValueError("--objective hypotheses is for --tables: ready examples have their label")
+        if self.now is not None and self.now.tzinfo is None:
+            raise ValueError("now must have an offset, as in 2024-05-31T00:00:00Z")
         if self.valid is not None and self.time is not None:
             raise ValueError("give --valid, or --time to split --examples by, not both")
         roles = [self.label, self.group, self.weight, self.order_by, self.time]

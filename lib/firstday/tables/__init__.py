@@ -3,7 +3,7 @@
 from firstday.tables.check import Checked, Profile, check
 from firstday.tables.delta import Run
 from firstday.tables.faults import data_errors
-from firstday.tables.published import open_table, read_published
+from firstday.tables.published import find_table, open_table, read_published
 from firstday.tables.read import Input, open_input
 from firstday.tables.schemas import column
 from firstday.tables.write import Output, open_output
@@ -17,6 +17,7 @@ __all__ = [
     "check",
     "column",
     "data_errors",
+    "find_table",
     "open_input",
     "open_output",
     "open_table",

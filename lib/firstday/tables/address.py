@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
@@ -22,6 +23,15 @@ def is_path(address: str) -> bool:
         or re.search(EXTENSION, address.lower()) is not None
         or Path(address).exists()
     )
+
+
+def exists(spark: SparkSession, address: str) -> bool:
+    """Whether there is a file, a folder or a table at `address`."""
+    if not is_path(address):
+        return bool(spark.catalog.tableExists(address))
+    jvm: Any = spark._jvm
+    path = jvm.org.apache.hadoop.fs.Path(address)
+    return bool(path.getFileSystem(spark._jsc.hadoopConfiguration()).exists(path))
 
 
 def delta_frame(spark: SparkSession, address: str, version: int | None = None) -> DataFrame:

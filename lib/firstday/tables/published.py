@@ -3,6 +3,7 @@
 from pyspark.sql import DataFrame, SparkSession
 
 from firstday.errors import ConflictError, DataError
+from firstday.tables.address import FORMATS, exists
 from firstday.tables.delta import ATTEMPTS, Run, Store
 from firstday.tables.read import Input, open_input
 
@@ -28,6 +29,19 @@ def open_table(
             run, rows = published_rows(store, table)
             return Input(name, address, "delta", f"run {run.run_id}", rows, time_zone)
     return open_input(spark, address, name=name, time_zone=time_zone)
+
+
+def find_table(spark: SparkSession, address: str, table: str, time_zone: str | None = None) -> Input | None:
+    """As `open_table`, or None where there is nothing; a path may leave out a file's extension."""
+    parent, _, last = address.rstrip("/").replace(".", "/").rpartition("/")
+    if parent and last == table:
+        store = Store(spark, address.rstrip("/")[: len(parent)])
+        if store.holds_runs() and store.latest_run(table=table) is not None:
+            return open_table(spark, address, table, name=table, time_zone=time_zone)
+    for candidate in (address, *(f"{address}.{extension}" for extension in FORMATS)):
+        if exists(spark, candidate):
+            return open_table(spark, candidate, table, name=table, time_zone=time_zone)
+    return None
 
 
 def published_rows(store: Store, name: str) -> tuple[Run, DataFrame]:

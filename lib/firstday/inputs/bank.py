@@ -1,0 +1,167 @@
+"""The tables of who sees contents: customers, what there is, what was shown and what came of it; checked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from firstday.errors import DataError
+from firstday.frames import cut, matching
+from firstday.recommend.history import facts
+from firstday.settings.bank import TABLES, BankSettings, Table
+from firstday.tables import Checked, Output, check, find_table
+from firstday.tables.schemas import Contract, Field
+
+REQUIRED: tuple[Table, ...] = ("customers", "categories", "contents")
+# What a table holds that is not there, and columns that may be missing.
+ABSENT = {
+    "impressions": "impression_id string, user_id string, category string, content_id string, slot int, "
+    "shown_at timestamp, policy string, propensity double",
+    "reactions": "impression_id string, kind string, reacted_at timestamp",
+    "eligibility": "category string, rule string",
+}
+MOST_ACTIONS = 1_000
+
+
+@dataclass(frozen=True)
+class Bank:
+    """The tables by name, as `firstday.recommend` takes them; `actions`: app actions that are counted."""
+
+    checked: tuple[Checked, ...]
+    tables: Mapping[str, DataFrame]
+    actions: tuple[str, ...]
+    earliest: datetime | None
+    latest: datetime | None
+
+    @cached_property
+    def facts(self) -> DataFrame:
+        named = {
+            name: self.tables.get(name)
+            for name in ("impressions", "reactions", "transactions", "holdings", "preferences", "events")
+        }
+        return cut(facts(**named, actions=self.actions))
+
+
+def read(spark: SparkSession, settings: BankSettings, output: Output, *, needed: Sequence[Table]) -> Bank:
+    """Open and check the tables. Bad rows go to quarantine.
+
+    Raises SettingsError or DataError where a table of REQUIRED or `needed` is not there, or has no rows.
+    """
+    now = datetime.now(UTC)
+    found: dict[Table, Checked] = {}
+    for name in TABLES:
+        address = settings.address(name)
+        source = find_table(spark, address, name, settings.input_time_zone) if address else None
+        if source is None:
+            if name in (*REQUIRED, *needed) or name in settings.table:
+                raise DataError(
+                    f"there must be the table {name}",
+                    value=address or "nowhere",
+                    next_step=f"check --tables, or say where it is with --set table.{name}=...",
+                )
+            continue
+        found[name] = check(source, contract(name, source.columns), now=now)
+    output.quarantine(*found.values(), max_bad_share=settings.max_bad_share)
+    for name in (*REQUIRED, *needed):
+        if found[name].profile.rows == found[name].profile.bad_rows:
+            raise DataError(f"{name} must have rows", value=found[name].source.source)
+    tables: dict[str, DataFrame] = {name: completed(name, checked.good) for name, checked in found.items()}
+    for missing, schema in ABSENT.items():
+        tables.setdefault(missing, spark.createDataFrame([], schema))
+    instants = [
+        found[name].profile
+        for name in ("impressions", "reactions", "transactions", "events")
+        if name in found
+    ]
+    earliest = found["impressions"].profile.earliest if "impressions" in found else None
+    latest = max((each.latest for each in instants if each.latest is not None), default=None)
+    actions = _actions(tables.get("events"), settings.actions)
+    return Bank(tuple(found.values()), tables, actions, earliest, latest)
+
+
+def contract(name: str, columns: Sequence[str]) -> Contract:
+    """What the table `name` must hold. columns: that it has; those of customers are all handed on."""
+    user, category = Field("user_id", "id"), Field("category", "text")
+    fields: dict[str, tuple[Field, ...]] = {
+        "customers": (
+            user,
+            *(
+                Field(column, "instant" if column in ("joined_at", "anchored_at") else "any", nullable=True)
+                for column in columns
+                if column != "user_id"
+            ),
+        ),
+        "categories": (
+            category,
+            Field("category_group", "text", nullable=True, optional=True),
+            Field("weight", "number", nullable=True, optional=True, low=0),
+        ),
+        "eligibility": (category, Field("rule", "text")),
+        "contents": (
+            Field("content_id", "id"),
+            category,
+            Field("starts_at", "instant"),
+            Field("ends_at", "instant", nullable=True, optional=True),
+        ),
+        "holdings": (user, category, Field("since", "instant"), Field("until", "instant", nullable=True)),
+        "transactions": (
+            user,
+            category,
+            Field("occurred_at", "instant"),
+            Field("amount", "number", nullable=True, optional=True),
+        ),
+        "preferences": (
+            user,
+            category,
+            Field("stated_at", "instant"),
+            Field("strength", "number", low=-1, high=1),
+        ),
+        "impressions": (
+            Field("impression_id", "id"),
+            user,
+            category,
+            Field("content_id", "id"),
+            Field("slot", "number", low=1, high=100),
+            Field("shown_at", "instant"),
+            Field("policy", "text", nullable=True, optional=True),
+            Field("propensity", "number", nullable=True, optional=True),
+        ),
+        "reactions": (Field("impression_id", "id"), Field("kind", "text"), Field("reacted_at", "instant")),
+        "events": (user, Field("action", "text"), Field("occurred_at", "instant")),
+    }
+    unique = {"customers": "user_id", "categories": "category", "contents": "content_id"}
+    return Contract(name, fields[name], unique.get(name, "impression_id" if name == "impressions" else None))
+
+
+def completed(name: str, rows: DataFrame) -> DataFrame:
+    """With the columns that may be missing, null or as documented."""
+    there = set(rows.columns)
+    defaults = {
+        "categories": {"category_group": F.col("category"), "weight": F.lit(1.0)},
+        "contents": {"ends_at": F.lit(None).cast("timestamp")},
+        "transactions": {"amount": F.lit(None).cast("double")},
+        "impressions": {
+            "policy": F.lit(None).cast("string"),
+            "propensity": F.lit(None).cast("double"),
+        },
+    }.get(name, {})
+    filled = rows.withColumns({key: value for key, value in defaults.items() if key not in there})
+    if name == "categories":
+        filled = filled.withColumns(
+            {
+                "category_group": F.coalesce("category_group", "category"),
+                "weight": F.coalesce("weight", F.lit(1.0)),
+            }
+        )
+    return filled.withColumn("slot", F.col("slot").cast("int")) if name == "impressions" else filled
+
+
+def _actions(events: DataFrame | None, patterns: Sequence[str]) -> tuple[str, ...]:
+    """The app actions to count, sorted."""
+    if events is None or not patterns:
+        return ()
+    names = sorted(row[0] for row in events.select("action").distinct().limit(MOST_ACTIONS).collect())
+    return tuple(sorted(matching(names, patterns, "--actions")))

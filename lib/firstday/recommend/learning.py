@@ -1,0 +1,215 @@
+"""Examples for the re-ranker out of the log: what was shown, as it was known then, and what became of it.
+
+An example is an impression; a list is what one customer was shown at one instant. Its features are of facts
+before that instant, and what recall said at a cut before it, so that nothing is learned from what came later.
+
+Slots: what stands higher is clicked more, whatever it is. The slot is a feature while the model learns, and
+the same for all (the first) when it is asked, so that a category does not get the credit of its place.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from firstday.errors import DataError
+from firstday.frames import cut, with_vector
+from firstday.recommend.encoding import PREFIX, Encoding, learn
+from firstday.recommend.examples import (
+    CATEGORY,
+    KEY,
+    LABEL,
+    LIST,
+    ORDER,
+    SHOWN_LIST,
+    SPLIT,
+    TIE,
+    TRAIN,
+    VALID,
+    VECTOR,
+    WEIGHT,
+)
+from firstday.recommend.features import at_each
+from firstday.recommend.formulas import FeatureSettings
+from firstday.recommend.history import CLICK, JOIN
+from firstday.recommend.recall.interests import moment
+from firstday.recommend.recall.sources import RECALL_FEATURES, recalled
+
+SLOT = "slot"
+ASKED = "firstday_asked"
+FIRST_SLOT = 1.0  # what the model is asked about
+SAME_USE = "used_7d"  # categories used so lately are no cross-sell
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The moment of `firstday discover`: an action done at least `threshold` times within a time."""
+
+    action: str
+    threshold: int
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a label rewards. window: time after the impression. moment: reached within it, beside a click or
+    join, with `share` of the label; share 0 is clicks and joins alone, 1 the moment alone.
+    """
+
+    window: timedelta = timedelta(days=7)
+    moment: Moment | None = None
+    share: float = 0.0
+
+
+@dataclass(frozen=True)
+class Periods:
+    """Examples from `start` on; those from `valid` on are measured on; none whose window is open at `end`."""
+
+    start: datetime
+    valid: datetime
+    end: datetime
+
+
+def periods(first: datetime, now: datetime, target: Target, valid: timedelta) -> Periods:
+    """The first half of the log, at most, is for recall alone to learn from, and the last `valid` to measure.
+
+    Raises DataError where the log is too short for both.
+    """
+    end = now - target.window
+    cut = end - valid
+    start = max(first + (cut - first) / 3, cut - timedelta(days=56))
+    if first >= cut:
+        raise DataError(
+            "the log of impressions must be longer than the label's window and the days to measure on",
+            value=f"{first:%Y-%m-%d} to {now:%Y-%m-%d}",
+            next_step="shorten --label-window or --valid-days, or wait for more days",
+        )
+    return Periods(start, cut, end)
+
+
+def asked(
+    impressions: DataFrame,
+    reactions: DataFrame,
+    events: DataFrame | None,
+    span: Periods,
+    target: Target,
+) -> DataFrame:
+    """user_id, category, asked_at, slot, label, key: the impressions of the span with their labels."""
+    within = (F.col("shown_at") >= moment(span.start)) & (F.col("shown_at") < moment(span.end))
+    shown = impressions.where(within)
+    seconds = target.window.total_seconds()
+    answers = (
+        reactions.where(F.col("kind").isin(CLICK, JOIN))
+        .join(shown.select("impression_id", "shown_at"), "impression_id")
+        .where(_seconds("reacted_at") - _seconds("shown_at") < seconds)
+        .select("impression_id")
+        .distinct()
+        .withColumn("answered", F.lit(1.0))
+    )
+    label: Column = F.coalesce("answered", F.lit(0.0))
+    found = shown.join(answers, "impression_id", "left")
+    if target.moment is not None and events is not None and target.share > 0:
+        found = found.join(_reached(shown, events, target), ["user_id", "shown_at"], "left")
+        label = (1 - target.share) * label + target.share * F.coalesce("reached", F.lit(0.0))
+    return found.select(
+        "user_id",
+        CATEGORY,
+        F.col("shown_at").alias("asked_at"),
+        F.col(SLOT).cast("double").alias(SLOT),
+        label.alias(LABEL),
+        F.col("impression_id").alias(KEY),
+    )
+
+
+def _reached(shown: DataFrame, events: DataFrame, target: Target) -> DataFrame:
+    """user_id, shown_at, reached: lists after which the customer came to the moment within the window."""
+    assert target.moment is not None
+    lists = shown.select("user_id", "shown_at").distinct()
+    done = events.where(F.col("action") == target.moment.action).select("user_id", "occurred_at")
+    after = _seconds("occurred_at") - _seconds("shown_at")
+    inside = lists.join(done, "user_id").where((after >= 0) & (after < target.window.total_seconds()))
+    counted = inside.groupBy("user_id", "shown_at").count()
+    enough = counted.where(F.col("count") >= target.moment.threshold)
+    return enough.select("user_id", "shown_at", F.lit(1.0).alias("reached"))
+
+
+@dataclass(frozen=True)
+class Learned:
+    """rows: as `examples` has them, with SLOT. encoding: of the features, the slot the last of them."""
+
+    rows: DataFrame
+    encoding: Encoding
+
+
+def built(
+    tables: Mapping[str, DataFrame],
+    facts: DataFrame,
+    span: Periods,
+    target: Target,
+    features: FeatureSettings,
+    *,
+    segment: Sequence[str],
+    profile: Sequence[str],
+    seed: int,
+) -> Learned:
+    """The examples of a span. Recall is as it was at the start of the rows to learn from, and, for those to
+    measure on, at theirs.
+    """
+    asks = asked(tables["impressions"], tables["reactions"], tables.get("events"), span, target)
+    later = F.col("asked_at") >= moment(span.valid)
+    rows = cut(
+        at_each(asks, facts, features, tables["customers"]).withColumn(
+            SPLIT, F.when(later, VALID).otherwise(TRAIN)
+        )
+    )
+    parts = []
+    for split, until in ((TRAIN, span.start), (VALID, span.valid)):
+        said = recalled(
+            *(tables["customers"], tables["categories"], facts, until),
+            segment=segment,
+            profile=profile,
+            seed=seed,
+        )
+        parts.append(said.features(rows.where(F.col(SPLIT) == split)))
+    told = cut(parts[0].unionByName(parts[1]))
+    # What the customer has just used needs no banner.
+    told = told.withColumn(LABEL, F.when(F.col(SAME_USE) > 0, 0.0).otherwise(F.col(LABEL)))
+    names = feature_names(tables["customers"], features)
+    encoding = learn(told.where(F.col(SPLIT) == TRAIN), names)
+    return Learned(_example(encoding.apply(told), encoding, seed), encoding)
+
+
+def feature_names(customers: DataFrame, features: FeatureSettings) -> tuple[str, ...]:
+    """All features by name, in order; the slot comes last."""
+    known = [name for name in customers.columns if name != "user_id"]
+    return (*known, *features.names, *RECALL_FEATURES, SLOT)
+
+
+def _example(rows: DataFrame, encoding: Encoding, seed: int) -> DataFrame:
+    by_list = F.xxhash64("user_id", "asked_at")
+    kept = rows.select(
+        SPLIT,
+        by_list.alias(LIST),
+        F.concat_ws(" ", "user_id", F.date_format("asked_at", "yyyy-MM-dd'T'HH:mm:ss'Z'")).alias(SHOWN_LIST),
+        LABEL,
+        F.lit(1.0).alias(WEIGHT),
+        CATEGORY,
+        F.lit(None).cast("double").alias(ORDER),
+        KEY,
+        F.xxhash64(KEY, F.lit(seed)).alias(TIE),
+        SLOT,
+        *encoding.columns,
+    )
+    learned = with_vector(kept, encoding.columns, VECTOR)
+    return as_asked(learned, encoding).drop(*encoding.columns)
+
+
+def as_asked(encoded: DataFrame, encoding: Encoding) -> DataFrame:
+    """Encoded rows with ASKED, the vector that the model is asked with: all in the first slot."""
+    asked_slot = encoded.withColumn(PREFIX + SLOT, F.lit(FIRST_SLOT))
+    return with_vector(asked_slot, encoding.columns, ASKED)
+
+
+def _seconds(name: str) -> Column:
+    return F.unix_micros(name) / 1_000_000
