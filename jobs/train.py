@@ -25,6 +25,7 @@ from firstday.recommend.examples import BINARY, SPLIT, TIE, VALID, VECTOR
 from firstday.recommend.ranker import Ranker, fit, watched
 from firstday.session import get_session, leave
 from firstday.settings import TrainSettings
+from firstday.settings.train import Boosting
 from firstday.tables import Output, open_output
 from firstday.tracking import Registered, TrackedRun, tracked_run
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 MODEL = "model"  # the ranker, among the baselines
 CHAMPION, CHALLENGER = "champion", "challenger"
 RANKER_FILE, DESCRIPTION_FILE = "ranker.lightgbm.txt", "ranker.json"
+ASKED_WITH = ("segment", "profile", "actions")  # settings that recommending must share
 SAMPLED = 2_000  # rows that SHAP values are of
 
 
@@ -88,11 +90,17 @@ def _trained(rows: DataFrame, found: Examples, settings: TrainSettings, tracked:
             found.features,
             objective=found.objective,
             categorical=found.categorical,
-            parameters=settings.train,
+            parameters=_parameters(found, settings),
             seed=settings.seed,
         )
         step.note(features=len(ranker.features))
     return ranker
+
+
+def _parameters(found: Examples, settings: TrainSettings) -> Boosting:
+    if settings.train.early_stopping_round is not None:
+        return settings.train
+    return settings.train.model_copy(update={"early_stopping_round": found.early_stopping_round})
 
 
 def _ended(tracked: TrackedRun, settings: TrainSettings) -> Callable[[], None]:
@@ -200,10 +208,12 @@ def _write(
 ) -> None:
     for name, frame in (("ranker_metrics", measured.metrics), ("ranker_features", importance)):
         output.write(name, from_pandas(spark, frame, outputs.TABLES[name]))
+    told = settings.model_dump(mode="json") | {"actions": list(found.actions)}
     model = (
         found.objective,
         list(ranker.features),
         found.encoding.to_json() if found.encoding else None,
+        json.dumps({name: told[name] for name in ASKED_WITH}),
         settings.train.model_dump_json(),
         measured.beats,
         list(notes),

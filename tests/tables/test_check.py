@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from firstday.errors import DataError
 from firstday.tables import Input, Profile, check, column, open_input
 from firstday.tables.check import refuse_beyond
-from firstday.tables.schemas import Contract, events, users
+from firstday.tables.schemas import Contract, Field, events, users
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -243,3 +243,50 @@ def test_any_name_is_a_column(spark: SparkSession) -> None:
     for name in (ODD, "a.b", "``", "x`; SELECT 1", "*", " "):
         frame = spark.range(1).withColumnRenamed("id", name)
         assert frame.select(column(name)).columns == [name]
+
+
+def test_what_may_be_null_is_kept_where_it_is(spark: SparkSession) -> None:
+    """A comparison with null is neither true nor false: such a row must not be lost in between."""
+    contract = Contract(
+        "shop",
+        (
+            Field("item", "id"),
+            Field("ends_at", "instant", nullable=True, future=True),
+            Field("seen_at", "instant", nullable=True),
+            Field("price", "number", nullable=True, low=0, high=10),
+            Field("weight", "number", low=0),
+        ),
+        unique="item",
+    )
+    far = "2999-01-01T00:00:00Z"
+    rows = [
+        ("all", "2024-05-01T00:00:00Z", "2024-05-01T00:00:00Z", "3.5", "1"),
+        ("nothing", None, None, None, "0"),
+        ("nan", far, None, "NaN", "2e0"),
+        ("ahead", None, far, None, "1"),
+        ("words", None, None, "dear", "1"),
+        ("no time", "soon", None, None, "1"),
+        ("low", None, None, "-1", "1"),
+        ("high", None, None, "10.5", "1"),
+        ("weightless", None, None, None, None),
+        ("weight nan", None, None, None, "NaN"),
+        ("weight below", None, None, None, "-2"),
+    ]
+    names = ["item", "ends_at", "seen_at", "price", "weight"]
+    frame = spark.createDataFrame(rows, ", ".join(f"{name} string" for name in names))
+    checked = check(opened(frame, "shop"), contract, now=NOW)
+    good = {row["item"]: (row["price"], row["weight"]) for row in checked.good.collect()}
+    assert good == {"all": (3.5, 1.0), "nothing": (None, 0.0), "nan": (None, 2.0)}
+    assert checked.profile.rows == len(rows)
+    assert checked.profile.reasons == {
+        "seen_at is more than a day ahead of now": 1,
+        "price is not a number": 1,
+        "ends_at is not an ISO 8601 time": 1,
+        "price is below 0": 1,
+        "price is above 10": 1,
+        "weight is null": 1,
+        "weight is NaN": 1,
+        "weight is below 0": 1,
+    }
+    typed = frame.select("item", *(F.col(name).cast("timestamp") for name in names[1:3]), "price", "weight")
+    assert check(opened(typed, "shop"), contract, now=NOW).profile.rows == len(rows)

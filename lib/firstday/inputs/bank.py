@@ -45,8 +45,15 @@ class Bank:
         return cut(facts(**named, actions=self.actions))
 
 
-def read(spark: SparkSession, settings: BankSettings, output: Output, *, needed: Sequence[Table]) -> Bank:
-    """Open and check the tables. Bad rows go to quarantine.
+def read(
+    spark: SparkSession,
+    settings: BankSettings,
+    output: Output,
+    *,
+    needed: Sequence[Table],
+    actions: Sequence[str] | None = None,
+) -> Bank:
+    """Open and check the tables. Bad rows go to quarantine. actions: None for those that the settings name.
 
     Raises SettingsError or DataError where a table of REQUIRED or `needed` is not there, or has no rows.
     """
@@ -78,8 +85,8 @@ def read(spark: SparkSession, settings: BankSettings, output: Output, *, needed:
     ]
     earliest = found["impressions"].profile.earliest if "impressions" in found else None
     latest = max((each.latest for each in instants if each.latest is not None), default=None)
-    actions = _actions(tables.get("events"), settings.actions)
-    return Bank(tuple(found.values()), tables, actions, earliest, latest)
+    counted = _actions(tables.get("events"), settings.actions) if actions is None else tuple(actions)
+    return Bank(tuple(found.values()), tables, counted, earliest, latest)
 
 
 def contract(name: str, columns: Sequence[str]) -> Contract:
@@ -103,10 +110,15 @@ def contract(name: str, columns: Sequence[str]) -> Contract:
         "contents": (
             Field("content_id", "id"),
             category,
-            Field("starts_at", "instant"),
-            Field("ends_at", "instant", nullable=True, optional=True),
+            Field("starts_at", "instant", future=True),
+            Field("ends_at", "instant", nullable=True, optional=True, future=True),
         ),
-        "holdings": (user, category, Field("since", "instant"), Field("until", "instant", nullable=True)),
+        "holdings": (
+            user,
+            category,
+            Field("since", "instant"),
+            Field("until", "instant", nullable=True, optional=True, future=True),
+        ),
         "transactions": (
             user,
             category,
@@ -142,6 +154,7 @@ def completed(name: str, rows: DataFrame) -> DataFrame:
     defaults = {
         "categories": {"category_group": F.col("category"), "weight": F.lit(1.0)},
         "contents": {"ends_at": F.lit(None).cast("timestamp")},
+        "holdings": {"until": F.lit(None).cast("timestamp")},
         "transactions": {"amount": F.lit(None).cast("double")},
         "impressions": {
             "policy": F.lit(None).cast("string"),

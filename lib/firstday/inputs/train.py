@@ -35,6 +35,7 @@ from firstday.tables import Checked, Input, Output, check, column, open_input, r
 from firstday.tables.schemas import Contract, Field
 
 SPLIT_SALT = 5
+EARLY_STOPPING = 20  # trees without a gain, in examples of a log: clicks are few, and easily learned by heart
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Examples:
     asked: str = VECTOR
     encoding: Encoding | None = None
     categories: bool = True
+    early_stopping_round: int = 0
+    actions: tuple[str, ...] = ()
 
     @property
     def categorical(self) -> tuple[str, ...]:
@@ -101,6 +104,8 @@ def _of_log(spark: SparkSession, settings: TrainSettings, output: Output) -> Exa
         tuple(notes),
         learning.ASKED,
         learned.encoding,
+        early_stopping_round=EARLY_STOPPING,
+        actions=found.actions,
     )
 
 

@@ -10,8 +10,10 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, StringType
 
 from firstday.frames import cut, from_pandas
-from firstday.recommend import contents, filters, slots, weights
+from firstday.recommend import filters
 from firstday.recommend.content_shares import Sharing
+from firstday.recommend.contents import Refreshing, choose, content_shares
+from firstday.recommend.contents import reacted as reacted_to
 from firstday.recommend.eligibility import check_rules, read_rules
 from firstday.recommend.encoding import Encoding
 from firstday.recommend.fatigue import Fatigue
@@ -25,6 +27,8 @@ from firstday.recommend.recall.greedy import Merging
 from firstday.recommend.recall.interests import before
 from firstday.recommend.recall.merge import VIEWS, merge
 from firstday.recommend.recall.sources import RECALL_FEATURES, recalled
+from firstday.recommend.slots import Slots, fill
+from firstday.recommend.weights import weighted as weighted_by
 from firstday.tables.schemas import table_schema
 
 SCORE = "score"
@@ -48,9 +52,9 @@ class Recipe:
     merging: Merging = Merging()  # noqa: RUF009 - frozen
     fatigue: Fatigue = Fatigue()  # noqa: RUF009
     boost: float = 0.5
-    slots: slots.Slots = slots.Slots()  # noqa: RUF009
+    slots: Slots = Slots()  # noqa: RUF009
     sharing: Sharing = Sharing()  # noqa: RUF009
-    refreshing: contents.Refreshing = contents.Refreshing()  # noqa: RUF009
+    refreshing: Refreshing = Refreshing()  # noqa: RUF009
     seed: int = 7
 
 
@@ -77,9 +81,9 @@ def make(
     blocked = cut(_blocked(tables, known, now, recipe))
     candidates = _candidates(customers, categories, known, blocked, now, recipe)
     scored = _scored(candidates, known, customers, now, recipe)
-    weighted = cut(weights.weighted(scored, categories, recipe.boost))
+    weighted = cut(weighted_by(scored, categories, recipe.boost))
     offered = categories.join(_fallback(categories, known, now), "category", "left")
-    filled = slots.fill(weighted, blocked, offered, recipe.slots, seed=recipe.seed, batch_id=batch_id)
+    filled = fill(weighted, blocked, offered, recipe.slots, seed=recipe.seed, batch_id=batch_id)
     lists = _with_contents(filled, tables, now, recipe, batch_id)
     return Made(cut(lists), blocked, weighted)
 
@@ -159,8 +163,8 @@ def _with_contents(
     filled: DataFrame, tables: Mapping[str, DataFrame], now: datetime, recipe: Recipe, batch_id: str
 ) -> DataFrame:
     days = max(recipe.sharing.days, recipe.refreshing.days)
-    reacted = contents.reacted(tables["impressions"], tables["reactions"], now, days)
-    shares = contents.content_shares(tables["contents"], reacted, now, recipe.sharing)
-    return contents.choose(
+    reacted = reacted_to(tables["impressions"], tables["reactions"], now, days)
+    shares = content_shares(tables["contents"], reacted, now, recipe.sharing)
+    return choose(
         filled, shares, reacted, recipe.sharing, recipe.refreshing, seed=recipe.seed, batch_id=batch_id
     )

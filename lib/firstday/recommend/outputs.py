@@ -28,13 +28,14 @@ RANKER_FEATURES = table_schema(
         ("mean_absolute_shap", _NUMBER),
     ]
 )
-# encoding: how features are made of the tables. native: LightGBM's text. beats: whether it is shown to be
-# better than all baselines.
+# recall: the columns and actions that features were made with, as JSON. encoding: how features are made of
+# the tables. native: LightGBM's text. beats: whether it is shown to be better than all baselines.
 RANKER_MODEL = table_schema(
     [
         ("objective", _TEXT),
         ("features", T.ArrayType(_TEXT)),
         ("encoding", _TEXT),
+        ("recall", _TEXT),
         ("parameters", _TEXT),
         ("beats", T.BooleanType()),
         ("notes", T.ArrayType(_TEXT)),

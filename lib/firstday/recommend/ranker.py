@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
-from firstday.frames import not_adaptive
+from firstday.frames import drawn, not_adaptive
 from firstday.recommend.examples import IN_ORDER, LABEL, LAMBDARANK, LIST, SPLIT, TRAIN, VECTOR, WEIGHT
 from firstday.settings.train import Boosting
 
+TUNING, TUNED, TUNE_SALT = "firstday_tuning", 0.15, 17  # lists that say when to stop
 # SynapseML's names of LightGBM's parameters, where they are not the same in camel case.
 NAMES = {
     "num_iterations": "numIterations",
@@ -32,6 +34,7 @@ NAMES = {
     "bagging_fraction": "baggingFraction",
     "bagging_freq": "baggingFreq",
     "cat_smooth": "catSmooth",
+    "early_stopping_round": "earlyStoppingRound",
 }
 
 
@@ -61,12 +64,15 @@ def fit(
 ) -> Ranker:
     """Train on the rows of TRAIN, which have VECTOR and which `examples` has looked through.
 
-    In local mode all rows are one task's and LightGBM has all cores: the same rows give the same trees. On a
-    cluster each core is a worker; two fits may then differ slightly, as sums are added up in another order.
+    With early stopping, a share of the lists (TUNED, by a hash) is not learned from, but says when trees no
+    longer help. In local mode all rows are one task's and LightGBM has all cores: the same rows give the same
+    trees. On a cluster each core is a worker; two fits may then differ slightly, as sums are added up in
+    another order.
     """
     spark = rows.sparkSession
     tasks = workers(spark)
-    kept = rows.where(rows[SPLIT] == TRAIN).select(*IN_ORDER, LABEL, WEIGHT, VECTOR)
+    tuned = drawn(LIST, TUNE_SALT) < (TUNED if parameters.early_stopping_round else 0.0)
+    kept = rows.where(F.col(SPLIT) == TRAIN).select(*IN_ORDER, LABEL, WEIGHT, VECTOR, tuned.alias(TUNING))
     # Whole lists, in order: LambdaRank breaks ties of the first trees by it.
     placed = kept.repartition(tasks, LIST).sortWithinPartitions(*IN_ORDER)
     learner = _learner(objective, tasks, features, parameters, seed)
@@ -100,7 +106,9 @@ def watched(seconds: float, end: Callable[[], None]) -> Iterator[None]:
 def _learner(objective: str, tasks: int, features: Sequence[str], parameters: Boosting, seed: int) -> Any:
     from synapse.ml.lightgbm import LightGBMRanker, LightGBMRegressor
 
-    told = {NAMES[name]: value for name, value in parameters.model_dump().items()}
+    told = {NAMES[name]: value for name, value in parameters.model_dump().items() if value is not None}
+    if parameters.early_stopping_round:
+        told["validationIndicatorCol"] = TUNING
     shared: dict[str, Any] = {
         **told,
         "labelCol": LABEL,

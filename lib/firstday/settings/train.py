@@ -29,6 +29,8 @@ class Boosting(Settings):
     bagging_fraction: Unit = 1.0
     bagging_freq: int = Field(0, ge=0)
     cat_smooth: float = Field(10.0, ge=0)
+    # None: 20 for --tables, none for ready examples. Measured on TUNED of the lists to learn from.
+    early_stopping_round: int | None = Field(None, ge=0)
 
 
 class TrainSettings(BankSettings):

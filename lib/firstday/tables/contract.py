@@ -91,8 +91,13 @@ def bind(source: Input, contract: Contract, now: datetime) -> Binding:
         values[item.name] = value
         if not item.nullable:
             rules.append(Rule(f"{item.name} is null", column(name).isNull()))
-        rules += own
+        # A null that may be there breaks no rule; without this it would be neither good nor bad.
+        rules += [Rule(rule.reason, _where_told(rule.broken)) for rule in own] if item.nullable else own
     return Binding(values, tuple(rules))
+
+
+def _where_told(broken: Column) -> Column:
+    return F.coalesce(broken, F.lit(False))
 
 
 def literal(instant: datetime) -> Column:
@@ -131,7 +136,7 @@ def _bound(item: Field, name: str, kind: DataType, source: Input, now: datetime)
     raw = column(name)
     if item.kind == "instant":
         value, rules = _instant(item, raw, kind, source)
-        return value, [*rules, *_plausible(item.name, value, now)]
+        return value, [*rules, *_plausible(item, value, now)]
     if item.kind == "any":
         return raw, []
     if item.kind == "vote":
@@ -178,11 +183,10 @@ def _number(item: Field, raw: Column, kind: DataType, source: Input) -> tuple[Co
         if not item.nullable:
             rules.append(Rule(f"{item.name} is NaN", F.isnan(value)))
         value = F.when(~F.isnan(value), value)
-    # A null is neither below nor above; where it may not be, it broke an earlier rule.
     if item.low is not None:
-        rules.append(Rule(f"{item.name} is below {item.low:g}", F.coalesce(value < item.low, F.lit(False))))
+        rules.append(Rule(f"{item.name} is below {item.low:g}", value < item.low))
     if item.high is not None:
-        rules.append(Rule(f"{item.name} is above {item.high:g}", F.coalesce(value > item.high, F.lit(False))))
+        rules.append(Rule(f"{item.name} is above {item.high:g}", value > item.high))
     return value, rules
 
 
@@ -208,17 +212,17 @@ def _parsed(item: Field, raw: Column, zone: str | None) -> tuple[Column, list[Ru
     local = raw.rlike(LOCAL_TEXT)
     # The pattern: without it Spark takes '12:30' for a time today, and '2024' for a new year's day.
     parsed = F.when(raw.rlike(f"^{DAY_TEXT}"), F.try_to_timestamp(raw))
-    rules = [Rule(f"{item.name} {NO_TIME}", parsed.isNull())]
+    rules = [Rule(f"{item.name} {NO_TIME}", raw.isNotNull() & parsed.isNull())]
     if zone is None:
         return parsed, [*rules, Rule(f"{item.name} {NO_ZONE}", local)]
     return F.when(local, to_instant(parsed, zone)).otherwise(parsed), rules
 
 
-def _plausible(name: str, value: Column, now: datetime) -> list[Rule]:
-    return [
-        Rule(f"{name} is before {EARLIEST:%Y}", value < literal(EARLIEST)),
-        Rule(f"{name} is more than a day ahead of now", value > literal(now + AHEAD)),
-    ]
+def _plausible(item: Field, value: Column, now: datetime) -> list[Rule]:
+    rules = [Rule(f"{item.name} is before {EARLIEST:%Y}", value < literal(EARLIEST))]
+    if not item.future:
+        rules.append(Rule(f"{item.name} is more than a day ahead of now", value > literal(now + AHEAD)))
+    return rules
 
 
 def _wrong_type(item: Field, wanted: str, kind: DataType, source: Input) -> DataError:

@@ -225,6 +225,21 @@ class Store:
         files.rename(unfinished, target)
         return self.location(name)
 
+    def write_folder(self, name: str, frame: DataFrame, form: str) -> str:
+        """Put rows beside the tables as a folder of files, whole or not at all, and return where it is.
+
+        form: parquet or jsonl. The folder before is deleted first: a reader sees the new one, or none.
+        """
+        jvm: Any = self.spark._jvm
+        hadoop = jvm.org.apache.hadoop.fs
+        unfinished = self.location(f".{name}.{uuid.uuid4().hex}")
+        target = hadoop.Path(self.location(name))
+        files = target.getFileSystem(self.spark._jsc.hadoopConfiguration())
+        frame.write.format("json" if form == "jsonl" else form).save(unfinished)
+        files.delete(target, True)
+        files.rename(hadoop.Path(unfinished), target)
+        return self.location(name)
+
     def _frame(self, name: str) -> DataFrame:
         return delta_frame(self.spark, self.location(name))
 

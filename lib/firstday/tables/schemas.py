@@ -29,6 +29,7 @@ class Field:
     plain value, as text), "instant" (a point in time, as timestamp), "date" (a date or its text, as date),
     "vote" (a whole number from -1 to `classes` - 1, as int), "number" (a number, a truth value or the text of
     a number, as double; NaN is null; from `low` to `high`), "any" (as it is).
+    An instant may lie in the `future` only where that is said.
     A `nullable` field may be null, an `optional` one may be absent; `alias` is a second accepted name.
     """
 
@@ -40,6 +41,7 @@ class Field:
     classes: int | None = None
     low: float | None = None
     high: float | None = None
+    future: bool = False
 
 
 @dataclass(frozen=True)

@@ -197,6 +197,14 @@ class Output:
             return None
         return self.store.write_file(name, content)
 
+    def write_folder(self, name: str, frame: DataFrame, form: str) -> str | None:
+        """Put the rows beside the tables as files, in the form parquet or jsonl; else as `write_file`."""
+        if self.run is None:
+            raise RuntimeError("files beside the tables belong to a published run: publish first")
+        if not self.store.is_folder or self.store.latest_run(job=self.job) != self.run:
+            return None
+        return self.store.write_folder(name, frame, form)
+
     def location(self, name: str) -> str:
         return self.store.location(name)
 

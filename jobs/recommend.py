@@ -1,0 +1,142 @@
+"""Make each customer's list of contents: recall, re-rank, filter, fill, choose banners, hand over."""
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pandas as pd
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from firstday import logs
+from firstday.cli import run_job
+from firstday.errors import DataError
+from firstday.frames import from_pandas
+from firstday.inputs import bank
+from firstday.recommend import contents, filters, lists, recommendation_outputs, steps
+from firstday.recommend.encoding import Encoding
+from firstday.recommend.examples import BINARY
+from firstday.recommend.fatigue import Fatigue
+from firstday.recommend.ranker import Ranker
+from firstday.recommend.recall.greedy import Merging
+from firstday.recommend.slots import Exploring, Slots
+from firstday.session import get_session
+from firstday.settings import RecommendSettings
+from firstday.tables import Output, open_output, read_published
+from firstday.tracking import tracked_run
+
+EXPORT = "recommendations_export"  # the lists for the channel, beside the tables
+
+
+def run(settings: RecommendSettings, run_id: str) -> Path | None:
+    """Make the lists and publish them. Returns where the lists for the channel are, if they are files."""
+    spark = get_session("firstday recommend")
+    with (
+        tracked_run(
+            settings.experiment_name, "recommend", run_id=run_id, settings=settings.model_dump(mode="json")
+        ) as tracked,
+        open_output(
+            spark, settings.out, job="recommend", run_id=run_id, schemas=recommendation_outputs.TABLES
+        ) as output,
+    ):
+        recipe = _recipe(spark, settings)
+        with logs.step("Reading and checking the tables") as step:
+            found = bank.read(spark, settings, output, needed=(), actions=recipe.actions)
+            step.note(**{each.source.name: each.profile.rows for each in found.checked})
+        now = settings.now or found.latest or datetime.now(UTC)
+        with logs.step("Making the lists"):
+            made = lists.make(found.tables, found.facts, now, recipe, run_id)
+            figures = steps.figures(made, found.tables["categories"], recipe)
+        recommended = _stamped(made.lists, now, settings, run_id)
+        with logs.step("Writing the results") as step:
+            _write(spark, recommended, made, figures, output)
+            told = figures[figures["step"] == "slots"].set_index("figure")["value"]
+            step.note(**{name: int(told[name]) for name in ("customers", "lists", "full", "slots")})
+        output.publish(
+            inputs=[each.source for each in found.checked], settings=settings.model_dump(mode="json")
+        )
+        exported = None
+        if settings.export != "none":
+            exported = output.write_folder(EXPORT, recommended, settings.export)
+        tracked.log_inputs([each.source for each in found.checked])
+        tracked.log_metrics({f"{row[0]}.{row[1]}": row[2] for row in figures.itertuples(index=False)})
+    return Path(exported) if exported else None
+
+
+def _recipe(spark: SparkSession, settings: RecommendSettings) -> lists.Recipe:
+    """How to make lists. Raises DataError where the ranker cannot be recommended by."""
+    row = read_published(spark, settings.ranker, "ranker_model").first()
+    assert row is not None  # a published run has one
+    if row["encoding"] is None or row["objective"] != BINARY:
+        raise DataError(
+            "the ranker must give probabilities, and be trained on the log",
+            value=f"objective {row['objective']} in {settings.ranker}",
+            next_step="train it by firstday train --tables ... --objective binary",
+        )
+    if not row["beats"] and not settings.force:
+        raise DataError(
+            "the ranker must be shown to beat its baselines",
+            value=settings.ranker,
+            next_step="look at its report; train on more days, or recommend by it all the same with --force",
+        )
+    encoding = Encoding.from_json(row["encoding"])
+    encoding.refuse_other(row["features"])
+    asked_with = json.loads(row["recall"])
+    exploring = settings.exploring_slot
+    return lists.Recipe(
+        Ranker(row["native"], tuple(row["features"])),
+        encoding,
+        segment=asked_with["segment"],
+        profile=asked_with["profile"],
+        actions=asked_with["actions"],
+        merging=Merging(
+            most=settings.candidates,
+            balance=1 - settings.diversity,
+            quotas=_quotas(settings.candidates),
+        ),
+        fatigue=Fatigue(**settings.rest.model_dump()),
+        boost=settings.boost,
+        slots=Slots(
+            settings.slots,
+            settings.per_group,
+            None if exploring is None else Exploring(exploring, settings.exploring_uniform),
+        ),
+        refreshing=contents.Refreshing(settings.refresh, dict(settings.refresh_of)),
+        seed=settings.seed,
+    )
+
+
+def _quotas(candidates: int) -> dict[str, int]:
+    """A third of the candidates is relevance's at least, a sixth each is novelty's and serendipity's."""
+    return {"relevance": candidates // 3, "novelty": candidates // 6, "serendipity": candidates // 6}
+
+
+def _stamped(made: DataFrame, now: datetime, settings: RecommendSettings, run_id: str) -> DataFrame:
+    """The lists as the channel gets them: for how long they hold, and by which policy they are."""
+    return made.select(
+        "user_id",
+        F.col("slot").cast("int").alias("slot"),
+        *("category", "content_id", "score", "source", "reason", "propensity"),
+        F.lit(settings.policy).alias("policy"),
+        F.lit(run_id).alias("batch_id"),
+        F.lit(now).alias("valid_from"),
+        F.lit(now + settings.valid_for).alias("valid_to"),
+    )
+
+
+def _write(
+    spark: SparkSession, recommended: DataFrame, made: lists.Made, figures: pd.DataFrame, output: Output
+) -> None:
+    output.write("recommendations", recommended)
+    output.write("not_shown", filters.blocked_rows(made.blocked))
+    output.write("recommend_steps", from_pandas(spark, figures, recommendation_outputs.RECOMMEND_STEPS))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command `firstday recommend`."""
+    run_job("recommend", argv)
+
+
+if __name__ == "__main__":
+    main()
