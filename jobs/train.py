@@ -23,6 +23,8 @@ from firstday.recommend import examples, explain, outputs, ranking, verdict
 from firstday.recommend.baselines import with_baselines
 from firstday.recommend.examples import BINARY, SPLIT, TIE, VALID, VECTOR
 from firstday.recommend.ranker import Ranker, fit, watched
+from firstday.recommend.slot_count import SlotCount, slot_count
+from firstday.recommend.slot_sums import slot_sums
 from firstday.session import get_session, leave
 from firstday.settings import TrainSettings
 from firstday.settings.train import Boosting
@@ -63,13 +65,17 @@ def run(settings: TrainSettings, run_id: str) -> Path | None:
         with logs.step("Measuring beside the baselines") as step:
             measured = _measured(stack, rows, found, ranker, champion, settings)
             step.note(**{each.other.replace(" ", "_"): f"{each.gain:+.4f}" for each in measured.against})
+        slots = _slots(found, measured)
         notes = (*found.notes, *capped, *measured.notes)
-        for note in notes:
+        slot_notes = slots.notes if slots else ()
+        for note in (*notes, *slot_notes):
             logs.log.info(note)
         importance = explain.importance(ranker, _sample(measured.scored))
         with logs.step("Writing the results"):
-            _write(spark, found, ranker, measured, importance, notes, settings, output)
-        report = _report(found, measured, importance, sizes, notes, settings, run_id)
+            _write(spark, found, ranker, measured, importance, (*notes, *slot_notes), settings, output)
+            if slots:
+                output.write("ranker_slots", from_pandas(spark, slots.table, outputs.RANKER_SLOTS))
+        report = _report(found, measured, importance, slots, sizes, notes, settings, run_id)
         output.publish(
             inputs=[each.source for each in found.checked], settings=settings.model_dump(mode="json")
         )
@@ -77,7 +83,7 @@ def run(settings: TrainSettings, run_id: str) -> Path | None:
         output.write_file(RANKER_FILE, ranker.native.encode())
         tracked.log_report("report.html", report.html)
         tracked.log_inputs([each.source for each in found.checked])
-        tracked.log_metrics(_metrics(measured.metrics))
+        tracked.log_metrics(_metrics(measured.metrics) | (slots.metrics if slots else {}))
         _register(tracked, found, ranker, measured, settings)
     return Path(where) if where else None
 
@@ -173,6 +179,17 @@ def _measured(
     return Measured(scored, metrics, baselines, last, best, tuple(notes))
 
 
+def _slots(found: Examples, measured: Measured) -> SlotCount | None:
+    """What lists of other lengths would earn; None for ready examples, of which no slots are known."""
+    if found.shown is None:
+        return None
+    with logs.step("Counting what slots earn") as step:
+        valid = measured.scored.where(F.col(SPLIT) == VALID)
+        slots = slot_count(slot_sums(found.shown, valid, MODEL))
+        step.note(slots=slots.most_slots, recommended=slots.recommended or "none")
+    return slots
+
+
 def _areas(scored: DataFrame, models: Sequence[str]) -> list[pd.DataFrame]:
     """AUC by split, where labels are 0 and 1 only."""
     splits = [row[0] for row in scored.select(SPLIT).distinct().orderBy(SPLIT).collect()]
@@ -228,12 +245,13 @@ def _report(
     found: Examples,
     measured: Measured,
     importance: pd.DataFrame,
+    slots: SlotCount | None,
     sizes: "dict[str, examples.Sizes]",
     notes: Sequence[str],
     settings: TrainSettings,
     run_id: str,
 ) -> "Report":
-    from firstday.report import TrainContent, train_report
+    from firstday.report import SlotContent, TrainContent, train_report
 
     return train_report(
         TrainContent(
@@ -244,6 +262,9 @@ def _report(
             champion=measured.against_champion.sentence if measured.against_champion else None,
             metrics=measured.metrics,
             features=importance,
+            slots=SlotContent(slots.table, slots.way, slots.reentry.lists_per_week, slots.notes)
+            if slots
+            else None,
             sizes={split: (size.lists, size.rows, size.mixed) for split, size in sizes.items()},
             notes=tuple(notes),
             settings=settings.model_dump(mode="json"),

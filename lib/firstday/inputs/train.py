@@ -30,6 +30,7 @@ from firstday.recommend.examples import (
     WEIGHT,
 )
 from firstday.recommend.formulas import FeatureSettings
+from firstday.recommend.slot_sums import shown
 from firstday.settings import TrainSettings
 from firstday.tables import Checked, Input, Output, check, column, open_input, read_published
 from firstday.tables.schemas import Contract, Field
@@ -44,6 +45,7 @@ class Examples:
 
     objective: a loss, lambdarank or binary. asked: the vector to measure with. encoding: of examples that
     were made of the log, so that others can be made alike. categories: whether baselines have any.
+    shown: the log that they were made of, as `slot_sums.shown` has it.
     """
 
     checked: tuple[Checked, ...]
@@ -56,6 +58,7 @@ class Examples:
     categories: bool = True
     early_stopping_round: int = 0
     actions: tuple[str, ...] = ()
+    shown: DataFrame | None = None
 
     @property
     def categorical(self) -> tuple[str, ...]:
@@ -106,6 +109,7 @@ def _of_log(spark: SparkSession, settings: TrainSettings, output: Output) -> Exa
         learned.encoding,
         early_stopping_round=EARLY_STOPPING,
         actions=found.actions,
+        shown=shown(found.tables["impressions"], found.tables["reactions"], span.end),
     )
 
 

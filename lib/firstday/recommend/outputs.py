@@ -42,9 +42,21 @@ RANKER_MODEL = table_schema(
         ("native", _TEXT),
     ]
 )
+# What lists of so many slots would earn; last_slot_click_rate: what is in the last of them. Empty for ready
+# examples.
+RANKER_SLOTS = table_schema(
+    [
+        ("slots", _WHOLE),
+        *((name, _NUMBER) for name in ("expected_click_rate", "low", "high", "clicks_per_list")),
+        *((name, _NUMBER) for name in ("last_slot_click_rate", "examination")),
+        *((name, _NUMBER) for name in ("examination_low", "examination_high")),
+        ("recommended", T.BooleanType()),
+    ]
+)
 TABLES = {
     "ranker_metrics": RANKER_METRICS,
     "ranker_scores": RANKER_SCORES,
     "ranker_features": RANKER_FEATURES,
     "ranker_model": RANKER_MODEL,
+    "ranker_slots": RANKER_SLOTS,
 }

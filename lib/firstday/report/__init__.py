@@ -4,12 +4,13 @@ from firstday.report.content import DiscoverContent
 from firstday.report.discover import discover_report
 from firstday.report.label import LabelContent, label_report
 from firstday.report.page import Report
-from firstday.report.train import TrainContent, train_report
+from firstday.report.train import SlotContent, TrainContent, train_report
 
 __all__ = [
     "DiscoverContent",
     "LabelContent",
     "Report",
+    "SlotContent",
     "TrainContent",
     "discover_report",
     "label_report",

@@ -24,7 +24,19 @@ WORDS = (
 )
 SHOWN_FEATURES = 25
 RANKER = Series("the model", BLUE, DIAMOND)
+RECOMMENDED = Series("recommended", BLUE, DIAMOND)
+ANOTHER = Series("another number of slots", MUTED, CIRCLE, filled=False)
 OTHER = Series("what it is compared with", MUTED, CIRCLE, filled=False)
+
+
+@dataclass(frozen=True)
+class SlotContent:
+    """table: ranker_slots. way: how examination was found. lists_per_week: a customer. notes: sentences."""
+
+    table: pd.DataFrame
+    way: str
+    lists_per_week: float
+    notes: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -32,7 +44,8 @@ class TrainContent:
     """What the report shows.
 
     comparisons, champion: sentences on the model against each baseline, and against the champion. metrics,
-    features: ranker_metrics and ranker_features. sizes: by split, lists, rows, and lists whose labels differ.
+    features: ranker_metrics and ranker_features. slots: None for ready examples. sizes: by split, lists,
+    rows, and lists whose labels differ.
     """
 
     run_id: str
@@ -46,11 +59,16 @@ class TrainContent:
     notes: Sequence[str]
     settings: Mapping[str, Any]
     inputs: Mapping[str, str]
+    slots: SlotContent | None = None
 
 
 def train_report(content: TrainContent) -> Report:
     """One HTML page."""
-    sections = (_order(content.metrics), _figures(content), _goes_by(content.features), _rows(content))
+    slots = () if content.slots is None else (_slots(content.slots),)
+    sections = (
+        *(_order(content.metrics), *slots, _figures(content), _goes_by(content.features)),
+        _rows(content),
+    )
     page = Page("The ranker", f"firstday train, run {content.run_id}", sections, WORDS)
     html = render(
         "answer.html.j2",
@@ -152,6 +170,48 @@ def _goes_by(features: pd.DataFrame) -> Section:
                 rest="All are in ranker_features.",
             ),
         ),
+    )
+
+
+def _slots(content: SlotContent) -> Section:
+    id_, title = "slots", "How many slots"
+    if content.table.empty:
+        nothing = "No slot has clicks enough to learn from."
+        return Section(id_, title, findings=tuple(map(words.sentence, content.notes)), nothing=nothing)
+    rows = []
+    for row in content.table.itertuples(index=False):
+        low, high = (None if words.absent(bound) else bound for bound in (row.low, row.high))
+        told = words.share_with(row.expected_click_rate, row.low, row.high)
+        series = RECOMMENDED if words.true(row.recommended) else ANOTHER
+        label = words.some(row.slots, "slot", "slots")
+        rows.append(Row(label, (Mark(series, row.expected_click_rate, low, high, told),)))
+    figure = Figure(
+        id_,
+        title,
+        f"Expected clicks an exposure of lists of 1 to {len(rows)} slots, with intervals.",
+        (Panel(row_chart(rows, "clicks an exposure →", signed=False), wide=True),),
+        (RECOMMENDED.key(), ANOTHER.key()),
+    )
+    cells = {
+        "slots": lambda row: words.number(row.slots),
+        "clicks an exposure": lambda row: words.share_with(row.expected_click_rate, row.low, row.high),
+        "clicks a list": lambda row: words.decimal(row.clicks_per_list, 4),
+        "its last slot's clicks an exposure": lambda row: words.share(row.last_slot_click_rate, 2),
+        "last slot looked at": lambda row: words.share_with(
+            row.examination, row.examination_low, row.examination_high
+        ),
+        "looks at it in 7 days": lambda row: words.decimal(row.examination * content.lists_per_week, 2),
+        "recommended": lambda row: words.yes(row.recommended),
+    }
+    return Section(
+        id_,
+        title,
+        findings=tuple(map(words.sentence, content.notes)),
+        how_to_read="What lists of the best 1, 2, ... of what was shown would earn, the best on top. How "
+        "often a slot is looked at is in proportion to the first, and in 7 days for a customer who looks at "
+        f"the first each time; it is told by {content.way}. In brackets: 95% intervals.",
+        figure=figure,
+        tables=(table("Lists by slots", content.table, cells, numeric=list(cells)[:-1], opened=True),),
     )
 
 
