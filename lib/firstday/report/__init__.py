@@ -4,15 +4,18 @@ from firstday.report.content import DiscoverContent
 from firstday.report.discover import discover_report
 from firstday.report.label import LabelContent, label_report
 from firstday.report.page import Report
+from firstday.report.recommend import RecommendContent, recommend_report
 from firstday.report.train import SlotContent, TrainContent, train_report
 
 __all__ = [
     "DiscoverContent",
     "LabelContent",
+    "RecommendContent",
     "Report",
     "SlotContent",
     "TrainContent",
     "discover_report",
     "label_report",
+    "recommend_report",
     "train_report",
 ]
