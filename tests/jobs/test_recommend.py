@@ -1,0 +1,115 @@
+"""`firstday train --tables` and `firstday recommend` on a small simulated bank, from files to lists."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from firstday.jobs import recommend, train
+
+from firstday.settings import RecommendSettings, TrainSettings, load
+from firstday.simulation import Bank, simulate_bank
+from firstday.simulation.tables import BANK_TABLES
+from tests.jobs.small import Collected, status
+
+NEVER_SHOWN = {"held", "not_eligible", "no_content"}
+
+
+@pytest.fixture(scope="module")
+def bank() -> Bank:
+    return simulate_bank(customers=250, strength=1.5, seed=3, history_days=35)
+
+
+@pytest.fixture(scope="module")
+def tables(bank: Bank, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bank")
+    for name in BANK_TABLES:
+        if name != "truth":
+            getattr(bank, name).to_parquet(folder / f"{name}.parquet", coerce_timestamps="us")
+    return folder
+
+
+def test_from_a_log_to_lists(
+    collected_by_place: dict[str, Collected],
+    bank: Bank,
+    tables: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told = {"tables": str(tables), "out": "ranker", "segment": "region", "profile": "region,age"}
+    few = ["train.num_iterations=10", "train.min_data_in_leaf=20", "train.early_stopping_round=0"]
+    train.run(load(TrainSettings, None, told, few), "learned")
+    ranker = collected_by_place["ranker"]
+    [model] = ranker.rows("ranker_model").itertuples(index=False)
+    assert model.objective == "binary"
+    assert json.loads(model.recall) == {"segment": ["region"], "profile": ["region", "age"], "actions": []}
+    assert model.features[-1] == "slot"
+    assert {"category", "state", "recall_relevance", "preference", "region"} <= set(model.features)
+    metrics = ranker.rows("ranker_metrics").set_index(["split", "model", "metric"])["value"]
+    assert metrics["train", "model", "auc"] > metrics["train", "category mean", "auc"] > 0.5
+    # A model of ready examples, or one that is not shown to be good, is refused; the latter unless forced.
+    monkeypatch.setattr(
+        "firstday.jobs.recommend.read_published",
+        lambda spark, out, name: collected_by_place[out].read(name, "learned"),
+    )
+    asked = {"tables": str(tables), "ranker": "ranker", "out": "lists", "force": "true"}
+    recommend.run(load(RecommendSettings, None, asked, ["rest.ignored_times=3"]), "batch")
+    lists = collected_by_place["lists"].rows("recommendations")
+    # Whole lists, slots without gaps, no category twice, the exploring slot drawn and no other one.
+    by_user = lists.groupby("user_id")
+    assert lists["user_id"].nunique() == 250
+    assert (by_user["slot"].max() == by_user.size()).all()
+    assert (by_user["category"].nunique() == by_user.size()).all()
+    assert (by_user.size() == 4).mean() > 0.95
+    drawn = lists["source"] == "exploring"
+    assert (lists.loc[drawn, "slot"] == 4).all()
+    assert lists.loc[drawn, "propensity"].between(0, 1, inclusive="right").all()
+    # Nothing that is blocked, by what the job says and by the bank itself.
+    blocked = collected_by_place["lists"].rows("not_shown")
+    assert not lists.merge(blocked, on=["user_id", "category"]).size
+    assert set(blocked["reason"]) >= NEVER_SHOWN
+    now = bank.now
+    held = bank.holdings[(bank.holdings["until"].isna()) | (bank.holdings["until"] > now)]
+    assert not lists.merge(held, on=["user_id", "category"]).size
+    live = bank.contents[
+        (bank.contents["starts_at"] <= now)
+        & (bank.contents["ends_at"].isna() | (bank.contents["ends_at"] > now))
+    ]
+    assert set(lists["content_id"]) <= set(live["content_id"])
+    numbers = pd.Series(np.arange(250), index=bank.user_ids)
+    offerable = bank.offerable(np.arange(250), np.full(250, bank.day * 86_400))
+    places = {name: place for place, name in enumerate(bank.categories["category"])}
+    assert offerable[numbers[lists["user_id"]], lists["category"].map(places)].all()
+    # The world takes them.
+    shown, _ = bank.copy().show(
+        lists[["user_id", "slot", "category", "content_id", "policy", "propensity"]],
+        now,
+        now + pd.Timedelta(days=1),
+    )
+    assert set(shown["policy"]) == {"firstday"}
+    steps = collected_by_place["lists"].rows("recommend_steps").set_index(["step", "figure"])["value"]
+    assert steps["slots", "slots"] == len(lists)
+    assert steps["filters", "pairs: all"] == 250 * len(bank.categories)
+    assert steps["filters", "pairs: all"] == steps["filters", "pairs: allowed"] + len(blocked)
+
+
+def test_mistakes_are_told(tables: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for argv, told in (
+        (["train", "--tables", tables / "absent", "--out", tmp_path / "o"], "there must be the table"),
+        (["train", "--out", tmp_path / "o"], "--examples, or --tables"),
+        (["train", "--tables", tables, "--out", tmp_path / "o", "--objective", "hypotheses"], "go together"),
+        (["recommend", "--ranker", tmp_path, "--out", tmp_path / "o"], "tables must be given"),
+        (
+            ["recommend", "--tables", tables, "--ranker", tmp_path / "none", "--out", tmp_path / "o"],
+            "published run with the table ranker_model",
+        ),
+        (
+            ["recommend", "--tables", tables, "--ranker", "r", "--out", "o", "--slots", "3"],
+            "exploring_slot must be one of the 3 slots",
+        ),
+    ):
+        assert status(argv) == 2, told
+        message = capfd.readouterr().err
+        assert told.lower() in message.lower()
+        assert "Traceback" not in message
