@@ -16,6 +16,7 @@ from firstday.frames import from_pandas
 from firstday.recommend.history import facts
 from firstday.recommend.monitoring import MonitoringTables, finished, monitored
 from firstday.recommend.monitoring_outputs import RECOMMEND_MONITORING
+from firstday.recommend.monitoring_rates import GROUPS as RANDOM_GROUPS
 from firstday.recommend.monitoring_rates import SUMS, with_intervals
 from tests.recommend.bank_worlds import CATEGORIES, GROUPS, NOW, ago
 
@@ -259,7 +260,11 @@ def test_intervals_by_hand() -> None:
         columns=list(SUMS),
     )
     told = with_intervals(sums)
-    independent = [(9.9, 99), (0.9, 9), (0, 10)]  # clicks and rows that count, m / (m - 1) in it
+    ten = (
+        100**2 * (1 - 1 / RANDOM_GROUPS) / (1000 - 100**2 / RANDOM_GROUPS)
+    )  # customers, as the scatter of groups has it
+    assert ten == pytest.approx(10, rel=0.01)
+    independent = [(9.9, 99), (0.9, 9), (0, ten)]  # clicks and rows that count, m / (m - 1) in it
     for place, (clicks, rows) in enumerate(independent):
         expected = proportion_confint(clicks, rows, method="wilson")
         assert tuple(told.loc[place, ["low", "high"]]) == pytest.approx(expected)

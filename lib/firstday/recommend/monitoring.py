@@ -19,7 +19,7 @@ from firstday.frames import cached
 from firstday.recommend.history import CLICK, DISMISS, JOIN, MET
 from firstday.recommend.monitoring_lists import NEW, SHOWN, varied
 from firstday.recommend.monitoring_outputs import RECOMMEND_MONITORING
-from firstday.recommend.monitoring_rates import summed, with_intervals, with_means
+from firstday.recommend.monitoring_rates import GROUP, group_of, summed, with_intervals, with_means
 from firstday.recommend.recall.interests import moment
 from firstday.recommend.recall.serendipity import segmented
 from firstday.recommend.slots import EXPLORING, REFILL
@@ -108,6 +108,7 @@ def _shown(
         .select(
             *("user_id", "category", "content_id", "shown_at", "policy", "source", "segment"),
             F.col("slot").cast("string").alias("slot"),
+            group_of("user_id"),
             F.greatest("click", F.when(F.col("click").isNotNull(), F.col("shown_at"))).alias("clicked_at"),
             *(F.coalesce(name, F.lit(0)).cast("long").alias(name) for name in RATES.values()),
         )
@@ -140,7 +141,7 @@ def _figures(
     named = [name for name in DIMENSIONS[1:-1] if given.get(name, True)]
     places = F.array(_place(SHOWN, F.lit(None)), *(_place(name, F.col(name)) for name in named))
     whole = F.lit(1).cast("long").alias("whole")
-    rates = summed(rows.select("user_id", F.inline(places), whole, *RATES.values()), list(RATES.values()))
+    rates = summed(rows.select(GROUP, F.inline(places), whole, *RATES.values()), list(RATES.values()))
     listed = rows.select(
         F.lit(SHOWN).alias("of"), "user_id", F.col("shown_at").alias("listed_at"), "category", "content_id"
     )
@@ -161,20 +162,19 @@ def _place(name: str, value: Column) -> Column:
 
 def _of_customers(rows: DataFrame, facts: DataFrame, now: datetime) -> DataFrame:
     """The sums of serendipity and of categories_per_customer."""
-    everyone = _place(SHOWN, F.lit(None)).alias("place")
+    everyone = F.inline(F.array(_place(SHOWN, F.lit(None))))
+    one = F.lit(1).cast("long").alias("whole")
     met = facts.where(F.col("kind").isin(*MET) & (F.col("at") < moment(now)))
     first = met.groupBy("user_id", "category").agg(F.min("at").alias("met_at"))
-    clicks = rows.where(F.col("clicked_at").isNotNull()).join(first, ["user_id", "category"], "left")
+    clicked = rows.where(F.col("clicked_at").isNotNull())
     earlier = F.coalesce(F.col("met_at") < F.col("clicked_at"), F.lit(False))
-    new = clicks.select(
-        "user_id", everyone, F.lit(1).cast("long").alias("whole"), (~earlier).cast("long").alias(SERENDIPITY)
+    new = clicked.join(first, ["user_id", "category"], "left").select(
+        GROUP, everyone, one, (~earlier).cast("long").alias(SERENDIPITY)
     )
-    clicked = F.count_distinct(F.when(F.col("clicked_at").isNotNull(), F.col("category")))
-    means = rows.groupBy("user_id").agg(clicked.alias(MET_PER_CUSTOMER))
-    means = means.select("user_id", everyone, F.lit(1).cast("long").alias("whole"), MET_PER_CUSTOMER)
-    return summed(new.select("*", "place.*").drop("place"), [SERENDIPITY]).unionByName(
-        summed(means.select("*", "place.*").drop("place"), [MET_PER_CUSTOMER])
-    )
+    category = F.when(F.col("clicked_at").isNotNull(), F.col("category"))
+    of_customers = rows.groupBy("user_id").agg(F.count_distinct(category).alias(MET_PER_CUSTOMER))
+    means = of_customers.select(group_of("user_id"), everyone, one, MET_PER_CUSTOMER)
+    return summed(new, [SERENDIPITY]).unionByName(summed(means, [MET_PER_CUSTOMER]))
 
 
 def _filled(lists: DataFrame) -> DataFrame:
