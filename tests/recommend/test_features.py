@@ -98,52 +98,53 @@ def facts(spark: SparkSession, log: list[Fact]) -> DataFrame:
     return spark.createDataFrame(log, FACTS).cache()
 
 
-def test_each_ask_is_answered_as_by_reading_every_fact(
-    spark: SparkSession, log: list[Fact], facts: DataFrame
-) -> None:
-    asks = drawn_asks(2, 300)
-    table = spark.createDataFrame(asks, ASKS)
-    found = at_each(table, facts, SETTINGS, customer_rows(spark))
+NOW = START + STEP * 55  # when all is asked at once
+
+
+@pytest.fixture(scope="module")
+def asks() -> list[Ask]:
+    """At any instant, and from 1000 on all of NOW."""
+    now = [Ask(1000 + 4 * user + other, f"u{user}", f"c{other}", NOW) for user, other in np.ndindex(7, 4)]
+    return [*drawn_asks(2, 300), *now, Ask(1099, "u0", "unseen", NOW)]
+
+
+@pytest.fixture(scope="module")
+def answers(spark: SparkSession, facts: DataFrame, asks: list[Ask]) -> dict[int, dict[str, Any]]:
+    found = at_each(spark.createDataFrame(asks, ASKS), facts, SETTINGS, customer_rows(spark))
     assert found.columns[:6] == ["ask_id", "user_id", "category", "asked_at", "joined_at", "seg.ment"]
     assert set(found.columns[6:]) == {*SETTINGS.names, "candidate_id"} - {"category"}
-    rows = by_id(found)
-    assert len(rows) == len(asks)
+    return by_id(found)
+
+
+def test_each_ask_is_answered_as_by_reading_every_fact(
+    log: list[Fact], asks: list[Ask], answers: dict[int, dict[str, Any]]
+) -> None:
+    assert len(answers) == len(asks)
     for ask in asks:
-        row = rows[ask.ask_id]
+        row = answers[ask.ask_id]
         assert_equal(row, features_of(ask, log, SETTINGS, people()), SETTINGS.names)
         assert row["candidate_id"] == f"{ask.category}:{row['state']}"
-    states = {row["state"] for row in rows.values()}
+    states = {row["state"] for row in answers.values()}
     assert states == {"never", "shown_once", "shown_2_3", "shown_4_plus", "reacted", "dismissed"}
 
 
-def test_at_once_is_at_each_to_the_last_digit(spark: SparkSession, facts: DataFrame) -> None:
-    now = START + STEP * 55
-    asks = [
-        Ask(4 * place + other, f"u{place}", f"c{other}", now)
-        for place, other in np.ndindex(7, 4)
-    ]  # fmt: skip
-    table = spark.createDataFrame([*asks, Ask(99, "u0", "unseen", now)], ASKS)
+def test_order_partitions_and_the_way_of_asking_change_nothing(
+    spark: SparkSession, log: list[Fact], asks: list[Ask], answers: dict[int, dict[str, Any]]
+) -> None:
+    """To the last digit, at once as at each."""
     people = customer_rows(spark)
-    each = at_each(table, facts, SETTINGS, people)
-    once = at_once(table.drop("asked_at"), facts, now, SETTINGS, people)
-    assert set(once.columns) == set(each.columns)
-    assert by_id(once) == by_id(each)
-
-
-def test_order_and_partitions_change_nothing(spark: SparkSession, log: list[Fact], facts: DataFrame) -> None:
-    now = (START + STEP * 70).replace(tzinfo=None)  # UTC is meant
-    asks = drawn_asks(3, 60)
-    expected = by_id(at_each(spark.createDataFrame(asks, ASKS), facts, SETTINGS_PLAIN))
     turned = spark.createDataFrame(log[::-1], FACTS).repartition(5)
-    candidates = [Ask(place, "u1", f"c{place}", START) for place in range(4)]
-    few = spark.createDataFrame(candidates, ASKS).drop("asked_at")
-    once = by_id(at_once(few, facts, now, SETTINGS_PLAIN))
+    at_now = [ask for ask in asks[::-1] if ask.ask_id >= 1000]
+    candidates = spark.createDataFrame(at_now, ASKS).drop("asked_at").repartition(3)
+    now = NOW.replace(tzinfo=None)  # UTC is meant
     spark.conf.set("spark.sql.shuffle.partitions", "3")
     try:
-        assert by_id(at_each(spark.createDataFrame(asks[::-1], ASKS), turned, SETTINGS_PLAIN)) == expected
-        assert by_id(at_once(few.repartition(3), turned, now, SETTINGS_PLAIN)) == once
+        each = by_id(at_each(spark.createDataFrame(asks[::-1], ASKS), turned, SETTINGS, people))
+        once = by_id(at_once(candidates, turned, now, SETTINGS, people))
     finally:
         spark.conf.set("spark.sql.shuffle.partitions", "1")
+    assert each == answers
+    assert once == {ask.ask_id: answers[ask.ask_id] for ask in at_now}
 
 
 def test_what_is_at_the_instant_or_after_it_is_not_known(spark: SparkSession) -> None:
@@ -153,9 +154,9 @@ def test_what_is_at_the_instant_or_after_it_is_not_known(spark: SparkSession) ->
     log = spark.createDataFrame([*own, *later], FACTS)
     asks = spark.createDataFrame([Ask(0, "u", "c", now)], ASKS)
     settings = FeatureSettings(actions=("c",))
-    nothing = by_id(at_each(asks, log.limit(0), settings))[0]
-    assert by_id(at_each(asks, log, settings))[0] == nothing
+    nothing = by_id(at_each(asks, log, settings))[0]
     assert by_id(at_once(asks.drop("asked_at"), log, now, settings))[0] == nothing
+    assert_equal(nothing, features_of(Ask(0, "u", "c", now), [], settings), settings.names)
     numbers = {name: nothing[name] for name in settings.names if name not in ("category", "state")}
     assert {name for name, value in numbers.items() if value is not None} == {
         name
