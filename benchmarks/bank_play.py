@@ -23,7 +23,6 @@ from firstday.frames import cut
 from firstday.inputs.bank import completed
 from firstday.recommend import examples, learning, lists
 from firstday.recommend.fatigue import Fatigue
-from firstday.recommend.formulas import FeatureSettings
 from firstday.recommend.history import facts
 from firstday.recommend.ranker import fit
 from firstday.recommend.recall.greedy import Merging
@@ -72,7 +71,7 @@ def trained(read: Mapping[str, DataFrame], log: DataFrame, first: datetime, now:
     """A recipe with a ranker that learned from the log up to now, as `firstday train` makes it."""
     target = learning.Target()
     span = learning.periods(first, now, target, timedelta(days=7))
-    features = FeatureSettings()
+    features = learning.feature_settings(())
     learned = learning.built(read, log, span, target, features, segment=SEGMENT, profile=PROFILE, seed=7)
     ranker = fit(
         learned.rows,

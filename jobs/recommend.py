@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
@@ -14,10 +16,13 @@ from firstday.cli import run_job
 from firstday.errors import DataError
 from firstday.frames import from_pandas
 from firstday.inputs import bank
-from firstday.recommend import contents, filters, lists, recommendation_outputs, steps
+from firstday.recommend import contents, filters, lists, recommendation_outputs, steps, weights
 from firstday.recommend.encoding import Encoding
 from firstday.recommend.examples import BINARY
 from firstday.recommend.fatigue import Fatigue
+from firstday.recommend.monitoring import MonitoringTables, monitored
+from firstday.recommend.monitoring_drift import drift, encoded_columns, unpacked
+from firstday.recommend.monitoring_policy import policy_value
 from firstday.recommend.ranker import Ranker
 from firstday.recommend.recall.greedy import Merging
 from firstday.recommend.slots import Exploring, Slots
@@ -26,11 +31,15 @@ from firstday.settings import RecommendSettings
 from firstday.tables import Output, open_output, read_published
 from firstday.tracking import tracked_run
 
+if TYPE_CHECKING:
+    from firstday.report import Report
+
+SLOTS_BY = "slots by "  # figures of the step slots
 EXPORT = "recommendations_export"  # the lists for the channel, beside the tables
 
 
 def run(settings: RecommendSettings, run_id: str) -> Path | None:
-    """Make the lists and publish them. Returns where the lists for the channel are, if they are files."""
+    """Make the lists and publish them. Returns where the report is; None if the output is a schema."""
     spark = get_session("firstday recommend")
     with (
         tracked_run(
@@ -49,19 +58,95 @@ def run(settings: RecommendSettings, run_id: str) -> Path | None:
             made = lists.make(found.tables, found.facts, now, recipe, run_id)
             figures = steps.figures(made, found.tables["categories"], recipe)
         recommended = _stamped(made.lists, now, settings, run_id)
+        with logs.step("Looking at how the last lists were taken"):
+            watched = _watched(spark, found, made, now, settings, output, recipe)
         with logs.step("Writing the results") as step:
-            _write(spark, recommended, made, figures, output)
+            _write(spark, recommended, made, figures, watched, output)
             told = figures[figures["step"] == "slots"].set_index("figure")["value"]
             step.note(**{name: int(told[name]) for name in ("customers", "lists", "full", "slots")})
+        report = _report(found, figures, watched, now, settings, run_id)
         output.publish(
             inputs=[each.source for each in found.checked], settings=settings.model_dump(mode="json")
         )
-        exported = None
+        where = output.write_file("report.html", report.html.encode())
         if settings.export != "none":
-            exported = output.write_folder(EXPORT, recommended, settings.export)
+            output.write_folder(EXPORT, recommended, settings.export)
+        tracked.log_report("report.html", report.html)
         tracked.log_inputs([each.source for each in found.checked])
         tracked.log_metrics({f"{row[0]}.{row[1]}": row[2] for row in figures.itertuples(index=False)})
-    return Path(exported) if exported else None
+    return Path(where) if where else None
+
+
+@dataclass(frozen=True)
+class Watched:
+    """How the last lists were taken, how far rows are from training, what the new lists would earn."""
+
+    monitoring: MonitoringTables
+    drift: pd.DataFrame
+    off_policy: tuple[str, ...]
+
+
+def _watched(
+    spark: SparkSession,
+    found: bank.Bank,
+    made: lists.Made,
+    now: datetime,
+    settings: RecommendSettings,
+    output: Output,
+    recipe: lists.Recipe,
+) -> Watched:
+    window = timedelta(days=settings.watch_days)
+    told = monitored(
+        found.tables,
+        found.facts,
+        now,
+        window=window,
+        recommendations=output.previous("recommendations"),
+        lists=made.lists,
+        segment=tuple(recipe.segment),
+    )
+    some = made.weighted.where(F.col(lists.SAMPLE).isNotNull())
+    rows = unpacked(some, recipe.encoding, lists.SAMPLE, weights.UNWEIGHTED)
+    before = read_published(spark, settings.ranker, "ranker_profile").toPandas()
+    moved = drift(before, rows, encoded_columns(recipe.encoding, weights.UNWEIGHTED))
+    value = policy_value(found.tables, now, window, made.lists)
+    return Watched(told, moved, value.sentences)
+
+
+def _report(
+    found: bank.Bank,
+    figures: pd.DataFrame,
+    watched: Watched,
+    now: datetime,
+    settings: RecommendSettings,
+    run_id: str,
+) -> "Report":
+    from firstday.report import RecommendContent, recommend_report
+
+    told = figures[figures["step"] == "slots"].set_index("figure")["value"].astype(int)
+    by_source = told[told.index.str.startswith(SLOTS_BY)]
+    return recommend_report(
+        RecommendContent(
+            run_id=run_id,
+            customers=told["customers"],
+            lists=told["lists"],
+            full=told["full"],
+            slots=told["slots"],
+            size=settings.slots,
+            sources={name.removeprefix(SLOTS_BY): count for name, count in by_source.items()},
+            window=f"the {settings.watch_days} days before {now:%Y-%m-%d}",
+            steps=figures,
+            monitoring=watched.monitoring.monitoring,
+            drift=watched.drift,
+            off_policy=watched.off_policy,
+            notes=watched.monitoring.notes,
+            settings=settings.model_dump(mode="json"),
+            inputs={
+                each.source.name: f"{each.source.source} ({each.source.format}, {each.source.version})"
+                for each in found.checked
+            },
+        )
+    )
 
 
 def _recipe(spark: SparkSession, settings: RecommendSettings) -> lists.Recipe:
@@ -126,11 +211,22 @@ def _stamped(made: DataFrame, now: datetime, settings: RecommendSettings, run_id
 
 
 def _write(
-    spark: SparkSession, recommended: DataFrame, made: lists.Made, figures: pd.DataFrame, output: Output
+    spark: SparkSession,
+    recommended: DataFrame,
+    made: lists.Made,
+    figures: pd.DataFrame,
+    watched: Watched,
+    output: Output,
 ) -> None:
     output.write("recommendations", recommended)
     output.write("not_shown", filters.blocked_rows(made.blocked))
-    output.write("recommend_steps", from_pandas(spark, figures, recommendation_outputs.RECOMMEND_STEPS))
+    small = {
+        "recommend_steps": figures,
+        "recommend_monitoring": watched.monitoring.monitoring,
+        "recommend_drift": watched.drift,
+    }
+    for name, frame in small.items():
+        output.write(name, from_pandas(spark, frame, recommendation_outputs.TABLES[name]))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -17,11 +17,14 @@ from pyspark.sql import functions as F
 from firstday import logs
 from firstday.cli import run_job
 from firstday.errors import FirstdayError
-from firstday.frames import cached, from_pandas
+from firstday.frames import cached, drawn, from_pandas
 from firstday.inputs.train import Examples, read
 from firstday.recommend import examples, explain, outputs, ranking, verdict
 from firstday.recommend.baselines import with_baselines
-from firstday.recommend.examples import BINARY, SPLIT, TIE, VALID, VECTOR
+from firstday.recommend.encoding import Encoding
+from firstday.recommend.examples import BINARY, LIST, SPLIT, TIE, TRAIN, VALID, VECTOR
+from firstday.recommend.learning import ASKED
+from firstday.recommend.monitoring_drift import encoded_columns, profile, unpacked
 from firstday.recommend.ranker import Ranker, fit, watched
 from firstday.recommend.slot_count import SlotCount, slot_count
 from firstday.recommend.slot_sums import slot_sums
@@ -38,6 +41,7 @@ MODEL = "model"  # the ranker, among the baselines
 CHAMPION, CHALLENGER = "champion", "challenger"
 RANKER_FILE, DESCRIPTION_FILE = "ranker.lightgbm.txt", "ranker.json"
 ASKED_WITH = ("segment", "profile", "actions")  # settings that recommending must share
+PROFILED, PROFILE_SALT = 200_000, 19  # rows that the profile is of, drawn by lists
 SAMPLED = 2_000  # rows that SHAP values are of
 
 
@@ -73,6 +77,9 @@ def run(settings: TrainSettings, run_id: str) -> Path | None:
         importance = explain.importance(ranker, _sample(measured.scored))
         with logs.step("Writing the results"):
             _write(spark, found, ranker, measured, importance, (*notes, *slot_notes), settings, output)
+            if found.encoding is not None:
+                told = _profile(measured.scored, found.encoding)
+                output.write("ranker_profile", from_pandas(spark, told, outputs.TABLES["ranker_profile"]))
             if slots:
                 output.write("ranker_slots", from_pandas(spark, slots.table, outputs.RANKER_SLOTS))
         report = _report(found, measured, importance, slots, sizes, notes, settings, run_id)
@@ -211,6 +218,15 @@ def _sample(scored: DataFrame) -> np.ndarray:
     return np.array(
         [row[0] for row in rows.select(vector_to_array(F.col(VECTOR))).collect()], dtype=np.float64
     )
+
+
+def _profile(scored: DataFrame, encoding: Encoding) -> pd.DataFrame:
+    """What the rows that were learned from are like, of some lists, to tell later how far others are."""
+    learned = scored.where(F.col(SPLIT) == TRAIN)
+    share = min(1.0, PROFILED / max(learned.count(), 1))
+    some = learned.where(drawn(LIST, PROFILE_SALT) < share)
+    rows = unpacked(some, encoding, ASKED, MODEL)
+    return profile(rows, encoded_columns(encoding, MODEL), encoding)
 
 
 def _write(

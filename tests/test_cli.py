@@ -59,7 +59,8 @@ def test_every_setting_has_a_flag_with_its_description(capsys: pytest.CaptureFix
         assert status([name, "--help"]) == 0
         told = " ".join(capsys.readouterr().out.split())
         for field, info in each.settings.model_fields.items():
-            assert "--" + field.replace("_", "-") in told
+            flag = f"--set {field}.KEY=VALUE" if cli._nested(info) else "--" + field.replace("_", "-")
+            assert flag in told
             assert info.description, f"{name}: {field} has no description"
             assert info.description.split()[0] in told
 

@@ -121,7 +121,9 @@ def _command(name: str, job: Job) -> click.Command:
         ),
         click.Option(["--debug"], is_flag=True, help="Show tracebacks."),
     ]
-    return click.Command(name, params=[*options, *common], callback=callback, help=job.summary)
+    nested = [_told(field, info) for field, info in job.settings.model_fields.items() if _nested(info)]
+    epilog = "\n\n".join(nested)
+    return click.Command(name, params=[*options, *common], callback=callback, help=job.summary, epilog=epilog)
 
 
 def _execute(job: Job, settings: Settings, debug: bool) -> int:
@@ -150,6 +152,14 @@ def _nested(info: FieldInfo) -> bool:
     """Whether a field holds settings of its own, or names with values: given by --set and --config only."""
     kind = info.annotation
     return get_origin(kind) is dict or (isinstance(kind, type) and issubclass(kind, Settings))
+
+
+def _told(name: str, info: FieldInfo) -> str:
+    """The help on a field that no flag can give."""
+    kind = info.annotation
+    keys = list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, Settings) else []
+    told = f"--set {name}.KEY=VALUE: {info.description}"
+    return f"{told} Keys: {', '.join(keys)}." if keys else told
 
 
 def _option(name: str, info: FieldInfo) -> click.Option:

@@ -34,7 +34,13 @@ def cut(rows: DataFrame) -> DataFrame:
     What is made of them has a short plan: a long one takes Spark longer to describe than to run. An executor
     that is lost takes its part along; the job then ends with an error and is run again.
     """
-    return rows.localCheckpoint(eager=True)
+    kept: Any = rows.localCheckpoint(eager=True)
+    session: Any = rows.sparkSession
+    # As a relation of its own: of two cuts with a column of the same table Spark sees no two relations, and
+    # refuses to join them.
+    plan = kept._jdf.queryExecution()
+    fresh = session._jsparkSession.internalCreateDataFrame(plan.toRdd(), kept._jdf.schema(), False)
+    return DataFrame(fresh, session)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
 }
+STACK = "-Xss8m"  # tasks of ALS carry a lineage as deep as its iterations, which is read by recursion
 HEAP_SHARE = (
     0.4  # of the machine's memory; Python workers, the off-heap buffers and the file cache need the rest
 )
@@ -64,6 +65,7 @@ def start_local(conf: dict[str, str]) -> "SparkSession":
 def local_conf(app_name: str, cores: str = "*") -> dict[str, str]:
     """Spark's options for local mode: the installed jars, Delta Lake, quiet, no port open to the network."""
     parallel = os.cpu_count() or 1 if cores == "*" else int(cores)
+    log4j = f'"-Dlog4j2.configurationFile={log_configuration().as_uri()}"'
     warehouse = tempfile.mkdtemp(prefix="firstday-warehouse-")
     atexit.register(shutil.rmtree, warehouse, ignore_errors=True)
     return {
@@ -76,7 +78,7 @@ def local_conf(app_name: str, cores: str = "*") -> dict[str, str]:
         "spark.driver.memory": f"{heap_mb()}m",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.extraJavaOptions": f'"-Dlog4j2.configurationFile={log_configuration().as_uri()}"',
+        "spark.driver.extraJavaOptions": f"{STACK} {log4j}",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.warehouse.dir": warehouse,

@@ -29,7 +29,6 @@ from firstday.recommend.examples import (
     VECTOR,
     WEIGHT,
 )
-from firstday.recommend.formulas import FeatureSettings
 from firstday.recommend.slot_sums import shown
 from firstday.settings import TrainSettings
 from firstday.tables import Checked, Input, Output, check, column, open_input, read_published
@@ -86,7 +85,7 @@ def _of_log(spark: SparkSession, settings: TrainSettings, output: Output) -> Exa
         found.facts,
         span,
         target,
-        FeatureSettings(actions=found.actions),
+        learning.feature_settings(found.actions),
         segment=settings.segment,
         profile=settings.profile,
         seed=settings.seed,

@@ -35,11 +35,13 @@ from firstday.recommend.features import at_each
 from firstday.recommend.formulas import FeatureSettings
 from firstday.recommend.history import CLICK, JOIN
 from firstday.recommend.recall.interests import moment
+from firstday.recommend.recall.serendipity import segmented
 from firstday.recommend.recall.sources import RECALL_FEATURES, recalled
 
 SLOT = "slot"
 ASKED = "firstday_asked"
 FIRST_SLOT = 1.0  # what the model is asked about
+SEGMENT_COLUMN = "firstday_segment"
 SAME_USE = "used_7d"  # categories used so lately are no cross-sell
 
 
@@ -158,11 +160,11 @@ def built(
     """
     asks = asked(tables["impressions"], tables["reactions"], tables.get("events"), span, target)
     later = F.col("asked_at") >= moment(span.valid)
-    rows = cut(
-        at_each(asks, facts, features, tables["customers"]).withColumn(
-            SPLIT, F.when(later, VALID).otherwise(TRAIN)
-        )
-    )
+    customers = with_segment(tables["customers"], segment)
+    rows = at_each(asks, facts, features, customers).withColumn(SPLIT, F.when(later, VALID).otherwise(TRAIN))
+    # Cross-sell: a click on what was just used earns nothing. It is not held against the category either:
+    # people use what they like.
+    rows = cut(rows.where(F.col(SAME_USE) == 0))
     parts = []
     for split, until in ((TRAIN, span.start), (VALID, span.valid)):
         said = recalled(
@@ -173,11 +175,21 @@ def built(
         )
         parts.append(said.features(rows.where(F.col(SPLIT) == split)))
     told = cut(parts[0].unionByName(parts[1]))
-    # What the customer has just used needs no banner.
-    told = told.withColumn(LABEL, F.when(F.col(SAME_USE) > 0, 0.0).otherwise(F.col(LABEL)))
-    names = feature_names(tables["customers"], features)
+    names = feature_names(customers, features)
     encoding = learn(told.where(F.col(SPLIT) == TRAIN), names)
     return Learned(_example(encoding.apply(told), encoding, seed), encoding)
+
+
+def with_segment(customers: DataFrame, segment: Sequence[str]) -> DataFrame:
+    """The customers with the column SEGMENT_COLUMN, whose values have click rates of their own."""
+    return customers.join(
+        segmented(customers, segment).withColumnRenamed("segment", SEGMENT_COLUMN), "user_id"
+    )
+
+
+def feature_settings(actions: Sequence[str]) -> FeatureSettings:
+    """The features that a ranker learns from and is asked with."""
+    return FeatureSettings(actions=tuple(actions), segment=SEGMENT_COLUMN)
 
 
 def feature_names(customers: DataFrame, features: FeatureSettings) -> tuple[str, ...]:

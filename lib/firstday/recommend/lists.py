@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, StringType
 
-from firstday.frames import cut, from_pandas
+from firstday.frames import cut, drawn, from_pandas
 from firstday.recommend import filters
 from firstday.recommend.content_shares import Sharing
 from firstday.recommend.contents import Refreshing, choose, content_shares
@@ -18,9 +18,8 @@ from firstday.recommend.eligibility import check_rules, read_rules
 from firstday.recommend.encoding import Encoding
 from firstday.recommend.fatigue import Fatigue
 from firstday.recommend.features import at_once
-from firstday.recommend.formulas import FeatureSettings
 from firstday.recommend.history import CLICK, SHOWN
-from firstday.recommend.learning import ASKED, SLOT, as_asked
+from firstday.recommend.learning import ASKED, SLOT, as_asked, feature_settings, with_segment
 from firstday.recommend.ranker import Ranker
 from firstday.recommend.recall.catalog import flags
 from firstday.recommend.recall.greedy import Merging
@@ -32,6 +31,7 @@ from firstday.recommend.weights import weighted as weighted_by
 from firstday.tables.schemas import table_schema
 
 SCORE = "score"
+SAMPLE, SAMPLED, SAMPLE_SALT = "firstday_sample", 20_000, 23  # customers whose rows are kept for drift
 MERGED = tuple(VIEWS)  # the sources' own scores, by the names that `merge` gives them
 FALLBACK_DAYS = 28
 FALLBACK_PRIOR = 1_000.0  # impressions that the rate of all categories is worth
@@ -61,7 +61,7 @@ class Recipe:
 @dataclass(frozen=True)
 class Made:
     """lists: user_id, slot, category, source, reason, score, content_id, propensity. blocked: a row a
-    customer. weighted: the scored candidates.
+    customer. weighted: the scored candidates, of some customers with SAMPLE.
     """
 
     lists: DataFrame
@@ -80,7 +80,8 @@ def make(
     known = before(facts, now)
     blocked = cut(_blocked(tables, known, now, recipe))
     candidates = _candidates(customers, categories, known, blocked, now, recipe)
-    scored = _scored(candidates, known, customers, now, recipe)
+    share = min(1.0, SAMPLED / max(blocked.count(), 1))
+    scored = _scored(candidates, known, customers, now, recipe, share)
     weighted = cut(weighted_by(scored, categories, recipe.boost))
     offered = categories.join(_fallback(categories, known, now), "category", "left")
     filled = fill(weighted, blocked, offered, recipe.slots, seed=recipe.seed, batch_id=batch_id)
@@ -130,14 +131,24 @@ def _candidates(
 
 
 def _scored(
-    candidates: DataFrame, facts: DataFrame, customers: DataFrame, now: datetime, recipe: Recipe
+    candidates: DataFrame,
+    facts: DataFrame,
+    customers: DataFrame,
+    now: datetime,
+    recipe: Recipe,
+    sample_share: float,
 ) -> DataFrame:
-    """user_id, category, source, reason, preference and the probability of a click in the first slot."""
-    settings = FeatureSettings(actions=tuple(recipe.actions))
-    rows = at_once(candidates, facts, now, settings, customers).withColumn(SLOT, F.lit(0.0))
+    """user_id, category, source, reason, preference, the probability of a click in the first slot and, of
+    some customers, SAMPLE: the vector that it is of.
+    """
+    settings = feature_settings(recipe.actions)
+    known = with_segment(customers, recipe.segment)
+    rows = at_once(candidates, facts, now, settings, known).withColumn(SLOT, F.lit(0.0))
     encoded = as_asked(recipe.encoding.apply(rows), recipe.encoding)
     scored = recipe.ranker.scored(encoded, SCORE, ASKED)
-    return scored.select("user_id", "category", "source", "reason", "preference", SCORE)
+    some = drawn("user_id", SAMPLE_SALT) < sample_share
+    vector = F.when(some, F.col(ASKED)).alias(SAMPLE)
+    return scored.select("user_id", "category", "source", "reason", "preference", SCORE, vector)
 
 
 def _fallback(categories: DataFrame, facts: DataFrame, now: datetime) -> DataFrame:

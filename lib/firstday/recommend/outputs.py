@@ -2,6 +2,7 @@
 
 from pyspark.sql import types as T
 
+from firstday.recommend.monitoring_outputs import RECOMMEND_PROFILE
 from firstday.tables.schemas import table_schema
 
 _TEXT, _WHOLE, _NUMBER = T.StringType(), T.LongType(), T.DoubleType()
@@ -54,6 +55,7 @@ RANKER_SLOTS = table_schema(
     ]
 )
 TABLES = {
+    "ranker_profile": RECOMMEND_PROFILE,
     "ranker_metrics": RANKER_METRICS,
     "ranker_scores": RANKER_SCORES,
     "ranker_features": RANKER_FEATURES,

@@ -2,6 +2,7 @@
 
 from pyspark.sql import types as T
 
+from firstday.recommend.monitoring_outputs import TABLES as MONITORING
 from firstday.tables.schemas import table_schema
 
 _TEXT, _WHOLE, _NUMBER, _INSTANT = T.StringType(), T.LongType(), T.DoubleType(), T.TimestampType()
@@ -28,6 +29,7 @@ NOT_SHOWN = table_schema([("user_id", _TEXT), ("category", _TEXT), ("reason", _T
 # Each step in figures: pairs are of a customer and a category.
 RECOMMEND_STEPS = table_schema([("step", _TEXT), ("figure", _TEXT), ("value", _NUMBER)])
 TABLES = {
+    **MONITORING,
     "recommendations": RECOMMENDATIONS,
     "not_shown": NOT_SHOWN,
     "recommend_steps": RECOMMEND_STEPS,

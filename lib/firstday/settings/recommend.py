@@ -57,6 +57,7 @@ class RecommendSettings(BankSettings):
     export: Literal["parquet", "jsonl", "none"] = Field(
         "jsonl", description="Form of the lists for the channel, beside the tables of a folder."
     )
+    watch_days: int = Field(7, ge=1, description="Latest days of the log that the report is of.")
     seed: int = Field(7, ge=0, lt=2**31, description="Seed of all random numbers.")
     experiment_name: str = Field(
         "firstday", min_length=1, description="MLflow experiment to record the run in."

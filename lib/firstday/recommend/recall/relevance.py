@@ -30,7 +30,7 @@ class Factors:
     rank: int = 8
     alpha: float = 10.0
     regularisation: float = 0.1
-    iterations: int = 10
+    iterations: int = 6  # of dozens of categories: more change little, and deepen the lineage
     blocks: int = 8
 
     def __post_init__(self) -> None:
