@@ -54,6 +54,7 @@ def test_from_a_log_to_lists(
         lambda spark, out, name: collected_by_place[out].read(name, "learned"),
     )
     asked = {"tables": str(tables), "ranker": "ranker", "out": "lists", "force": "true"}
+    asked["now"] = bank.now.isoformat()
     recommend.run(load(RecommendSettings, None, asked, ["rest.ignored_times=3"]), "batch")
     lists = collected_by_place["lists"].rows("recommendations")
     # Whole lists, slots without gaps, no category twice, the exploring slot drawn and no other one.
