@@ -10,6 +10,8 @@ the same for all (the first) when it is asked, so that a category does not get t
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import reduce
+from math import ceil
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -42,6 +44,7 @@ SLOT = "slot"
 ASKED = "firstday_asked"
 FIRST_SLOT = 1.0  # what the model is asked about
 SEGMENT_COLUMN = "firstday_segment"
+WEEK = timedelta(days=7)
 SAME_USE = "used_7d"  # categories used so lately are no cross-sell
 
 
@@ -71,6 +74,15 @@ class Periods:
     start: datetime
     valid: datetime
     end: datetime
+
+    @property
+    def weeks(self) -> list[tuple[datetime, datetime]]:
+        """Weeks from the first on, each with its end; none has rows of both splits."""
+        return [
+            (since + week * WEEK, min(since + (week + 1) * WEEK, until))
+            for since, until in ((self.start, self.valid), (self.valid, self.end))
+            for week in range(ceil((until - since) / WEEK))
+        ]
 
 
 def periods(first: datetime, now: datetime, target: Target, valid: timedelta) -> Periods:
@@ -155,8 +167,8 @@ def built(
     profile: Sequence[str],
     seed: int,
 ) -> Learned:
-    """The examples of a span. Recall is as it was at the start of the rows to learn from, and, for those to
-    measure on, at theirs.
+    """The examples of a span. Recall is as it was at the start of each row's week: a model that learned from
+    older scores than it is asked with would trust them too little.
     """
     asks = asked(tables["impressions"], tables["reactions"], tables.get("events"), span, target)
     later = F.col("asked_at") >= moment(span.valid)
@@ -166,15 +178,16 @@ def built(
     # people use what they like.
     rows = cut(rows.where(F.col(SAME_USE) == 0))
     parts = []
-    for split, until in ((TRAIN, span.start), (VALID, span.valid)):
+    for since, until in span.weeks:
         said = recalled(
-            *(tables["customers"], tables["categories"], facts, until),
+            *(tables["customers"], tables["categories"], facts, since),
             segment=segment,
             profile=profile,
             seed=seed,
         )
-        parts.append(said.features(rows.where(F.col(SPLIT) == split)))
-    told = cut(parts[0].unionByName(parts[1]))
+        inside = (F.col("asked_at") >= moment(since)) & (F.col("asked_at") < moment(until))
+        parts.append(said.features(rows.where(inside)))
+    told = cut(reduce(DataFrame.unionByName, parts))
     names = feature_names(customers, features)
     encoding = learn(told.where(F.col(SPLIT) == TRAIN), names)
     return Learned(_example(encoding.apply(told), encoding, seed), encoding)
