@@ -294,9 +294,7 @@ def _report(
             day_effects=story.day_effects(found.halves, findings),
             funnel=findings.choice.funnel,
             settings=story.told(settings.model_dump(mode="json")),
-            inputs={
-                c.source.name: f"{c.source.source} ({c.source.format}, {c.source.version})" for c in inputs
-            },
+            inputs={each.source.name: each.source.described for each in inputs},
             notes=facts.sentences(),
             tallies={**facts.tallies, **_quarantined(inputs)},
             labels=changed.told() if changed else None,

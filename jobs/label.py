@@ -213,7 +213,7 @@ def _report(
         drift=tables.get("label_drift"),
         notes=(*model.notes, *inputs.notes),
         settings=settings.model_dump(mode="json"),
-        inputs={source.name: f"{source.source} ({source.format}, {source.version})"},
+        inputs={source.name: source.described},
         positive=None if inputs.positive is None else inputs.class_names[inputs.positive],
     )
     return label_report(content)

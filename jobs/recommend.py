@@ -141,10 +141,7 @@ def _report(
             off_policy=watched.off_policy,
             notes=watched.monitoring.notes,
             settings=settings.model_dump(mode="json"),
-            inputs={
-                each.source.name: f"{each.source.source} ({each.source.format}, {each.source.version})"
-                for each in found.checked
-            },
+            inputs={each.source.name: each.source.described for each in found.checked},
         )
     )
 

@@ -284,10 +284,7 @@ def _report(
             sizes={split: (size.lists, size.rows, size.mixed) for split, size in sizes.items()},
             notes=tuple(notes),
             settings=settings.model_dump(mode="json"),
-            inputs={
-                each.source.name: f"{each.source.source} ({each.source.format}, {each.source.version})"
-                for each in found.checked
-            },
+            inputs={each.source.name: each.source.described for each in found.checked},
         )
     )
 

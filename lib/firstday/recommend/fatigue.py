@@ -12,10 +12,10 @@ from pyspark.sql import functions as F
 
 from firstday.errors import SettingsError
 from firstday.recommend.history import CLICK, DISMISS, JOIN, REACTIONS, SHOWN
+from firstday.recommend.measures import DAY
 
 PLACE = "firstday_place"  # of a fact among those of its customer, category and kind, the latest first
 SUMMARIES = ("shown_last", "shown_ignored", "shown_often", "reacted_last", "taken_last", "dismissed_last")
-DAY = 86_400_000_000  # microseconds
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ ASKED = "firstday_asked"
 FIRST_SLOT = 1.0  # what the model is asked about
 SEGMENT_COLUMN = "firstday_segment"
 WEEK = timedelta(days=7)
+LONGEST = timedelta(days=56)  # to learn from: older habits are others
 SAME_USE = "used_7d"  # categories used so lately are no cross-sell
 
 
@@ -86,20 +87,20 @@ class Periods:
 
 
 def periods(first: datetime, now: datetime, target: Target, valid: timedelta) -> Periods:
-    """The first half of the log, at most, is for recall alone to learn from, and the last `valid` to measure.
+    """The first third before what is measured on, at least, is for recall alone; the last `valid` to measure.
 
     Raises DataError where the log is too short for both.
     """
     end = now - target.window
-    cut = end - valid
-    start = max(first + (cut - first) / 3, cut - timedelta(days=56))
-    if first >= cut:
+    measured = end - valid
+    start = max(first + (measured - first) / 3, measured - LONGEST)
+    if first >= measured:
         raise DataError(
             "the log of impressions must be longer than the label's window and the days to measure on",
             value=f"{first:%Y-%m-%d} to {now:%Y-%m-%d}",
             next_step="shorten --label-window or --valid-days, or wait for more days",
         )
-    return Periods(start, cut, end)
+    return Periods(start, measured, end)
 
 
 def asked(

@@ -42,6 +42,11 @@ class Input:
     time_zone: str | None
 
     @property
+    def described(self) -> str:
+        """Where it is, its format and its version, for a report."""
+        return f"{self.source} ({self.format}, {self.version})"
+
+    @property
     def columns(self) -> list[str]:
         """The columns that it has itself."""
         return [name for name in self.frame.columns if name != UNREADABLE]

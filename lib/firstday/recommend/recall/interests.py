@@ -7,10 +7,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from firstday.errors import SettingsError
+from firstday.recommend.history import MET
 from firstday.recommend.recall.catalog import PLACE, Catalog
 
-# Kinds of facts that show an interest; 'until' only ends what a 'since' began.
-MET = ("transaction", "click", "join", "since")
 UNIT = 1 << 20  # strengths are added as whole multiples of 1 / UNIT: their sum depends on no order
 DAY = 86_400.0  # seconds
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -18,12 +18,12 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, NumericType
 
 from firstday.errors import LimitError, SettingsError
+from firstday.recommend.history import USED
 from firstday.recommend.recall.catalog import PLACE, Catalog, by_place
 from firstday.recommend.recall.interests import before
 from firstday.tables.schemas import column
 
 Floats = NDArray[np.float64]
-TOOK_UP = ("transaction", "join", "since")
 MOST_CELLS = 50_000
 UNKNOWN = "unknown"
 HOLDS = "holds"
@@ -148,7 +148,7 @@ def _held_groups(known: DataFrame, catalog: Catalog) -> DataFrame:
 
 def _cells(celled: DataFrame, known: DataFrame, catalog: Catalog, names: Sequence[str]) -> pd.DataFrame:
     """Of each cell its customers and, by category, those who took it up."""
-    taken = catalog.placed(known.where(F.col("kind").isin(*TOOK_UP)).select("user_id", "category"))
+    taken = catalog.placed(known.where(F.col("kind").isin(*USED)).select("user_id", "category"))
     once = by_place(taken.distinct(), catalog, F.lit(1), "taken")
     sums = [
         F.sum(F.coalesce(F.col("taken")[place], F.lit(0))).alias(f"{place}") for place in range(len(catalog))
