@@ -34,4 +34,5 @@ class Estimate:
         error = np.where(error > 0, error, np.nan)
         reach = -ndtri(alpha / 2) * error
         statistic = estimate / error
-        return cls(estimate, estimate - reach, estimate + reach, error, statistic, 2 * norm.sf(abs(statistic)))
+        p_value = 2 * norm.sf(abs(statistic))
+        return cls(estimate, estimate - reach, estimate + reach, error, statistic, p_value)
