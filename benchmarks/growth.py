@@ -19,9 +19,9 @@ from pyspark.sql import SparkSession
 from benchmarks.rivals import CORES
 from benchmarks.world import DATES, FIRST_DATE
 from firstday.moments.counts import count
-from firstday.moments.windows import Windows
 from firstday.session import local_conf, start_local
 from firstday.settings import DiscoverSettings
+from firstday.windows import Windows
 
 REPEATS = 5
 PARTS = {"Cost by the number of thresholds": "thresholds", "One new day on 90 days of history": "daily"}

@@ -23,11 +23,11 @@ from firstday.moments.collect import cohorts_by_date, to_driver
 from firstday.moments.findings import Findings, choosing_until, find
 from firstday.moments.labelled import Tables
 from firstday.moments.segments import ALL
-from firstday.moments.windows import Windows, microseconds
 from firstday.session import get_session
 from firstday.settings import DiscoverSettings
 from firstday.tables import Checked, Output, Run, open_output, schemas
 from firstday.tracking import TrackedRun, tracked_run
+from firstday.windows import Windows, microseconds
 
 if TYPE_CHECKING:
     from firstday.report import Report

@@ -11,9 +11,9 @@ import pytest
 from firstday.jobs import discover
 
 from firstday.errors import SettingsError
-from firstday.moments.windows import Windows
 from firstday.settings import DiscoverSettings
 from firstday.tables import Output
+from firstday.windows import Windows
 from tests.jobs.small import LABEL_TABLES, TABLES, Collected, made, run
 
 

@@ -15,7 +15,7 @@ from firstday.errors import DataError, LimitError
 from firstday.moments import survey as surveys
 from firstday.moments.counts import Counts, count, restrict
 from firstday.moments.survey import survey
-from firstday.moments.windows import Windows, microseconds
+from firstday.windows import Windows, microseconds
 
 START = datetime(2026, 3, 2, 8, tzinfo=UTC)
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)

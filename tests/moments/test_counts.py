@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 
 from firstday.moments.counts import Counts, count
-from firstday.moments.windows import Windows, microseconds
+from firstday.windows import Windows, microseconds
 
 TICK, HOUR, ONE_DAY = timedelta(microseconds=1), timedelta(hours=1), timedelta(days=1)
 ODD = '\'; drop table "users" --\n`x` 🎉'

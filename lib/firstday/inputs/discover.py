@@ -8,9 +8,9 @@ from pyspark.sql import DataFrame, SparkSession
 from firstday import logs
 from firstday.errors import DataError
 from firstday.moments import labelled
-from firstday.moments.windows import Windows, instant_at
 from firstday.settings import DiscoverSettings
 from firstday.tables import Checked, Output, check, open_input, open_table, schemas
+from firstday.windows import Windows, instant_at
 
 
 def read(

@@ -18,8 +18,8 @@ from firstday.moments.kernel import CELL, PRODUCTS, TALLIES, Kernel, measures
 from firstday.moments.members import Members
 from firstday.moments.survey import Survey
 from firstday.moments.tally import ROW
-from firstday.moments.windows import Windows, instant_at
 from firstday.tables.schemas import quoted
+from firstday.windows import Windows, instant_at
 
 BROADCAST_BYTES = 256 << 20  # users whose columns need more are not broadcast: the log is joined by exchange
 ROWS_A_PARTITION = 1_000_000  # of the log; fewer are kept. Smaller ones cost more Python tasks

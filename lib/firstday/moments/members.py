@@ -10,8 +10,8 @@ from pyspark.sql import functions as F
 
 from firstday.errors import DataError
 from firstday.moments.tally import COHORT, DAY_ZERO, KEY_BITS
-from firstday.moments.windows import Windows
 from firstday.tables.schemas import column
+from firstday.windows import Windows
 
 SALTS = 3  # hashes to try before equal keys are taken for equal users
 BYTES_A_USER = 80  # of a broadcast relation, beside 8 a column

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from firstday.errors import DataError, LimitError
 from firstday.moments.tally import FIRST_KEY, KEY_BITS
-from firstday.moments.windows import instant_at, local_date
+from firstday.windows import instant_at, local_date
 
 MOST_ROWS = 1_000_000  # (date, action) pairs that the driver holds
 

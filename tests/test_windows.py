@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from firstday.errors import SettingsError
-from firstday.moments.windows import DAY, Windows, instant_at, local_date, microseconds, midnight
+from firstday.windows import DAY, Windows, instant_at, local_date, microseconds, midnight
 
 HOUR = timedelta(hours=1)
 TICK = timedelta(microseconds=1)
