@@ -22,7 +22,7 @@ from firstday.moments import analyse, counts, labelled, metrics, outputs, story
 from firstday.moments.collect import cohorts_by_date, to_driver
 from firstday.moments.findings import Findings, choosing_until, find
 from firstday.moments.labelled import Tables
-from firstday.moments.segments import ALL
+from firstday.segments import ALL
 from firstday.session import get_session
 from firstday.settings import DiscoverSettings
 from firstday.tables import Checked, Output, Run, open_output, schemas

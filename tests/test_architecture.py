@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
-SHARED = ("errors", "settings", "frames", "expressions", "tables.schemas", "windows")  # by all stages
+# What all stages may import.
+SHARED = ("errors", "settings", "frames", "expressions", "tables.schemas", "windows", "segments")
 STAGES = ("moments", "labels", "recommend", "experiments", "report", "simulation")
 # What each module or package of firstday may import of firstday. Jobs may import all but one another;
 # `inputs` is the part of a job that reads.
@@ -22,6 +23,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "frames": ("errors", "tables.schemas"),
     "expressions": ("errors", "expressions", "tables.schemas"),
     "windows": ("errors", "settings"),
+    "segments": ("errors", "tables.schemas"),
     "logs": ("errors",),
     "session": ("errors", "jars", "java"),
     "install": ("errors", "jars", "java", "session"),

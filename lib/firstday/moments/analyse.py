@@ -28,7 +28,7 @@ from firstday.moments.cells import (
     sums,
 )
 from firstday.moments.frontier import frontier_share, on_frontier
-from firstday.moments.segments import ALL, with_segments
+from firstday.segments import ALL, with_segments
 from firstday.tables.schemas import quoted
 
 WHOLE, CHOOSING, REPORTING = "all", "choosing", "reporting"

@@ -13,7 +13,7 @@ from firstday.moments.collect import products_by_date, to_driver
 from firstday.moments.dates import date_products
 from firstday.moments.evidence import ActionEvidence, assess
 from firstday.moments.power import PlannedTest, plan_test
-from firstday.moments.segments import ALL
+from firstday.segments import ALL
 from firstday.settings import DiscoverSettings
 
 SHOWN_TRENDS = 6

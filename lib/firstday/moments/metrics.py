@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from firstday.moments.segments import ALL, with_segments
+from firstday.segments import ALL, with_segments
 from firstday.tables.schemas import quoted
 
 Z_95 = 1.959963984540054

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 from firstday.moments.analyse import REPORTING
 from firstday.moments.collect import to_driver
 from firstday.moments.findings import Findings
-from firstday.moments.segments import ALL
+from firstday.segments import ALL
 
 SHOWN_SEGMENTS = 8
 SHOWN_CANDIDATES = 2_000

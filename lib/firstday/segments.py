@@ -1,6 +1,6 @@
 """The cube of segments: `all`, each value of each segment column, and each combination of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from pyspark.sql import Column, DataFrame
@@ -21,23 +21,25 @@ def with_segments(rows: DataFrame, columns: Sequence[str]) -> DataFrame:
             value=list(columns),
             next_step="leave some out of --segments, or combine them into one column",
         )
+    values = {name: F.col(quoted(name)) for name in columns}
     subsets = [subset for size in range(len(columns) + 1) for subset in combinations(columns, size)]
-    return rows.withColumn("segment", F.explode(F.array(*(_label(subset) for subset in subsets))))
+    labels = (segment_label({name: values[name] for name in subset}) for subset in subsets)
+    return rows.withColumn("segment", F.explode(F.array(*labels)))
 
 
-def _label(subset: Sequence[str]) -> Column:
+def segment_label(values: Mapping[str, Column]) -> Column:
     r"""E.g. `country=KR,gender=f`; commas, equals signs and backslashes in it are escaped, null is \N."""
-    if not subset:
+    if not values:
         return F.lit(ALL)
-    parts = [F.concat(F.lit(escape(name) + "="), _value(name)) for name in subset]
+    parts = [F.concat(F.lit(escape(name) + "="), _escaped(value)) for name, value in values.items()]
     return F.concat_ws(",", *parts)
 
 
-def _value(name: str) -> Column:
-    column = F.col(quoted(name)).cast("string")
-    return F.coalesce(F.regexp_replace(column, r"([\\,=])", r"\\$1"), F.lit("\\N"))
+def _escaped(value: Column) -> Column:
+    escaped = F.regexp_replace(value.cast("string"), r"([\\,=])", r"\\$1")
+    return F.coalesce(escaped, F.lit("\\N"))
 
 
 def escape(text: str) -> str:
-    """What `with_segments` writes for a name or a value."""
+    """What `segment_label` writes for a name or a value."""
     return text.replace("\\", "\\\\").replace(",", "\\,").replace("=", "\\=")

@@ -6,7 +6,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from firstday.errors import LimitError
-from firstday.moments.segments import MOST_COLUMNS, escape, with_segments
+from firstday.segments import MOST_COLUMNS, escape, with_segments
 
 NASTY = [
     "KR", "", "all", "\\N", "\\", "a,b", "a=b", "a\\,b=", ",", "=", "x,gender=f",
