@@ -91,7 +91,8 @@ def test_the_error_is_that_of_what_each_unit_adds() -> None:
             rate = y[arm, stage].sum() / d[arm, stage].sum()
             own = (y[unit, stage] - rate * d[unit, stage]) / d[arm, stage].sum()
             added[unit] += result.weights[stage] * own * (1 if treated[unit, stage] else -1)
-    variance = sum(added[GROUP == g].var(ddof=1) * (GROUP == g).sum() for g in range(4))
+    groups = [added[np.equal(GROUP, g)] for g in range(4)]
+    variance = sum(group.var(ddof=1) * len(group) for group in groups)
     assert result.effect.standard_error == pytest.approx(np.sqrt(variance))
 
 
