@@ -20,6 +20,7 @@ LOCAL = [
 DEV = [
     "certifi",
     "chispa>=0.11",
+    "databricks-bundles>=0.270",
     "deltalake>=1",
     "duckdb>=1.2",
     "hypothesis>=6.130",
