@@ -37,7 +37,9 @@ def get_session(app_name: str, local_cores: str = "*") -> "SparkSession":
 
     if SparkSession.getActiveSession() is None and not _launched_outside():
         return start_local(local_conf(app_name, local_cores))
-    spark = SparkSession.builder.appName(app_name).getOrCreate()
+    builder = SparkSession.builder
+    # A managed cluster made its session before us: it is taken, and nothing of it is configured.
+    spark = (builder if on_databricks() else builder.appName(app_name)).getOrCreate()
     extensions = spark.conf.get("spark.sql.extensions", "") or ""
     if not on_databricks() and DELTA["spark.sql.extensions"] not in extensions:
         raise FirstdayError(
