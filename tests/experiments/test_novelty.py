@@ -1,0 +1,188 @@
+"""Effects by age from units that are seen at many ages: no trend is called where there is none."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import statsmodels.api as sm
+from scipy.stats import linregress
+
+from firstday.errors import DataError
+from firstday.experiments.difference import difference
+from firstday.experiments.estimate import Estimate
+from firstday.experiments.novelty import (
+    CONTROL,
+    TREATMENT,
+    effects_by_age,
+    later_less_first,
+    reading,
+    slope,
+    slope_of_separate,
+)
+from firstday.experiments.panels import PanelSums
+from firstday.experiments.sums import Floats, Sums
+
+AGES = np.arange(14)
+ALPHA = 0.05
+Groups = npt.NDArray[np.int64]
+
+
+def outcomes(experiments: int, units: int, effects: Floats, seed: int = 0) -> tuple[Floats, Groups]:
+    """Units whose days drift: an autoregression with 0.9 from a day to the next, so trends come by chance."""
+    rng = np.random.default_rng(seed)
+    group = np.arange(units) % 2
+    y = rng.normal(size=(experiments, units, len(effects)))
+    for age in range(1, len(effects)):
+        y[..., age] = 0.9 * y[..., age - 1] + np.sqrt(1 - 0.9**2) * y[..., age]
+    return y + (group == TREATMENT)[:, None] * effects, group
+
+
+def sums(experiments: int, units: int, effects: Floats, seed: int = 0) -> PanelSums:
+    y, group = outcomes(experiments, units, effects, seed)
+    return PanelSums.of(y, group=group, groups=2)
+
+
+def called(found: Estimate) -> float:
+    return float((found.p_value <= ALPHA).mean())
+
+
+# -- by simulation -------------------------------------------------------------------------------
+
+
+def test_false_positives_with_correlated_ages() -> None:
+    """And what a regression that takes the ages for independent would call."""
+    steady = sums(2_000, 200, np.full(14, 0.5))
+    margin = 3 * np.sqrt(ALPHA * (1 - ALPHA) / 2_000)
+    assert abs(called(slope(steady, AGES)) - ALPHA) < margin
+    assert abs(called(later_less_first(steady, AGES)) - ALPHA) < margin
+    assert called(slope_of_separate(effects_by_age(steady), AGES)) > 0.1
+
+
+def test_a_planted_decay_is_found_and_measured() -> None:
+    effects = 0.6 * 0.8**AGES
+    fading = sums(500, 1_000, effects)
+    found = slope(fading, AGES)
+    line = linregress(AGES, effects).slope
+    covered = ((found.low <= line) & (line <= found.high)).mean()
+    # Weights come from the data, so the line differs a little from one experiment to the next.
+    assert found.estimate.mean() == pytest.approx(line, rel=0.02)
+    assert covered > 0.92
+    assert called(found) > 0.8
+    halves = later_less_first(fading, AGES)
+    assert halves.estimate.mean() == pytest.approx(effects[7:].mean() - effects[:7].mean(), rel=0.02)
+    assert called(halves) > 0.8
+
+
+def test_click_rates_by_age_whose_level_moves_in_both_arms() -> None:
+    """Clicks and impressions both fall with age, and the effect on the rate does not."""
+    rng = np.random.default_rng(0)
+    group = np.arange(300) % 2
+    ages = np.arange(6)
+    taste = rng.beta(2, 18, (1_000, 300, 1))
+    shown = rng.poisson(6 * 0.9**ages, (1_000, 300, 6)).astype(float)
+    clicks = rng.binomial(shown.astype(int), taste + 0.02 * (group == TREATMENT)[:, None]).astype(float)
+    found = slope(PanelSums.of(clicks, shown, group=group, groups=2), ages)
+    assert abs(called(found) - ALPHA) < 3 * np.sqrt(ALPHA * (1 - ALPHA) / 1_000)
+    assert abs(found.estimate.mean()) < 3 * found.standard_error.mean() / np.sqrt(1_000)
+
+
+# -- against others ------------------------------------------------------------------------------
+
+
+def test_a_contrast_is_the_two_sample_comparison_of_each_units_own() -> None:
+    y, group = outcomes(1, 60, np.linspace(1, 0, 5), seed=1)
+    own = y[0, :, 3:].mean(-1) - y[0, :, :2].mean(-1)
+    arms = [Sums.of(own[group == arm]) for arm in (TREATMENT, CONTROL)]
+    plain = difference(arms[0], arms[1])
+    found = later_less_first(PanelSums.of(y, group=group, groups=2), np.arange(5))
+    np.testing.assert_allclose(found.estimate[0], plain.estimate, rtol=1e-9)
+    np.testing.assert_allclose(found.standard_error[0], plain.standard_error, rtol=1e-9)
+
+
+def test_each_age_is_the_plain_difference() -> None:
+    y, group = outcomes(1, 80, np.linspace(0, 1, 4), seed=2)
+    found = effects_by_age(PanelSums.of(y, group=group, groups=2))
+    arms = [Sums.of(y[0, group == arm], axis=0) for arm in (TREATMENT, CONTROL)]
+    plain = difference(arms[0], arms[1])
+    np.testing.assert_allclose(found.estimate[0], plain.estimate, rtol=1e-9)
+    np.testing.assert_allclose(found.standard_error[0], plain.standard_error, rtol=1e-9)
+
+
+def test_the_line_is_statsmodels_weighted_one() -> None:
+    """With units of their own at each age statsmodels' errors are right too."""
+    effects = Estimate.normal(np.array([0.9, 0.7, 0.8, 0.3]), np.array([0.1, 0.2, 0.15, 0.3]), ALPHA)
+    ages = np.array([0.0, 1.0, 3.0, 7.0])
+    fit = sm.WLS(effects.estimate, sm.add_constant(ages), weights=effects.standard_error**-2)
+    fitted = fit.fit(cov_type="fixed scale", cov_kwds={"scale": 1})
+    found = slope_of_separate(effects, ages)
+    np.testing.assert_allclose(found.estimate, fitted.params[1], rtol=1e-9)
+    np.testing.assert_allclose(found.standard_error, fitted.bse[1], rtol=1e-9)
+    np.testing.assert_allclose(found.p_value, fitted.pvalues[1], rtol=1e-9)
+
+
+def test_the_clustered_slope_is_statsmodels_from_rows() -> None:
+    """Least squares of all rows on age effects and treatment × (1, age), clustered by unit."""
+    y, group = outcomes(1, 400, np.linspace(1, 0, 4), seed=3)
+    ages = np.arange(4)
+    found = slope(PanelSums.of(y, group=group, groups=2), ages)
+    by_age = effects_by_age(PanelSums.of(y, group=group, groups=2))
+    weights = np.tile(by_age.standard_error[0] ** -2, 400)
+    treated = np.repeat(group, 4)
+    columns = np.column_stack([np.tile(np.eye(4), (400, 1)), treated, treated * np.tile(ages, 400)])
+    fit = sm.WLS(y.reshape(-1), columns, weights=weights)
+    fitted = fit.fit(cov_type="cluster", cov_kwds={"groups": np.repeat(np.arange(400), 4)})
+    np.testing.assert_allclose(found.estimate[0], fitted.params[-1], rtol=1e-9)
+    # statsmodels corrects for few clusters in its own way, and leaves the line's misfit in the residuals.
+    np.testing.assert_allclose(found.standard_error[0], fitted.bse[-1], rtol=0.01)
+
+
+# -- what it promises ----------------------------------------------------------------------------
+
+
+def test_ages_that_nobody_had_are_left_out() -> None:
+    y, group = outcomes(1, 100, np.linspace(1, 0, 5), seed=4)
+    seen = np.ones_like(y)
+    seen[..., 4] = 0
+    partial = PanelSums.of(y * seen, seen, group=group, groups=2)
+    shorter = PanelSums.of(y[..., :4], group=group, groups=2)
+    np.testing.assert_allclose(slope(partial, np.arange(5)).estimate, slope(shorter, np.arange(4)).estimate)
+    assert np.isnan(later_less_first(partial, np.arange(5)).estimate).all()
+    assert np.isnan(effects_by_age(partial).estimate[0]).tolist() == [False] * 4 + [True]
+
+
+def test_one_age_and_constant_outcomes_say_nothing() -> None:
+    group = np.arange(20) % 2
+    one = PanelSums.of(np.random.default_rng(0).normal(size=(20, 1)), group=group, groups=2)
+    constant = PanelSums.of(np.ones((20, 3)), group=group, groups=2)
+    assert np.isnan(slope(one, [0]).p_value)
+    assert np.isnan(slope(constant, [0, 1, 2]).p_value)
+    assert np.isnan(later_less_first(constant, [0, 1, 2]).p_value)
+
+
+def test_readings() -> None:
+    effect = Estimate.normal(np.array([1.0, 1.0, -1.0, 0.1, 0.1, 1.0, 1.0]), np.full(7, 0.1), ALPHA)
+    change = Estimate.normal(
+        np.array([-1.0, 1.0, 1.0, 1.0, -1.0, 0.1, 1.0]),
+        np.array([0.1, 0.1, 0.1, 0.1, 0.1, 0.1, np.nan]),
+        ALPHA,
+    )
+    assert reading(effect, change).tolist() == [
+        "fades",
+        "grows",
+        "fades",
+        "rises",
+        "falls",
+        "no sign of change",
+        "unknown",
+    ]
+
+
+@pytest.mark.parametrize("ages", [[0, 1], [0, 2, 1], [0, 1, 1], [0, 1, 2, 3]])
+def test_refuses_ages_that_are_not_the_periods(ages: list[int]) -> None:
+    with pytest.raises(DataError):
+        slope(sums(1, 10, np.zeros(3)), ages)
+
+
+def test_refuses_three_groups() -> None:
+    y, group = outcomes(1, 9, np.zeros(3))
+    with pytest.raises(DataError, match="two groups"):
+        slope(PanelSums.of(y, group=group % 3, groups=3), np.arange(3))
