@@ -69,6 +69,7 @@ setup(
     entry_points={
         "console_scripts": [
             "firstday = firstday.cli:main",
+            "firstday-assign = firstday.jobs.assign:main",
             "firstday-discover = firstday.jobs.discover:main",
             "firstday-label = firstday.jobs.label:main",
             "firstday-recommend = firstday.jobs.recommend:main",

@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 from firstday import __version__, logs
 from firstday.errors import FirstdayError, reason
 from firstday.settings import (
+    AssignSettings,
     DiscoverSettings,
     LabelSettings,
     RecommendSettings,
@@ -63,6 +64,7 @@ JOBS = {
         TrainSettings, "firstday.jobs.train", "Train a ranker, and say whether it beats the simple ways."
     ),
     "recommend": Job(RecommendSettings, "firstday.jobs.recommend", "Make each customer's list of contents."),
+    "assign": Job(AssignSettings, "firstday.jobs.assign", "Deal an experiment's variants to its units."),
     "simulate": Job(SimulateSettings, "firstday.jobs.simulate", "Make a world with a planted truth."),
 }
 

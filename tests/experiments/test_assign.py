@@ -5,7 +5,6 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from functools import reduce
 from itertools import pairwise
 from typing import Any
 
@@ -66,17 +65,13 @@ def units(spark: SparkSession) -> DataFrame:
 
 
 @pytest.fixture(scope="module")
-def assigned(units: DataFrame) -> pd.DataFrame:
-    """The assignments of all plans, worked out in one go."""
-    each = [
-        assign.assign(
-            units.repartition(5) if name == "strata again" else units,
-            each,
-            "came" if name in COMES_IN else None,
-        )
-        for name, each in PLANS.items()
-    ]
-    return reduce(DataFrame.unionAll, each).toPandas()
+def assigned(units: DataFrame) -> dict[str, pd.DataFrame]:
+    """The assignments of all plans, by experiment."""
+    found = {}
+    for name, each in PLANS.items():
+        rows = units.repartition(5) if name == "strata again" else units
+        found[name] = assign.assign(rows, each, "came" if name in COMES_IN else None).toPandas()
+    return found
 
 
 def by_hand(found: ExperimentPlan) -> Iterator[tuple[Any, ...]]:
@@ -123,8 +118,8 @@ def times(found: ExperimentPlan) -> list[tuple[int, datetime, datetime | None]]:
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_spark_deals_as_plain_python_does(name: str, assigned: pd.DataFrame) -> None:
-    rows = assigned[assigned["experiment"] == name]
+def test_spark_deals_as_plain_python_does(name: str, assigned: dict[str, pd.DataFrame]) -> None:
+    rows = assigned[name]
     number = rows["stage"].fillna(rows["period"]).fillna(0).astype(int)
     told = [
         tuple(None if pd.isna(value) else value for value in row)
@@ -134,6 +129,7 @@ def test_spark_deals_as_plain_python_does(name: str, assigned: pd.DataFrame) -> 
         )
     ]  # fmt: skip
     assert sorted(told, key=by_unit) == sorted(by_hand(PLANS[name]), key=by_unit)
+    assert set(rows["experiment"]) == {name}
     assert rows["stage"].notna().all() == bool(PLANS[name].ramp)
     assert rows["period"].notna().all() == bool(PLANS[name].crossover)
 
@@ -146,15 +142,15 @@ def utc(instants: pd.Series) -> pd.Series:
     return instants.dt.tz_localize("UTC").astype(object)
 
 
-def test_a_cluster_has_one_variant(assigned: pd.DataFrame) -> None:
-    rows = assigned[assigned["experiment"] == "clusters"]
+def test_a_cluster_has_one_variant(assigned: dict[str, pd.DataFrame]) -> None:
+    rows = assigned["clusters"]
     assert len(rows) == len(PEOPLE)
     assert (rows.groupby("cluster")["variant"].nunique() == 1).all()
     assert rows["cluster"].nunique() == 23
 
 
-def test_strata_are_dealt_exactly_and_alike_in_any_partitioning(assigned: pd.DataFrame) -> None:
-    rows = assigned[assigned["experiment"] == "strata"]
+def test_strata_are_dealt_exactly_and_alike_in_any_partitioning(assigned: dict[str, pd.DataFrame]) -> None:
+    rows = assigned["strata"]
     for _, stratum in rows.groupby("stratum"):
         counts = Counter(stratum["variant"])
         for variant, share in THIRDS.items():
@@ -163,21 +159,21 @@ def test_strata_are_dealt_exactly_and_alike_in_any_partitioning(assigned: pd.Dat
     # Strata of one are no variant's by habit.
     alone = rows[rows.groupby("stratum")["unit_id"].transform("size") == 1]
     assert alone["variant"].nunique() > 1
-    again = assigned[assigned["experiment"] == "strata again"]
+    again = assigned["strata again"]
     assert dict(zip(again["unit_id"], again["variant"], strict=True)) == dict(
         zip(rows["unit_id"], rows["variant"], strict=True)
     )
 
 
 @pytest.mark.parametrize("name", ["ramp", "ramp in strata"])
-def test_later_stages_keep_the_treated(name: str, assigned: pd.DataFrame) -> None:
-    rows = assigned[(assigned["experiment"] == name) & (assigned["variant"] == "treatment")]
-    treated = [set(rows.loc[rows["stage"] == stage, "unit_id"]) for stage in (1, 2, 3)]
-    came = set(assigned.loc[(assigned["experiment"] == name) & (assigned["stage"] == 1), "unit_id"])
+def test_later_stages_keep_the_treated(name: str, assigned: dict[str, pd.DataFrame]) -> None:
+    rows = assigned[name]
+    treats = rows["variant"] == "treatment"
+    treated = [set(rows.loc[treats & (rows["stage"] == stage), "unit_id"]) for stage in (1, 2, 3)]
     for fewer, more in pairwise(treated):
         assert fewer
         assert fewer < more
-    assert len(treated[0]) / len(came) == pytest.approx(0.1, abs=0.05)
+    assert len(treated[0]) / (rows["stage"] == 1).sum() == pytest.approx(0.1, abs=0.05)
 
 
 def test_what_is_counted(units: DataFrame, spark: SparkSession) -> None:

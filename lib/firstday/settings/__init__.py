@@ -3,7 +3,9 @@
 The description of a field is also the help text of its flag: it is written once, here.
 """
 
+from firstday.settings.assign import AssignSettings
 from firstday.settings.discover import DiscoverSettings
+from firstday.settings.experiment import ExperimentPlan, read_plan
 from firstday.settings.kinds import Settings, duration_text
 from firstday.settings.label import LabelSettings
 from firstday.settings.load import load
@@ -12,7 +14,9 @@ from firstday.settings.simulate import SimulateSettings
 from firstday.settings.train import TrainSettings
 
 __all__ = [
+    "AssignSettings",
     "DiscoverSettings",
+    "ExperimentPlan",
     "LabelSettings",
     "RecommendSettings",
     "Settings",
@@ -20,4 +24,5 @@ __all__ = [
     "TrainSettings",
     "duration_text",
     "load",
+    "read_plan",
 ]
