@@ -30,8 +30,13 @@ What goes wrong:
   (least_units = 25 / rate).
 - Units are added, never changed: an outcome is counted once, when its window has closed. Sums to date
   that keep growing after a unit was counted are not covered.
+- planned_units and alpha are set before the start. Who tunes them to what was seen is peeking again.
 - The effect is one number for all looks. Where it fades, the intervals are for the effect over all units
-  so far, a moving target; see `novelty`.
+  so far, a moving target; see `novelty`. Where a ramp-up changes the shares while the base moves, the
+  pooled difference is biased at every look: average the differences within dates or stages (`ramp`); if
+  the same units are in several stages, the theorem does not cover their looks.
+- Who stops at the first interval without 0 stops at a lucky moment: the estimate is too far from 0 on
+  average. The interval is right all the same; report it rather than the estimate.
 """
 
 import numpy as np
@@ -85,10 +90,9 @@ def always_valid(
 
 
 def mixture(planned_units: float, alpha: float) -> float:
-    """rho², the variance of the mixture over effects, which makes the sequence tightest at
-    planned_units.
+    """rho²: how widely effects are mixed, such that the sequence is tightest at planned_units.
 
-    In units of the outcome's variance. The paper's closed form, within 0.1 % of the least width.
+    The paper's closed form, within 0.1 % of the least width.
     """
     doubled = -2 * np.log(alpha)
     return float((doubled + np.log(doubled + 1)) / planned_units)
