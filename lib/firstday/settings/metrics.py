@@ -1,0 +1,110 @@
+"""What an experiment is judged by: metrics, each one number a unit or a ratio of two."""
+
+from datetime import timedelta
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from firstday.settings.kinds import Duration, Names, Settings, duration_text
+
+MetricKind = Literal["retention", "moment", "count", "sum", "click_rate", "categories", "column"]
+Name = Annotated[str, Field(min_length=1)]
+PRE = "pre"  # as covariate: the metric's own quantity before the assignment
+MOMENT_WINDOW = timedelta(hours=24)
+FROM_IMPRESSIONS = ("click_rate", "categories")
+# What a kind is told by, beside its name, covariate and guardrail: (must be given, may be given).
+OPTIONS: dict[str, tuple[set[str], set[str]]] = {
+    "retention": ({"day"}, {"retention", "actions", "window"}),
+    "moment": ({"actions", "threshold"}, {"window"}),
+    "count": (set(), {"actions", "window"}),
+    "sum": ({"value"}, {"actions", "window"}),
+    "click_rate": (set(), {"window"}),
+    "categories": (set(), {"actions", "window"}),
+    "column": ({"value"}, {"denominator", "value_at"}),
+}
+
+KIND_OPTIONS = sorted(set().union(*(must | may for must, may in OPTIONS.values())))
+
+
+def _one_line(name: str) -> str:
+    if name != name.strip() or not name.isprintable():
+        raise ValueError("must be one line of text, without blanks around it")
+    return name
+
+
+class Metric(Settings):
+    """A metric: what is counted of each unit, from its assignment on.
+
+    kind
+    - retention: 1 if the unit came back on day `day` (as `firstday discover` counts it), else 0.
+    - moment: 1 if it did `actions` at least `threshold` times within `window` (24 h), else 0.
+    - count: how often it did `actions` (any action where none is named).
+    - sum: the sum of the column `value` over its `actions`.
+    - click_rate: its clicks over its impressions: a ratio of totals, not a mean of rates.
+    - categories: how many distinct categories it clicked, joined, or used by one of `actions`.
+    - column: the column `value` of --units, over the column `denominator` if there is one.
+    """
+
+    name: Annotated[Name, AfterValidator(_one_line)]
+    kind: MetricKind
+    day: int | None = Field(None, ge=1, le=366, description="Day n of Dn retention.")
+    retention: Literal["rolling", "calendar"] | None = Field(
+        None, description="Day n as n times 24 h after the assignment [default], or as a calendar day."
+    )
+    actions: Names = Field((), description="Names of the actions that count.")
+    threshold: int | None = Field(None, ge=1, description="How often the moment asks for the action.")
+    window: Duration | None = Field(
+        None, description="Time after the assignment that counts [default: 24h of a moment, else all]."
+    )
+    value: Name | None = Field(None, description="Column with the number that is added up, or measured.")
+    denominator: Name | None = Field(None, description="Column that `value` is a share of.")
+    value_at: Name | None = Field(
+        None, description="Column with the instant of `value`; before the assignment it counts as 0."
+    )
+    covariate: Name | None = Field(
+        None,
+        description="What was known before the assignment and lowers the variance (CUPED): 'pre' for the "
+        "same quantity before it, or a numeric column of the units.",
+    )
+    pre_window: Duration = Field(timedelta(days=7), description="Time before the assignment for 'pre'.")
+    margin: float | None = Field(
+        None, gt=0, description="Makes it a guardrail: the loss, in its own unit, that is still accepted."
+    )
+    rise_is_good: bool = Field(True, description="Whether more of it is better.")
+
+    @model_validator(mode="after")
+    def _told_by_its_kind(self) -> Self:
+        must, may = OPTIONS[self.kind]
+        given = {name for name in KIND_OPTIONS if getattr(self, name) not in (None, ())}
+        if missing := sorted(must - given):
+            raise ValueError(f"a metric of kind {self.kind} needs {' and '.join(missing)}")
+        if extra := sorted(given - must - may):
+            raise ValueError(
+                f"a metric of kind {self.kind} is not told by {' or '.join(extra)}: leave it out, "
+                f"or choose a kind that has it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.kind == "column" and self.covariate == PRE:
+            raise ValueError("a column has no past to look at: name a column as covariate, not 'pre'")
+        if self.day is not None and self.window is not None and self.window >= timedelta(days=self.day + 1):
+            raise ValueError(
+                f"window ({duration_text(self.window)}) must end before day {self.day} is over, or nothing "
+                "of that day counts as a return"
+            )
+        columns = [self.value, self.denominator, self.covariate]
+        if self.kind == "column" and len({*columns} - {None}) < len([each for each in columns if each]):
+            raise ValueError("value, denominator and covariate must be different columns")
+        return self
+
+    @property
+    def counting_window(self) -> timedelta | None:
+        """How long after the assignment counts; None: as long as the variant lasts."""
+        return self.window or (MOMENT_WINDOW if self.kind in ("moment", "retention") else None)
+
+    @property
+    def is_ratio(self) -> bool:
+        """Whether a unit has a denominator of its own."""
+        return self.kind == "click_rate" or self.denominator is not None
