@@ -1,0 +1,211 @@
+"""Assignments, checked: which unit had which variant from when to when."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pyspark.sql import Column, DataFrame, Row, Window
+from pyspark.sql import functions as F
+
+from firstday.errors import DataError
+from firstday.tables.schemas import column
+from firstday.windows import local_date
+
+Panel = Literal["stage", "period"]
+NEVER = 1 << 62  # microseconds: a variant that does not end
+MOST_VARIANTS = 1_000
+RULES = {
+    "null": ("each assignment has a unit, a variant and an instant", "leave out the rows without one"),
+    "clash": (
+        "a unit has one variant at a time",
+        "leave these units out, or say that the design is a ramp or a crossover and number its rows",
+    ),
+    "swapped": ("a variant ends after it begins, wash-out included", "look for swapped dates"),
+}
+
+
+@dataclass(frozen=True)
+class Spans:
+    """One row a unit, in a ramp or crossover one row a unit and stage or period.
+
+    frame, cached: unit_id, variant, assigned_on (date), the `keys` (the panel's number and `sequence`, where
+    there are), segment_0, ..., covariate_0, ... and, in microseconds: `start`, from which things count (the
+    assignment, or the end of the wash-out), `end`, before which they count, and `first`, the unit's first
+    assignment, before which its past lies. rows: by variant. after_horizon: rows that begin behind the end
+    of the log and are left out.
+    """
+
+    frame: DataFrame
+    panel: Panel | None
+    keys: tuple[str, ...]
+    segments: tuple[str, ...]
+    covariates: tuple[str, ...]
+    time_zone: str
+    rows: Mapping[str, int]
+    after_horizon: int
+
+    @classmethod
+    def of(
+        cls,
+        assignments: DataFrame,
+        *,
+        horizon: int,
+        panel: Panel | None = None,
+        segments: Sequence[str] = (),
+        covariates: Sequence[str] = (),
+        variants: Sequence[str] | None = None,
+        time_zone: str = "UTC",
+    ) -> "Spans":
+        """Prepare `assignments` (unit_id, variant, assigned_at [, washout_to, valid_to, stage or period,
+        sequence, segments, covariates]).
+
+        panel: the column that numbers a unit's rows, for ramps and crossovers. variants: those of the plan.
+        The same assignment twice is one, the earliest. Where valid_to is null a row of a panel ends with the
+        unit's next one. Raises DataError for a unit in two variants at once, a variant that is not in the
+        plan, one of it that nobody has, and rows that end before they begin.
+        """
+        keys = (
+            [panel, "sequence"] if panel and "sequence" in assignments.columns else [panel] if panel else []
+        )
+        rows = _first_rows(assignments, panel, keys, segments, covariates)
+        rows = _with_ends(rows, panel).withColumn("assigned_on", local_date(F.col("assigned"), time_zone))
+        rows = rows.persist()
+        try:
+            counts, after_horizon = _checked(rows, horizon, variants)
+        except DataError:
+            rows.unpersist()
+            raise
+        kept = rows.where(F.col("start") <= F.lit(horizon))
+        columns = [name for name in rows.columns if name not in ("assigned", "clash", "overlap")]
+        return cls(
+            kept.select(*columns),
+            panel,
+            tuple(key for key in keys if key),
+            tuple(segments),
+            tuple(covariates),
+            time_zone,
+            counts,
+            after_horizon,
+        )
+
+    def release(self) -> None:
+        """Drop everything from Spark's cache that hangs on the assignments."""
+        self.frame.unpersist()
+
+
+def _first_rows(
+    assignments: DataFrame,
+    panel: Panel | None,
+    keys: Sequence[str | None],
+    segments: Sequence[str],
+    covariates: Sequence[str],
+) -> DataFrame:
+    """The earliest row of each unit and panel number, and whether another row has another variant."""
+
+    def instant(name: str) -> Column:
+        return F.unix_micros(column(name)) if name in assignments.columns else F.lit(None).cast("long")
+
+    values = {
+        "assigned": instant("assigned_at"),
+        "variant": column("variant").cast("string"),
+        "washout": instant("washout_to"),
+        "valid_to": instant("valid_to"),
+        **{key: column(key).cast("string") for key in keys if key and key != panel},
+        **{f"segment_{at}": column(name).cast("string") for at, name in enumerate(segments)},
+        **{f"covariate_{at}": column(name).cast("double") for at, name in enumerate(covariates)},
+    }
+    unit = [column("unit_id").cast("string").alias("unit_id")]
+    unit += [column(panel).cast("int").alias(panel)] if panel else []
+    rows = assignments.select(
+        *unit, F.struct(*(value.alias(name) for name, value in values.items())).alias("row")
+    )
+    by_unit = rows.groupBy("unit_id", *([panel] if panel else [])).agg(
+        F.min("row").alias("row"),
+        (F.min("row.variant") != F.max("row.variant")).alias("clash"),
+    )
+    return by_unit.select("unit_id", *([panel] if panel else []), "clash", "row.*")
+
+
+def _with_ends(rows: DataFrame, panel: Panel | None) -> DataFrame:
+    start = F.greatest("assigned", "washout")
+    if not panel:
+        return rows.select(
+            *_without(rows, "washout", "valid_to"),
+            start.alias("start"),
+            F.coalesce("valid_to", F.lit(NEVER)).alias("end"),
+            F.col("assigned").alias("first"),
+            F.lit(False).alias("overlap"),
+        )
+    of_unit = Window.partitionBy("unit_id")
+    following = F.lead("assigned").over(of_unit.orderBy("assigned", panel))
+    end = F.coalesce("valid_to", following, F.lit(NEVER))
+    return rows.select(
+        *_without(rows, "washout", "valid_to"),
+        start.alias("start"),
+        end.alias("end"),
+        F.min("assigned").over(of_unit).alias("first"),
+        F.coalesce(end > following, F.lit(False)).alias("overlap"),
+    )
+
+
+def _without(rows: DataFrame, *names: str) -> list[str]:
+    return [name for name in rows.columns if name not in names]
+
+
+def _checked(rows: DataFrame, horizon: int, variants: Sequence[str] | None) -> tuple[dict[str, int], int]:
+    """Rows by variant and how many begin after the horizon; DataError for what breaks the design."""
+    wrong = {
+        "null": F.col("variant").isNull() | F.col("assigned").isNull() | F.col("unit_id").isNull(),
+        "clash": F.col("clash") | F.col("overlap"),
+        "swapped": F.col("end") <= F.col("start"),
+    }
+    late = F.col("start") > F.lit(horizon)
+    found = (
+        rows.groupBy("variant")
+        .agg(
+            F.count(F.lit(1)).alias("rows"),
+            F.count_if(late).alias("late"),
+            *(F.count_if(rule).alias(name) for name, rule in wrong.items()),
+            *(F.min(F.when(rule, F.col("unit_id"))).alias(f"{name}_unit") for name, rule in wrong.items()),
+        )
+        .limit(MOST_VARIANTS)
+        .collect()
+    )
+    refuse_wrong(found, RULES)
+    counts = {row["variant"]: row["rows"] for row in found}
+    refuse_unplanned(counts, variants)
+    return counts, sum(row["late"] for row in found)
+
+
+def refuse_wrong(found: Sequence[Row], rules: Mapping[str, tuple[str, str]]) -> None:
+    """DataError for the first rule, (what must hold, what to do), that units break.
+
+    found: rows with a count under the rule's name, and under that with _unit a unit's id.
+    """
+    for name, (rule, next_step) in rules.items():
+        if number := sum(row[name] for row in found):
+            example = next((row[f"{name}_unit"] for row in found if row[name]), None)
+            units = "1 unit" if number == 1 else f"{number:,} units"
+            raise DataError(rule, value=f"{units}, such as {example!r}", next_step=next_step)
+
+
+def refuse_unplanned(counts: Mapping[str, int], variants: Sequence[str] | None) -> None:
+    """DataError for variants that are not in the plan, or of it and empty; counts: units by variant."""
+    if not counts:
+        raise DataError(
+            "an experiment has units", value=0, next_step="look at the assignments' filter and date"
+        )
+    if variants is None:
+        return
+    if others := {name: count for name, count in counts.items() if name not in variants}:
+        raise DataError(
+            f"each variant is one of the plan's: {', '.join(variants)}",
+            value=", ".join(f"{count:,} units in {name!r}" for name, count in others.items()),
+            next_step="correct the plan, or leave these units out",
+        )
+    if empty := [name for name in variants if not counts.get(name)]:
+        raise DataError(
+            "each variant of the plan has units",
+            value=empty,
+            next_step="check how units were assigned: there is nothing to compare with",
+        )
