@@ -9,7 +9,7 @@ from firstday.experiments.panels import PanelSums
 from firstday.experiments.ramp import ramp
 from firstday.experiments.sums import Floats
 
-EXPERIMENTS, UNITS = 1500, 1000
+EXPERIMENTS, UNITS = 1500, 600
 SHARES = (0.05, 0.25, 0.5)
 # Groups 0 .. 2 switch at stages 0 .. 2, group 3 never does.
 ARMS = np.array([[1, 1, 1], [0, 1, 1], [0, 0, 1], [0, 0, 0]])
@@ -123,21 +123,22 @@ def test_click_rates_hold_while_the_base_moves() -> None:
 
 
 def test_an_effect_that_grows_with_the_share_is_told() -> None:
-    result = ramp(of(retention(0.0, growth=0.1)), ARMS)
+    result = ramp(of(retention(0.0, growth=0.15)), ARMS)
     assert (result.same_effect_p_value < 0.05).mean() > 0.8
     assert result.effect.estimate.mean() == pytest.approx(
-        (result.weights[0] * [0, 0.1, 0.2]).sum(), abs=0.003
+        (result.weights[0] * [0, 0.15, 0.3]).sum(), abs=0.003
     )
 
 
 def test_units_that_join_on_the_way_count_from_then_on() -> None:
     """Five groups, of which the last joined at stage 1 and was never treated."""
     y = retention(0.05)[0]
-    joined = np.where(np.arange(UNITS) >= UNITS - 200, 4, GROUP)
+    joined = np.where(np.arange(UNITS) >= UNITS - 100, 4, GROUP)
     present = np.where((joined == 4)[:, None], [0.0, 1.0, 1.0], 1.0)
     arms = np.vstack([ARMS, ARMS[-1]])
+    arms[4, 0] = 1  # of nobody: of no consequence
     result = ramp(PanelSums.of(y * present, present, group=joined, groups=5), arms)
-    assert result.share[0] == pytest.approx(0.05 * UNITS / (UNITS - 200))
+    assert result.share[0] == pytest.approx(0.05 * UNITS / (UNITS - 100))
     control = ARMS[GROUP, 1] == 0
     assert result.control_rate[1] == pytest.approx(y[control, 1].mean())
     assert result.control_rate[0] == pytest.approx(y[(ARMS[GROUP, 0] == 0) & (joined != 4), 0].mean())

@@ -57,8 +57,9 @@ def crossover(
     sums: a group is one sequence. treated: (groups, periods) of 0 and 1; [[1, 0], [0, 1]] is AB/BA.
 
     For a mean (retained, spend) d is 1 where the unit took part and 0 where it did not. Split each sequence
-    by the periods that its units took part in (two groups with the same row of `treated`): then the estimate
-    is that of the regression unit by unit, also where units miss periods, and those there once are left out.
+    by the periods that its units took part in: then the estimate is that of the regression unit by unit, also
+    where units miss periods, and those there once are left out. What `treated` says of periods that a group
+    has nobody in is of no consequence: its sequence is the one that agrees with it elsewhere, if it is one.
     For a ratio (clicks over impressions) a group is a sequence as a whole, and a unit without impressions in
     a period has zeros there: cells are ratios of totals, linearised by the delta method (Deng, Knoblich & Lu
     2018, KDD). So those there once count too, and nobody is left out.
@@ -80,7 +81,8 @@ def crossover(
             next_step="leave it a diagnostic (adjust_carry_over: false), or plan a third period",
         )
     _check_estimable(arms, carry_over=adjust_carry_over)
-    both = np.stack([arms, _before(arms)], axis=-1).astype(float)
+    # Who was away in a period was not treated then, and carries nothing over.
+    both = np.stack([arms, _before(arms & sums.present)], axis=-1).astype(float)
     weights = within_weights(sums, both if adjust_carry_over else both[..., :1])[..., 0, :, :]
     lasting = _grizzle_weights(sums, arms) if periods == 2 else within_weights(sums, both)[..., 1, :, :]
     used = (np.nan_to_num(weights) != 0).any(-1)
@@ -90,7 +92,7 @@ def crossover(
         carry_over=Estimate.normal(*combined(sums, lasting), alpha),
         units=np.where(used, sums.n, 0.0).sum(-1),
         left_out=left_out.sum(-1),
-        left_out_p_value=_same_share(left_out, sums.n, arms),
+        left_out_p_value=_same_share(left_out, sums.n, _sequences(arms, sums.present)),
     )
 
 
@@ -127,13 +129,19 @@ def _grizzle_weights(sums: PanelSums, arms: npt.NDArray[np.bool_]) -> Floats:
     return weights
 
 
-def _same_share(left_out: Floats, n: Floats, arms: npt.NDArray[np.bool_]) -> Floats:
+def _sequences(arms: npt.NDArray[np.bool_], present: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """(groups, sequences): which sequence a group is of; of none where several agree with it."""
+    sequences = np.unique(arms[present.all(1)], axis=0)
+    agrees = (arms[:, None] == sequences) | ~present[:, None]
+    member = agrees.all(-1)
+    return member & (member.sum(1, keepdims=True) == 1)
+
+
+def _same_share(left_out: Floats, n: Floats, member: npt.NDArray[np.bool_]) -> Floats:
     """Pearson's chi-square p-value of left_out / n being the same in all sequences."""
-    sequence = np.unique(arms, axis=0, return_inverse=True)[1].reshape(-1)
-    member = np.eye(sequence.max() + 1)[sequence]
     out, all_units = left_out @ member, n @ member
     share = out.sum(-1, keepdims=True) / np.maximum(all_units.sum(-1, keepdims=True), 1.0)
     expected = all_units * share * (1 - share)
     squared = (out - all_units * share) ** 2
     statistic = np.divide(squared, expected, out=np.full(out.shape, np.nan), where=expected > 0)
-    return chi2.sf(statistic.sum(-1), member.shape[1] - 1)
+    return np.where(member.shape[1] > 1, chi2.sf(statistic.sum(-1), max(member.shape[1] - 1, 1)), np.nan)

@@ -80,6 +80,11 @@ class PanelSums:
         """(..., groups, periods): cells that say something. One unit alone has no variance: it does not."""
         return (self.d > 0) & (self.n[..., None] > 1)
 
+    @property
+    def present(self) -> npt.NDArray[np.bool_]:
+        """(groups, periods): cells that any entry has somebody in."""
+        return (self.d > 0).any(axis=tuple(range(self.d.ndim - 2)))
+
     def residual_products(self, rates: Floats) -> Floats:
         """Sums over a group's units of (y_p - rate_p d_p)(y_q - rate_q d_q), about their mean, × n / (n - 1).
 
@@ -140,7 +145,10 @@ def within_weights(sums: PanelSums, terms: Floats) -> Floats:
 
 
 def checked_arms(treated: npt.ArrayLike, sums: PanelSums) -> npt.NDArray[np.bool_]:
-    """(groups, periods), who is treated when, as booleans. Raises SettingsError for anything else."""
+    """(groups, periods), who is treated when, as booleans. Raises SettingsError for anything else.
+
+    What is said of a group in a period that it has nobody in is of no consequence.
+    """
     arms = np.asarray(treated)
     if arms.shape != sums.y.shape[-2:]:
         raise SettingsError(

@@ -65,7 +65,7 @@ def ramp(sums: PanelSums, treated: npt.ArrayLike, *, alpha: float = 0.05) -> Ram
     sums that are not finite. Entries without a unit in both arms of some stage are NaN.
     """
     arms = checked_arms(treated, sums)
-    _check_ramp(arms)
+    _check_ramp(arms, sums.present)
     n = np.where(sums.seen, sums.n[..., None], 0.0)
     n_treated, n_control = (n * arms).sum(-2), (n * ~arms).sum(-2)
     n_both = n_treated + n_control
@@ -90,8 +90,9 @@ def ramp(sums: PanelSums, treated: npt.ArrayLike, *, alpha: float = 0.05) -> Ram
     )
 
 
-def _check_ramp(arms: npt.NDArray[np.bool_]) -> None:
-    if (arms[:, :-1] & ~arms[:, 1:]).any():
+def _check_ramp(arms: npt.NDArray[np.bool_], present: npt.NDArray[np.bool_]) -> None:
+    treated_until = np.maximum.accumulate(arms & present, axis=1)
+    if (treated_until & ~arms & present).any():
         raise SettingsError(
             "in a ramp the treated stay treated",
             value=arms.astype(int).tolist(),
