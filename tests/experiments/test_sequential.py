@@ -142,11 +142,21 @@ def test_a_true_click_rate_effect_is_found_and_covered() -> None:
 
 
 def test_shares_that_change_in_a_ramp_up() -> None:
-    """Information, not the number of units, is the clock: 1 % treated, then 5, 25 and 50."""
+    """1 % treated, then 5, 25 and 50."""
     treated = 20_000 * np.repeat([0.01, 0.05, 0.25, 0.5], 7)
     estimate, error, units = shares(0.3, treated.astype(int), (20_000 - treated).astype(int))
     found = always_valid(estimate, error, units, planned_units=float(treated.sum()))
     assert 0.005 < ever_wrong(found) <= ALPHA + MARGIN
+
+
+def test_information_is_the_clock_whatever_the_units() -> None:
+    """A random walk whose information grows 3,000-fold while units hardly do: as fast as errors fall."""
+    information = np.geomspace(1, 3_000, 1_000)
+    steps = np.diff(information, prepend=0)
+    walk = np.random.default_rng(0).normal(0, np.sqrt(steps), (EXPERIMENTS, len(steps))).cumsum(-1)
+    units = np.linspace(1_000, 1_001, len(steps))
+    found = always_valid(walk / information, information**-0.5, units, planned_units=1_000)
+    assert 0.02 < ever_wrong(found) <= ALPHA + MARGIN
 
 
 def test_too_few_events_break_it_and_more_units_first_mend_it() -> None:
