@@ -123,7 +123,7 @@ def _refuse_changes(assignments: DataFrame, output: Output, plan: ExperimentPlan
         )
         raise DataError(
             "units must keep the variant that they were given, but this plan or list gives another one",
-            value=f"{changes:,} rows that have begun",
+            value=f"{changes:,} variants that have begun",
             next_step=f"{why}, or name a new experiment, with a salt and an --out of its own",
         )
 

@@ -196,19 +196,24 @@ def test_what_is_counted(units: DataFrame, spark: SparkSession) -> None:
 
 
 def test_changes_are_found_where_a_variant_has_begun(spark: SparkSession) -> None:
-    schema = "unit_id string, stage int, period int, variant string, assigned_at timestamp"
+    schema = "unit_id string, variant string, assigned_at timestamp, valid_to timestamp"
     earlier = [
-        ("same", None, None, "a", START), ("other", None, None, "a", START), ("gone", None, None, "a", START),
-        ("staged", 1, None, "a", START), ("staged", 2, None, "a", START + 2 * DAY),
-        ("waits", 1, None, "a", START + 2 * DAY),
-    ]  # fmt: skip
+        ("same", "a", START, None),
+        ("other", "a", START, None),
+        ("gone", "a", START, None),
+        ("next stage", "a", START, None),
+        ("staged before", "a", START, START + DAY),
+        ("not begun", "a", START + 3 * DAY, None),
+    ]
     now = [
-        ("same", None, None, "a", START), ("other", None, None, "b", START), ("new", None, None, "b", START),
-        ("staged", 1, None, "b", START), ("staged", 2, None, "b", START + 2 * DAY),
-        ("waits", 1, None, "b", START + 2 * DAY),
-    ]  # fmt: skip
+        ("same", "a", START, None),
+        ("other", "b", START, None),
+        ("new", "b", START, None),
+        ("next stage", "a", START, START + DAY),
+        ("next stage", "b", START + DAY, None),
+        ("staged before", "b", START - DAY, None),
+        ("not begun", "b", START + 3 * DAY, None),
+    ]
     frames = [spark.createDataFrame(rows, schema) for rows in (now, earlier)]
-    found = assign.changed(frames[0], frames[1], START + DAY).collect()
-    assert sorted((row["unit_id"], row["stage"], row["had"]) for row in found) == [
-        ("other", 0, "a"), ("staged", 1, "a"),
-    ]  # fmt: skip
+    found = assign.changed(frames[0], frames[1], START + 2 * DAY).collect()
+    assert sorted(map(tuple, found)) == [("other", "a", "b"), ("staged before", "a", "b")]

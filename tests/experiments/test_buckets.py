@@ -1,7 +1,10 @@
 """The hash and what is dealt by it: known values, evenness, and Spark's answer to the last bit."""
 
+import re
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from scipy.stats import chisquare, kstest
 from firstday.experiments import assign, buckets
 from firstday.experiments.buckets import bucket, held_out, in_layer, pick, treated
 
+DOCS = Path(__file__).parents[2] / "docs" / "assign.md"
 UNITS = [str(number) for number in range(20_000)]
 # sha256sum of "salt:unit", its first thirteen digits by hand: a change of the hash deals everybody anew.
 KNOWN = {
@@ -26,6 +30,18 @@ KNOWN = {
 
 def test_known_values() -> None:
     assert {key: bucket(*key) for key in KNOWN} == KNOWN
+
+
+def test_the_ten_lines_of_the_docs_are_these() -> None:
+    code = re.search(r"```python\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    assert code is not None
+    written: dict[str, Any] = {}
+    exec(code[1], written)
+    assert {key: written["bucket"](*key) for key in KNOWN} == KNOWN
+    assert str(KNOWN["profile_push", "12"]) in code[1]
+    shares = {"a": 0.1, "b": 0.2, "c": 0.7}
+    for place in (0.0, 0.1, 0.3, 0.5, 1 - 2**-52):
+        assert written["pick"](place, shares) == pick(place, shares)
 
 
 def test_spark_says_the_same(spark: SparkSession) -> None:

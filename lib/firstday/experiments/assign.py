@@ -244,9 +244,16 @@ def without_number(units: DataFrame, plan: ExperimentPlan) -> DataFrame:
 
 
 def changed(assignments: DataFrame, earlier: DataFrame, now: datetime) -> DataFrame:
-    """Units that have another variant than an earlier run gave them, in a stage or period that has begun."""
-    begun = earlier.where(F.col("assigned_at") <= F.lit(now))
-    span = [F.coalesce(name, F.lit(0)).alias(name) for name in ("stage", "period")]
-    before = begun.select("unit_id", *span, F.col("variant").alias("had"))
-    after = assignments.select("unit_id", *span, "variant")
-    return before.join(after, ["unit_id", "stage", "period"]).where(F.col("had") != F.col("variant"))
+    """unit_id, had and variant, where a unit would have another variant than an earlier run gave it.
+
+    Asked of each variant that has begun by now, at the instant it began: so a ramp may get another stage.
+    """
+    before = earlier.where(F.col("assigned_at") <= F.lit(now)).select(
+        "unit_id", F.col("assigned_at").alias("began"), F.col("variant").alias("had")
+    )
+    after = assignments.select("unit_id", "variant", "assigned_at", "valid_to")
+    held = (F.col("assigned_at") <= F.col("began")) & (
+        F.col("valid_to").isNull() | (F.col("began") < F.col("valid_to"))
+    )
+    both = before.join(after, "unit_id").where(held & (F.col("had") != F.col("variant")))
+    return both.select("unit_id", "had", "variant")
