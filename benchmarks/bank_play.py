@@ -77,7 +77,8 @@ def trained(read: Mapping[str, DataFrame], log: DataFrame, first: datetime, now:
         learned.rows,
         learned.encoding.names,
         objective=examples.BINARY,
-        parameters=Boosting(early_stopping_round=20),
+        parameters=Boosting().otherwise(learning.CAREFUL),
+        monotone=learning.MONOTONE,
         seed=7,
         categorical=[learned.encoding.names[at] for at in learned.encoding.categorical],
     )

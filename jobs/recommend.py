@@ -25,6 +25,7 @@ from firstday.recommend.monitoring_drift import drift, encoded_columns, unpacked
 from firstday.recommend.monitoring_policy import policy_value
 from firstday.recommend.ranker import Ranker
 from firstday.recommend.recall.greedy import Merging
+from firstday.recommend.slot_count import refuse_unseen
 from firstday.recommend.slots import Exploring, Slots
 from firstday.session import get_session
 from firstday.settings import RecommendSettings
@@ -105,7 +106,9 @@ def _watched(
         lists=made.lists,
         segment=tuple(recipe.segment),
     )
-    some = made.weighted.where(F.col(lists.SAMPLE).isNotNull())
+    # What is shown is compared with what was shown: among all candidates features have other shares.
+    pair = ["user_id", "category"]
+    some = made.weighted.where(F.col(lists.SAMPLE).isNotNull()).join(made.lists.select(pair), pair, "semi")
     rows = unpacked(some, recipe.encoding, lists.SAMPLE, weights.UNWEIGHTED)
     before = read_published(spark, settings.ranker, "ranker_profile").toPandas()
     moved = drift(before, rows, encoded_columns(recipe.encoding, weights.UNWEIGHTED))
@@ -162,6 +165,9 @@ def _recipe(spark: SparkSession, settings: RecommendSettings) -> lists.Recipe:
             value=settings.ranker,
             next_step="look at its report; train on more days, or recommend by it all the same with --force",
         )
+    told_of = read_published(spark, settings.ranker, "ranker_slots").count()
+    if told_of and not settings.force:
+        refuse_unseen(settings.slots, told_of)
     encoding = Encoding.from_json(row["encoding"])
     encoding.refuse_other(row["features"])
     asked_with = json.loads(row["recall"])

@@ -30,7 +30,6 @@ from firstday.recommend.slot_count import SlotCount, slot_count
 from firstday.recommend.slot_sums import slot_sums
 from firstday.session import get_session, leave
 from firstday.settings import TrainSettings
-from firstday.settings.train import Boosting
 from firstday.tables import Output, open_output
 from firstday.tracking import Registered, TrackedRun, tracked_run
 
@@ -103,17 +102,12 @@ def _trained(rows: DataFrame, found: Examples, settings: TrainSettings, tracked:
             found.features,
             objective=found.objective,
             categorical=found.categorical,
-            parameters=_parameters(found, settings),
+            monotone=found.monotone,
+            parameters=found.parameters,
             seed=settings.seed,
         )
         step.note(features=len(ranker.features))
     return ranker
-
-
-def _parameters(found: Examples, settings: TrainSettings) -> Boosting:
-    if settings.train.early_stopping_round is not None:
-        return settings.train
-    return settings.train.model_copy(update={"early_stopping_round": found.early_stopping_round})
 
 
 def _ended(tracked: TrackedRun, settings: TrainSettings) -> Callable[[], None]:
@@ -247,7 +241,7 @@ def _write(
         list(ranker.features),
         found.encoding.to_json() if found.encoding else None,
         json.dumps({name: told[name] for name in ASKED_WITH}),
-        settings.train.model_dump_json(),
+        found.parameters.model_dump_json(),
         measured.beats,
         list(notes),
         ranker.native,

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import lightgbm
 import numpy as np
 import pandas as pd
 import pytest
@@ -46,6 +47,7 @@ def test_from_a_log_to_lists(
     assert json.loads(model.recall) == {"segment": ["region"], "profile": ["region", "age"], "actions": []}
     assert model.features[-1] == "slot"
     assert {"category", "state", "recall_relevance", "preference", "region"} <= set(model.features)
+    _rises_only(model.native, list(model.features))
     metrics = ranker.rows("ranker_metrics").set_index(["split", "model", "metric"])["value"]
     assert metrics["train", "model", "auc"] > metrics["train", "category mean", "auc"] > 0.5
     # A model of ready examples, or one that is not shown to be good, is refused; the latter unless forced.
@@ -93,6 +95,24 @@ def test_from_a_log_to_lists(
     assert steps["slots", "slots"] == len(lists)
     assert steps["filters", "pairs: all"] == 250 * len(bank.categories)
     assert steps["filters", "pairs: all"] == steps["filters", "pairs: allowed"] + len(blocked)
+
+
+def _rises_only(native: str, features: list[str]) -> None:
+    """A higher recall score never lowers the model's score, and a later slot never raises it."""
+    booster = lightgbm.Booster(model_str=native)
+    rows = np.random.default_rng(1).uniform(0, 3, (50, len(features)))
+    for name, sign in (("recall_relevance", 1), ("category_click_rate", 1), ("slot", -1)):
+        raised = [
+            booster.predict(_with(rows, features.index(name), value)) for value in np.linspace(0, 4, 20)
+        ]
+        assert (sign * np.diff(raised, axis=0) >= 0).all(), name
+    assert booster.num_trees() == 10
+
+
+def _with(rows: np.ndarray, place: int, value: float) -> np.ndarray:
+    changed = rows.copy()
+    changed[:, place] = value
+    return changed
 
 
 def test_mistakes_are_told(tables: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

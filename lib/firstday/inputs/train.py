@@ -1,7 +1,7 @@
 """What `firstday train` reads: a ready table of examples, made into lists with labels and a vector."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,11 +31,11 @@ from firstday.recommend.examples import (
 )
 from firstday.recommend.slot_sums import shown
 from firstday.settings import TrainSettings
+from firstday.settings.train import Boosting
 from firstday.tables import Checked, Input, Output, check, column, open_input, read_published
 from firstday.tables.schemas import Contract, Field
 
 SPLIT_SALT = 5
-EARLY_STOPPING = 20  # trees without a gain, in examples of a log: clicks are few, and easily learned by heart
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,20 @@ class Examples:
 
     objective: a loss, lambdarank or binary. asked: the vector to measure with. encoding: of examples that
     were made of the log, so that others can be made alike. categories: whether baselines have any.
-    shown: the log that they were made of, as `slot_sums.shown` has it.
+    shown: the log that they were made of, as `slot_sums.shown` has it. parameters: LightGBM's, of the
+    settings and of what suits such examples. monotone: as `ranker.fit` takes it.
     """
 
     checked: tuple[Checked, ...]
     rows: DataFrame
     features: tuple[str, ...]
     objective: str
+    parameters: Boosting
     notes: tuple[str, ...] = ()
     asked: str = VECTOR
     encoding: Encoding | None = None
     categories: bool = True
-    early_stopping_round: int = 0
+    monotone: Mapping[str, int] = field(default_factory=dict)
     actions: tuple[str, ...] = ()
     shown: DataFrame | None = None
 
@@ -103,10 +105,11 @@ def _of_log(spark: SparkSession, settings: TrainSettings, output: Output) -> Exa
         learned.rows,
         learned.encoding.names,
         LAMBDARANK if settings.objective == LAMBDARANK else BINARY,
+        settings.train.otherwise(learning.CAREFUL),
         tuple(notes),
         learning.ASKED,
         learned.encoding,
-        early_stopping_round=EARLY_STOPPING,
+        monotone=learning.MONOTONE,
         actions=found.actions,
         shown=shown(found.tables["impressions"], found.tables["reactions"], span.end),
     )
@@ -140,6 +143,7 @@ def _ready(spark: SparkSession, settings: TrainSettings, output: Output) -> Exam
     frames = [_example(each.good, features, settings) for each in checked]
     told: dict[str, Any] = {
         "objective": settings.objective or LAMBDARANK,
+        "parameters": settings.train,
         "categories": settings.category is not None,
     }
     if settings.valid is not None:

@@ -36,6 +36,7 @@ from firstday.recommend.examples import (
 from firstday.recommend.features import at_each
 from firstday.recommend.formulas import FeatureSettings
 from firstday.recommend.history import CLICK, JOIN
+from firstday.recommend.rates import CATEGORY_RATE, SEGMENT_RATE
 from firstday.recommend.recall.interests import moment
 from firstday.recommend.recall.serendipity import segmented
 from firstday.recommend.recall.sources import RECALL_FEATURES, recalled
@@ -47,6 +48,18 @@ SEGMENT_COLUMN = "firstday_segment"
 WEEK = timedelta(days=7)
 LONGEST = timedelta(days=56)  # to learn from: older habits are others
 SAME_USE = "used_7d"  # categories used so lately are no cross-sell
+# What recall, rates and the customer say of a category speaks for it, and a lower place against it. Clicks
+# are few: what is known need not be learned, and what contradicts it is chance.
+MONOTONE = {**dict.fromkeys((*RECALL_FEATURES, CATEGORY_RATE, SEGMENT_RATE, "preference"), 1), SLOT: -1}
+# Few clicks are soon learned by heart: small trees in small steps, each of other features, until clicks that
+# were held out are no better foretold.
+CAREFUL = {
+    "num_iterations": 1_000,
+    "num_leaves": 8,
+    "learning_rate": 0.03,
+    "feature_fraction": 0.5,
+    "early_stopping_round": 20,
+}
 
 
 @dataclass(frozen=True)

@@ -136,11 +136,13 @@ def _counts(rows: DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
     names = list(columns)
     pairs = F.array(
         *(
-            F.struct(F.lit(place).alias("place"), _rounded(column(columns[name]).cast("double")).alias("key"))
+            F.struct(F.lit(place).alias("place"), column(columns[name]).cast("double").alias("value"))
             for place, name in enumerate(names)
         )
     )
-    counted = rows.select(F.inline(pairs)).groupBy("place", "key").agg(F.count(F.lit(1)).alias("rows"))
+    # Rounded once they stand below each other: one formula, where one a feature is too long to compile.
+    values = rows.select(F.inline(pairs)).select("place", _rounded(F.col("value")).alias("key"))
+    counted = values.groupBy("place", "key").agg(F.count(F.lit(1)).alias("rows"))
     found: pd.DataFrame = counted.toPandas()
     found["feature"] = [names[place] for place in found["place"]]
     return found.astype({"key": float})[["feature", "key", "rows"]]

@@ -5,7 +5,7 @@ cross-entropy of probabilities, so that labels between 0 and 1 (a click mixed wi
 """
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -61,8 +61,11 @@ def fit(
     parameters: Boosting,
     seed: int,
     categorical: Sequence[str] = (),
+    monotone: Mapping[str, int] | None = None,
 ) -> Ranker:
     """Train on the rows of TRAIN, which have VECTOR and which `examples` has looked through.
+
+    monotone: features whose score may only rise (1) or only fall (-1) with them, all else equal.
 
     With early stopping, a share of the lists (TUNED, by a hash) is not learned from, but says when trees no
     longer help. In local mode all rows are one task's and LightGBM has all cores: the same rows give the same
@@ -79,6 +82,8 @@ def fit(
     slots = [at for at, name in enumerate(features) if name in set(categorical)]
     if slots:
         learner = learner.setCategoricalSlotIndexes(slots)
+    if monotone:
+        learner = learner.setMonotoneConstraints([monotone.get(name, 0) for name in features])
     with not_adaptive(spark):
         fitted = learner.fit(placed)
     return Ranker(str(fitted.getNativeModel()), tuple(features))

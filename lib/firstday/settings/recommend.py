@@ -29,7 +29,11 @@ class RecommendSettings(BankSettings):
 
     ranker: Location = Field(description="Output of firstday train --tables: the ranker in it is asked.")
     out: Location = Field(description="Where results go: a folder or catalog.schema.")
-    force: bool = Field(False, description="Recommend by a ranker that is not shown to beat its baselines.")
+    force: bool = Field(
+        False,
+        description="Recommend by a ranker that is not shown to beat its baselines, or more slots than its "
+        "log has shown.",
+    )
     now: datetime | None = Field(
         None,
         description="Recommend for this instant, by what was known then [default: the latest in the tables].",

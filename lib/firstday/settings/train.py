@@ -1,5 +1,6 @@
 """Settings of `firstday train`."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Annotated, Literal, Self
 
@@ -13,7 +14,9 @@ Unit = Annotated[float, Field(gt=0, le=1)]
 
 
 class Boosting(Settings):
-    """LightGBM's parameters, by its own names. The defaults are those of its ranking example."""
+    """LightGBM's parameters, by its own names. The defaults are those of its ranking example; for examples of
+    a log `firstday train` has others, which what is given here overrides.
+    """
 
     num_iterations: int = Field(100, ge=1, le=10_000)
     num_leaves: int = Field(31, ge=2, le=131_072)
@@ -29,8 +32,13 @@ class Boosting(Settings):
     bagging_fraction: Unit = 1.0
     bagging_freq: int = Field(0, ge=0)
     cat_smooth: float = Field(10.0, ge=0)
-    # None: 20 for --tables, none for ready examples. Measured on TUNED of the lists to learn from.
-    early_stopping_round: int | None = Field(None, ge=0)
+    early_stopping_round: int = Field(0, ge=0)  # measured on TUNED of the lists to learn from
+
+    def otherwise(self, defaults: Mapping[str, float]) -> Self:
+        """With other defaults for what was not given."""
+        return self.model_copy(
+            update={name: value for name, value in defaults.items() if name not in self.model_fields_set}
+        )
 
 
 class TrainSettings(BankSettings):
