@@ -1,0 +1,218 @@
+"""Two arms compared: by how much the metric differs, and by what share of the control's value.
+
+A metric is y / d, the totals' ratio: a mean where d is 1 for each unit, else clicks per impression and
+the like. To first order a unit adds (y - ratio × d) / mean d to the ratio, so the variance of these
+residuals is the metric's variance a unit, whether y and d move together or not (the delta method; Deng,
+Knoblich & Lu 2018, KDD). For a mean it is the plain variance, so one formula serves both.
+
+What goes wrong: units that are not independent (the sums must be of what was assigned: users, not their
+impressions; clusters where clusters were assigned); a few units that carry the whole total (one user
+with a tenth of all impressions makes any interval wishful: cap what one unit may add); arms with a
+handful of units.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import stdtr, stdtrit
+from scipy.stats import norm
+
+from firstday.experiments.estimate import Estimate
+from firstday.experiments.sums import Floats, Sums
+
+# Below this share of the squares themselves, what is left of them after centring is rounding, not variation.
+ROUNDING = 1e-10
+
+
+@dataclass(frozen=True)
+class Level:
+    """The value that an arm reached, with the variance of that value, from n units."""
+
+    value: Floats
+    variance: Floats
+    n: Floats
+
+
+def ratio(arm: Sums) -> Floats:
+    """The totals' y over d; NaN where d is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = arm.y / arm.d
+    return np.where(np.isfinite(value), value, np.nan)
+
+
+def unit_variance(arm: Sums) -> Floats:
+    """Of what one unit adds to the ratio, with n - 1; over n it is the ratio's variance.
+
+    NaN for fewer than two units or a d of 0.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = ratio(arm)
+        squares = arm.yy - 2 * value * arm.yd + value**2 * arm.dd
+        squares = np.where(squares > ROUNDING * (arm.yy + value**2 * arm.dd), squares, 0 * squares)
+        variance = squares / np.where(arm.n > 1, arm.n - 1, np.nan) / (arm.d / arm.n) ** 2
+    return np.where(np.isfinite(variance), variance, np.nan)
+
+
+def level(arm: Sums) -> Level:
+    """The ratio with its variance."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return Level(ratio(arm), unit_variance(arm) / arm.n, arm.n)
+
+
+def zero_one(arm: Sums) -> npt.NDArray[np.bool_]:
+    """Whether every unit's y is 0 or 1 and its d is 1: only then are the squares' sums the sums' own."""
+    return np.asarray((arm.y == arm.yy) & (arm.d == arm.n) & (arm.dd == arm.n))
+
+
+def difference(treatment: Sums, control: Sums, *, alpha: float = 0.05) -> Estimate:
+    """Treatment less control in the metric's unit, bounds at 1 - alpha, two-sided test; entry by entry.
+
+    - Means and ratios: Welch's t, each arm with its own variance, Welch-Satterthwaite degrees of
+      freedom. With thousands of units it is the z-test; with 10 an arm z would call 6.6 % of nothing
+      significant.
+    - Metrics of 0 and 1 (in both arms): the two-proportion z-test, whose variance pools the arms as its
+      hypothesis of equal shares says; it holds its level where events are rare or arms unequal, and it
+      is what calculators report. Bounds are Newcombe's (1998, Statistics in Medicine 17, method 10), out
+      of each arm's Wilson bounds: an arm without an event keeps a width. So at the very edge the test
+      and the bounds may disagree, and the statistic is not estimate / standard_error (which is each
+      arm's own).
+
+    NaN, never an error: all of it for an arm without units or with a total d of 0; all but the estimate
+    for an arm with one unit, and where nothing varies (0-1 metrics keep their bounds). why_unknown says
+    which.
+    """
+    told = welch(level(treatment), level(control), alpha)
+    return choose(zero_one(treatment) & zero_one(control), _two_proportions(treatment, control, alpha), told)
+
+
+def welch(treatment: Level, control: Level, alpha: float) -> Estimate:
+    """The difference of two independent levels (Welch 1947, Biometrika 34)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        estimate = treatment.value - control.value
+        error = np.sqrt(treatment.variance + control.variance)
+        error = np.where(error > 0, error, np.nan)
+        degrees = _degrees(treatment, control)
+        reach = stdtrit(degrees, 1 - alpha / 2) * error
+        statistic = estimate / error
+        p_value = 2 * stdtr(degrees, -abs(statistic))
+    return Estimate(estimate, estimate - reach, estimate + reach, error, statistic, p_value)
+
+
+def choose(where: npt.NDArray[np.bool_], one: Estimate, other: Estimate) -> Estimate:
+    """One estimate's entries where it says so, else the other's."""
+    parts = (field.name for field in fields(Estimate))
+    return Estimate(*(np.where(where, getattr(one, part), getattr(other, part)) for part in parts))
+
+
+@dataclass(frozen=True)
+class RelativeLift(Estimate):
+    """A share of the control's value: 0.02 is 2 % more. reason: why there is nothing to say, else ''."""
+
+    reason: npt.NDArray[np.str_]
+
+
+def relative_lift(treatment: Sums, control: Sums, *, alpha: float = 0.05) -> RelativeLift:
+    """Treatment / control - 1, with bounds at 1 - alpha; test and p_value are the difference's own.
+
+    Bounds are Fieller's (1954, Journal of the Royal Statistical Society B 16): the lifts that the arms'
+    bounds do not contradict; with Wilson's bounds for 0-1 metrics (MOVER; Donner & Zou 2012, Statistical
+    Methods in Medical Research 21). They exclude 0 exactly when the difference's do, which bounds by the
+    delta method on the logarithm do not (and those need values above 0). standard_error is the delta
+    method's.
+
+    Where the control's own lower bound is not above 0, any lift is possible, up to an infinite one: all
+    is NaN and the reason says so. Read the difference then. Far from that, but with few units, bounds
+    are lopsided, as they should be: the lift can be much higher, but not much lower.
+    """
+    over, under = level(treatment), level(control)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        over_low, over_high = _bounds(treatment, control, treatment, alpha)
+        under_low, under_high = _bounds(treatment, control, control, alpha)
+        far = np.where((under.value > 0) & (under_low > 0), "", "the control's value is not clearly above 0")
+        unknown = why_unknown(treatment, control)
+        reason = np.where(unknown == "", far, unknown)
+        base = np.where(reason == "", under.value, np.nan)
+        value = over.value / base
+        product = over.value * base
+        # The ends are roots of a x² - 2 × product × x + b = 0.
+        a, b = under_high * (2 * base - under_high), over_low * (2 * over.value - over_low)
+        low = (product - np.sqrt(product**2 - a * b)) / a
+        a, b = under_low * (2 * base - under_low), over_high * (2 * over.value - over_high)
+        high = (product + np.sqrt(product**2 - a * b)) / a
+        error = np.sqrt(over.variance + value**2 * under.variance) / base
+        error = np.where(error > 0, error, np.nan)
+    same = difference(treatment, control, alpha=alpha)
+    return RelativeLift(
+        value - 1,
+        low - 1,
+        high - 1,
+        error,
+        np.where(reason == "", same.statistic, np.nan),
+        np.where(reason == "", same.p_value, np.nan),
+        reason,
+    )
+
+
+def why_unknown(treatment: Sums, control: Sums) -> npt.NDArray[np.str_]:
+    """Entry by entry, why `difference` has no test; '' where it has one."""
+    arms = treatment, control
+    return np.select(
+        [
+            np.logical_or(*(arm.n < 2 for arm in arms)),
+            np.logical_or(*(arm.d == 0 for arm in arms)),
+            np.isnan(difference(treatment, control).p_value),
+        ],
+        [
+            "an arm has fewer than two units",
+            "an arm's denominators add up to 0",
+            "nothing varies: each arm's units all have one value",
+        ],
+        "",
+    )
+
+
+def _two_proportions(treatment: Sums, control: Sums, alpha: float) -> Estimate:
+    over, under = level(treatment), level(control)
+    estimate = over.value - under.value
+    over_low, over_high = _wilson(treatment, alpha)
+    under_low, under_high = _wilson(control, alpha)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        error = np.sqrt(over.variance + under.variance)
+        pooled = (treatment.y + control.y) / (treatment.n + control.n)
+        of_null = np.sqrt(pooled * (1 - pooled) * (1 / treatment.n + 1 / control.n))
+        enough = (of_null > 0) & (treatment.n > 1) & (control.n > 1)
+        statistic = estimate / np.where(enough, of_null, np.nan)
+    return Estimate(
+        estimate,
+        estimate - np.hypot(over.value - over_low, under_high - under.value),
+        estimate + np.hypot(over_high - over.value, under.value - under_low),
+        np.where(error > 0, error, np.nan),
+        statistic,
+        2 * norm.sf(abs(statistic)),
+    )
+
+
+def _bounds(treatment: Sums, control: Sums, arm: Sums, alpha: float) -> tuple[Floats, Floats]:
+    """One arm's, such that both arms' together give those of the difference."""
+    own = level(arm)
+    reach = stdtrit(_degrees(level(treatment), level(control)), 1 - alpha / 2) * np.sqrt(own.variance)
+    low, high = _wilson(arm, alpha)
+    shares = zero_one(treatment) & zero_one(control)
+    return np.where(shares, low, own.value - reach), np.where(shares, high, own.value + reach)
+
+
+def _wilson(arm: Sums, alpha: float) -> tuple[Floats, Floats]:
+    """Bounds of a share of n (Wilson 1927, JASA 22); without meaning where y is not a count of them."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low, high = proportion_confint(arm.y, np.where(arm.n > 1, arm.n, np.nan), alpha, method="wilson")
+    return np.asarray(low), np.asarray(high)
+
+
+def _degrees(treatment: Level, control: Level) -> Floats:
+    """Welch-Satterthwaite; NaN where nothing varies."""
+    both = (treatment.variance + control.variance) ** 2
+    each = treatment.variance**2 / (treatment.n - 1) + control.variance**2 / (control.n - 1)
+    return np.where(each > 0, both / each, np.nan)
