@@ -1,0 +1,89 @@
+"""Plans: as statsmodels has them, and the power that was planned is the power that simulation reaches."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from statsmodels.stats.power import NormalIndPower
+
+from benchmarks.experiment_worlds import Arm, clicks, habits, minutes, retained, two_arms
+from firstday.errors import SettingsError
+from firstday.experiments.covariate import adjusted_difference
+from firstday.experiments.difference import difference, unit_variance
+from firstday.experiments.planning import days_needed, detectable_effect, power_of, units_needed
+
+EXPERIMENTS = 1_000
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.2, 0.8), (0.1, 0.3)])
+@pytest.mark.parametrize("power", [0.5, 0.8, 0.95])
+def test_as_statsmodels(shares: tuple[float, float], power: float) -> None:
+    variance, effect = 4.0, 0.2
+    ratio = shares[1] / shares[0]
+    oracle = NormalIndPower()
+    first = oracle.solve_power(effect / 2.0, alpha=0.05, power=power, ratio=ratio)
+    units = units_needed(variance, effect, power=power, shares=shares)
+    assert units == pytest.approx(first / shares[0], abs=1.5 + 2e-4 * first / shares[0])
+    told = power_of(variance, effect, 1_000, shares=shares)
+    assert told == pytest.approx(oracle.power(effect / 2.0, 1_000 * shares[0], 0.05, ratio))
+    found = detectable_effect(variance, units, power=power, shares=shares)
+    assert found == pytest.approx(effect, rel=1e-3)
+    assert found <= effect
+    assert power_of(variance, effect, units, shares=shares) >= power
+
+
+@pytest.mark.parametrize("arm", [retained(0.3), minutes, clicks], ids=["share", "mean", "ratio"])
+def test_the_planned_power_is_reached(arm: Arm) -> None:
+    rng = np.random.default_rng(1)
+    pilot = arm(rng, 1, 200_000, 0.0)
+    effect = detectable_effect(unit_variance(pilot)[0], 4_000, power=0.8)
+    told = difference(*two_arms(arm, rng, EXPERIMENTS, (2_000, 2_000), float(effect)))
+    assert (told.p_value < 0.05).mean() == pytest.approx(0.8, abs=0.045)
+
+
+def test_a_covariate_saves_units() -> None:
+    rng = np.random.default_rng(2)
+    pilot = habits(0.8)(rng, 2, 20_000, 0.0)
+    reduction = adjusted_difference(pilot[0], pilot[1]).variance_reduction
+    units = int(units_needed(unit_variance(pilot)[0] * (1 - reduction), 0.1))
+    assert units == pytest.approx(0.36 * units_needed(1.0, 0.1), rel=0.04)
+    half = units // 2
+    told = adjusted_difference(*two_arms(habits(0.8), rng, EXPERIMENTS, (half, half), 0.1))
+    assert (told.p_value < 0.05).mean() == pytest.approx(0.8, abs=0.045)
+
+
+def test_days() -> None:
+    assert days_needed(1_000, 400, 100, 7) == 13
+    assert days_needed(1_000, 400, 100, 7, units_open=250) == 11  # 350 are missing: 4 days and a week
+    assert days_needed(1_000, 400, 100, 7, units_open=900) == 7
+    assert days_needed(1_000, 1_000, 0, 7) == 0
+    assert np.isnan(days_needed(1_000, 400, 0, 7))
+    assert np.isnan(days_needed(np.nan, 400, 100, 7))
+    assert days_needed(np.array([500, 1_001]), 0, np.array([100, 1_000]), 1).tolist() == [6, 3]
+
+
+@pytest.mark.filterwarnings("error")
+def test_nothing_to_plan() -> None:
+    assert np.isnan(units_needed(np.array([1.0, 0.0, np.nan]), np.array([0.0, 1.0, 1.0]))).all()
+    assert np.isnan(detectable_effect(np.array([1.0, 0.0, np.nan]), np.array([0.0, 10.0, 10.0]))).all()
+    assert np.isnan(power_of(np.array([0.0, np.nan]), 1.0, 10)).all()
+    assert power_of(1.0, 0.0, 10) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"alpha": 0.0},
+        {"alpha": 1.0},
+        {"power": 1.0},
+        {"power": 0.01},
+        {"shares": (0.0, 1.0)},
+        {"shares": (-0.5, 1.5)},
+        {"shares": (0.7, 0.7)},
+    ],
+)
+def test_bad_settings(asked: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError):
+        units_needed(1.0, 0.1, **asked)
+    with pytest.raises(SettingsError):
+        detectable_effect(1.0, 100, **asked)
