@@ -149,9 +149,9 @@ def two_arm_simulations() -> Iterator[Simulation]:
     yield two_arm("mean, skewed", "Welch's t", minutes, (1_000, 1_000), difference)
     yield two_arm("mean, normal", "Welch's t", heights, (10, 10), difference, planned=False)
     yield two_arm("mean, normal", "z (not ours)", heights, (10, 10), by_z, planned=False)
-    yield two_arm("clicks per impression", "delta method", clicks, (1_000, 1_000), difference)
+    yield two_arm("clicks per impression", "delta method", clicks, (2_000, 2_000), difference)
     yield two_arm(
-        "clicks per impression", "each impression a unit (not ours)", clicks, (1_000, 1_000), by_row
+        "clicks per impression", "each impression a unit (not ours)", clicks, (2_000, 2_000), by_row
     )
     yield two_arm(
         "mean, covariate with correlation 0.7",
@@ -167,7 +167,7 @@ def two_arm_simulations() -> Iterator[Simulation]:
         "clicks per impression",
         f"CUPED (variance -{100 * reduction:.0f} %)",
         clicks,
-        (4_000, 4_000),
+        (2_000, 2_000),
         adjusted_difference,
         reduction=reduction,
     )

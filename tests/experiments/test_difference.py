@@ -175,8 +175,8 @@ def test_an_arm_without_an_event_keeps_a_width() -> None:
     assert told.high > 0.05
 
 
-CONSTANT = np.full(200, 0.1)
-SOME = np.arange(20.0)
+CONSTANT: Floats = np.full(200, 0.1)
+SOME: Floats = np.arange(20.0)
 
 
 @pytest.mark.parametrize(
