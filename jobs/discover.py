@@ -22,6 +22,7 @@ from firstday.moments import analyse, counts, labelled, metrics, outputs, story
 from firstday.moments.collect import cohorts_by_date, to_driver
 from firstday.moments.findings import Findings, choosing_until, find
 from firstday.moments.labelled import Tables
+from firstday.redact import redacted_values
 from firstday.segments import ALL
 from firstday.session import get_session
 from firstday.settings import DiscoverSettings
@@ -97,7 +98,7 @@ def _count_from(settings: DiscoverSettings, windows: Windows, output: Output) ->
     base = output.base
     if base is None or base.horizon is None:
         return None  # the first run is a full one
-    told = settings.model_dump(mode="json")
+    told = redacted_values(settings.model_dump(mode="json"))  # as `runs` keeps them
     changed = [name for name in COUNTED_BY if base.settings.get(name) != told[name]]
     if changed:
         raise SettingsError(

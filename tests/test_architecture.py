@@ -11,12 +11,13 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 # What all stages may import.
-SHARED = ("errors", "settings", "frames", "expressions", "tables.schemas", "windows", "segments")
+SHARED = ("errors", "redact", "settings", "frames", "expressions", "tables.schemas", "windows", "segments")
 STAGES = ("moments", "labels", "recommend", "experiments", "report", "simulation")
 # What each module or package of firstday may import of firstday. Jobs may import all but one another;
 # `inputs` is the part of a job that reads.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
-    "errors": (),
+    "redact": (),
+    "errors": ("redact",),
     "settings": ("errors", "settings"),
     "java": ("errors",),
     "jars": ("errors",),
@@ -24,12 +25,12 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "expressions": ("errors", "expressions", "tables.schemas"),
     "windows": ("errors", "settings"),
     "segments": ("errors", "tables.schemas"),
-    "logs": ("errors",),
+    "logs": ("errors", "redact"),
     "session": ("errors", "jars", "java"),
     "install": ("errors", "jars", "java", "session"),
     "cli": ("errors", "logs", "settings"),
-    "tables": ("errors", "settings", "tables"),
-    "tracking": ("errors", "logs", "settings"),
+    "tables": ("errors", "redact", "settings", "tables"),
+    "tracking": ("errors", "logs", "redact", "settings"),
     "inputs": (*SHARED, "inputs", "logs", "tables", *STAGES),
     **{stage: (*SHARED, stage) for stage in STAGES},
 }

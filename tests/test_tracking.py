@@ -84,6 +84,22 @@ def test_a_run_keeps_settings_inputs_metrics_figures_and_the_report(
     assert capfd.readouterr() == ("", "")
 
 
+def test_no_secret_is_kept(store: Path) -> None:
+    settings = {
+        "users": "s3a://id:Zq7rW2xY9vK4@bucket/users",
+        "table": {"api_key": "Zq7rW2xY9vK4"},
+        "seed": 7,
+    }
+    with tracked_run("first day", "discover", run_id="secret", settings=settings) as run:
+        run.log_inputs([Source("users", "https://host/users?sv=1&sig=Zq7rW2xY9vK4", "csv", "1")])
+    kept = found(store, "secret")
+    artifacts = store / "artifacts" / kept.info.run_id / "artifacts"
+    told = f"{kept.data.params} {kept.data.tags} {(artifacts / 'settings.json').read_text()}"
+    assert "Zq7r" not in told
+    assert told.count("***") == 5
+    assert kept.data.params["seed"] == "7"
+
+
 @pytest.mark.parametrize(
     ("error", "status", "told"),
     [

@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from firstday.redact import redacted
+
 
 class FirstdayError(Exception):
     """A job cannot go on, for a reason that is understood.
@@ -22,7 +24,7 @@ class FirstdayError(Exception):
             parts.append(f"Got: {_shown(value)}.")
         if next_step:
             parts.append(f"Next: {_sentence(next_step)}")
-        super().__init__(" ".join(parts))
+        super().__init__(redacted(" ".join(parts)))
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Exception pickles its composed message as the only argument; a worker's error must arrive whole.
@@ -70,7 +72,7 @@ def reason(error: BaseException, limit: int = 300) -> str:
     if not causes and lines and lines[0].startswith("An error occurred while calling"):
         causes = lines[1:2]
     told = [line.removeprefix("Caused by:").strip(": ") for line in causes[-1:] or lines[:1]]
-    return _shortened(": ".join([type(error).__name__, *told]), limit)
+    return _shortened(redacted(": ".join([type(error).__name__, *told])), limit)
 
 
 def _rebuild(kind: type[FirstdayError], rule: str, value: Any, next_step: str | None) -> FirstdayError:
@@ -87,7 +89,7 @@ def _shown(value: Any) -> str:
     """Strings are quoted, so that names with newlines or blanks stay on one line and can be told apart."""
     if isinstance(value, list | tuple | set | frozenset):
         return ", ".join(_shown(item) for item in value) or "nothing"
-    return _shortened(repr(value), 300)
+    return _shortened(redacted(repr(value)), 300)
 
 
 def _shortened(text: str, limit: int) -> str:

@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from firstday.errors import reason
+from firstday.redact import redacted, redacted_values
 
 log = logging.getLogger("firstday")
 
@@ -35,7 +36,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return json.dumps(redacted_values(line), ensure_ascii=False, default=str)
 
 
 class Step:
@@ -126,7 +127,7 @@ def _finish(current: Step, started: float, error: BaseException | None) -> None:
 def _described(step: Step) -> str:
     notes = ", ".join(
         f"{value:,} {key.replace('_', ' ')}" if isinstance(value, int) else f"{key.replace('_', ' ')} {value}"
-        for key, value in step.fields.items()
+        for key, value in redacted_values(step.fields).items()
     )
     return escape(step.name) + (f" [dim]{escape(notes)}[/dim]" if notes else "")
 
@@ -139,4 +140,4 @@ class _TerminalHandler(logging.Handler):
         self.console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.console.print(escape(self.format(record)), highlight=False, soft_wrap=True)
+        self.console.print(escape(redacted(self.format(record))), highlight=False, soft_wrap=True)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from firstday.errors import FirstdayError, reason
+from firstday.redact import redacted, redacted_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -84,16 +85,17 @@ class TrackedRun:
             self._client.log_batch(self.mlflow_run_id, metrics=told[start : start + BATCH])
 
     def log_params(self, params: Mapping[str, Any]) -> None:
-        """Texts as they are, anything else as JSON; what is too long is cut, and says so."""
+        """Texts as they are but for secrets, anything else as JSON; what is too long is cut, and says so."""
         from mlflow.entities import Param
 
-        told = [Param(_name(key), _cut(_text(value), LONGEST_PARAM)) for key, value in params.items()]
+        values = redacted_values(params)
+        told = [Param(_name(key), _cut(_text(value), LONGEST_PARAM)) for key, value in values.items()]
         for start in range(0, len(told), BATCH):
             self._client.log_batch(self.mlflow_run_id, params=told[start : start + BATCH])
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         for name, value in tags.items():
-            self._client.set_tag(self.mlflow_run_id, _name(name), _cut(str(value), LONGEST_TAG))
+            self._client.set_tag(self.mlflow_run_id, _name(name), _cut(redacted(str(value)), LONGEST_TAG))
 
     def log_text(self, name: str, text: str) -> None:
         self._client.log_text(self.mlflow_run_id, text, name)
@@ -193,7 +195,8 @@ def tracked_run(
         )
         tracked = TrackedRun(client, run.info.run_id)
         tracked.log_params(settings)
-        tracked.log_text("settings.json", json.dumps(settings, indent=2, ensure_ascii=False, default=str))
+        kept = json.dumps(redacted_values(settings), indent=2, ensure_ascii=False, default=str)
+        tracked.log_text("settings.json", kept)
     except Exception as error:
         raise FirstdayError(
             f"the MLflow store must take a run of experiment {experiment!r} ({reason(error)})",

@@ -15,10 +15,13 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from firstday.redact import redacted, redacted_values
 from firstday.report.figures import Figure, embedded_json, vega_bundle
 
 TABLE_ROWS = 200
 
+# How a run was made: captions, each with names and values.
+Run = Sequence[tuple[str, Sequence[tuple[str, str]]]]
 # What one column of a table shows: a row (a named tuple of the frame) to text.
 Cell = Callable[[Any], str]
 
@@ -102,8 +105,8 @@ def table(
     return Table(caption, tuple(cells), rows, frozenset(numeric), note, cards, opened)
 
 
-def render(template: str, page: Page, **more: Any) -> str:
-    """The page as HTML. `more` is what the report's own template takes beside the page."""
+def render(template: str, page: Page, *, run: Run, **more: Any) -> str:
+    """The page as HTML, without secrets. `more` is what the report's own template takes beside the page."""
     environment = _environment()
     script, style = _source("page.js"), _source("page.css")
     drawn = any(section.figure for section in page.sections)
@@ -113,6 +116,9 @@ def render(template: str, page: Page, **more: Any) -> str:
         style=Markup(style),  # noqa: S704 - our own file
         scripts=[Markup(text) for text in scripts],  # noqa: S704 - our own file and the Vega bundle
         policy=_policy(scripts),
+        run=[
+            (caption, [(key, redacted_values(value, key)) for key, value in pairs]) for caption, pairs in run
+        ],
         **more,
     )
 
@@ -132,11 +138,17 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.PackageLoader("firstday.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
+        finalize=_told,  # of whatever a template writes
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["embedded_json"] = embedded_json
     return environment
+
+
+def _told(value: Any) -> Any:
+    """Texts without secrets. What is markup already is ours: scripts, and figures as JSON."""
+    return redacted(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _source(name: str) -> str:

@@ -4,6 +4,7 @@ Here are single operations; in what order they make a run's rows the published o
 """
 
 import json
+import re
 import time
 import uuid
 from collections.abc import Collection, Mapping
@@ -30,6 +31,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from firstday.errors import OutputError, reason
+from firstday.redact import redacted_values
 from firstday.tables.address import delta_frame, delta_version, is_path
 from firstday.tables.contract import EPOCH
 from firstday.tables.schemas import ATTEMPT, RUNS, column, quoted
@@ -52,6 +54,7 @@ CONFLICTS = (
 ATTEMPTS = 5
 PAUSE_S = 0.2
 LOCAL = "file"
+NAME = re.compile(r"\.?\w[\w-]*(\.[\w-]+)*")  # no folders, and nothing that SQL could take for more
 NEEDS_MAPPING = frozenset(" ,;{}()\n\t=")  # column names with these can be kept under Delta's mapping only
 
 
@@ -79,6 +82,9 @@ class Store:
         self.is_folder = is_path(out)
 
     def location(self, name: str) -> str:
+        """Where a table or file of the output is; ValueError where it would not lie in it, but elsewhere."""
+        if not NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a table or file of an output")
         return f"{self.out.rstrip('/')}/{name}" if self.is_folder else f"{self.out}.{name}"
 
     def require(self) -> None:
@@ -192,7 +198,8 @@ class Store:
 
     def publish(self, run: Run) -> bool:
         """Add the run to `runs`, in one commit. False if its sequence number is taken already."""
-        values = {**vars(run), "status": "published"}
+        told = {"inputs": redacted_values(run.inputs), "settings": redacted_values(run.settings)}
+        values = {**vars(run), **told, "status": "published"}
         for key in ("inputs", "settings", "row_counts"):
             values[key] = json.dumps(values[key], ensure_ascii=False, sort_keys=True)
         frame = self.spark.createDataFrame([tuple(values[name] for name in RUNS.names)], RUNS)
