@@ -10,9 +10,10 @@ from firstday.cli import run_job
 from firstday.session import get_session
 from firstday.settings import SimulateSettings
 from firstday.simulation import simulate
+from firstday.simulation.app import simulate_app, truth
 from firstday.simulation.bank import simulate_bank
 from firstday.simulation.fraud import simulate_fraud
-from firstday.simulation.tables import BANK_TABLES, TABLES, accounts
+from firstday.simulation.tables import BANK_TABLES, LOOP_TABLES, TABLES, accounts
 from firstday.tables import open_output
 
 
@@ -20,11 +21,11 @@ def run(settings: SimulateSettings, run_id: str) -> Path | None:
     """Simulate and publish the world; returns the folder that it is in, None for a schema."""
     spark = get_session("firstday simulate")
     with logs.step("Simulating") as step:
-        rows = {"app": _app, "fraud": _fraud, "bank": _bank}[settings.world](settings)
+        rows = {"app": _app, "fraud": _fraud, "bank": _bank, "loop": _loop}[settings.world](settings)
         step.note(**{name: len(frame) for name, frame in rows.items()})
-    tables = {"app": TABLES, "bank": BANK_TABLES}.get(settings.world) or {
-        "accounts": accounts(rows["accounts"])
-    }
+    tables = {"app": TABLES, "bank": BANK_TABLES, "fraud": {}, "loop": LOOP_TABLES}[settings.world]
+    if "accounts" in rows:
+        tables = tables | {"accounts": accounts(rows["accounts"])}
     with open_output(spark, settings.out, job="simulate", run_id=run_id, schemas=tables) as output:
         for name, schema in tables.items():
             with logs.step(f"Writing {name}"):
@@ -56,6 +57,14 @@ def _bank(settings: SimulateSettings) -> dict[str, pd.DataFrame]:
         history_days=settings.history_days,
     )
     return {name: bank.truth() if name == "truth" else getattr(bank, name) for name in BANK_TABLES}
+
+
+def _loop(settings: SimulateSettings) -> dict[str, pd.DataFrame]:
+    app = simulate_app(users=settings.users, dates=settings.dates, effect=settings.effect, seed=settings.seed)
+    # What banks have and this app has not stays empty.
+    nothing = {name: pd.DataFrame(columns=LOOP_TABLES[name].names) for name in LOOP_TABLES}
+    names = [name for name in (*LOOP_TABLES, "accounts") if hasattr(app, name)]
+    return nothing | {name: getattr(app, name) for name in names} | {"truth": truth(app)}
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -11,16 +11,19 @@ class SimulateSettings(Settings):
     """Settings of `firstday simulate`."""
 
     out: Location = Field(description="Folder or catalog.schema for the world's tables.")
-    world: Literal["app", "fraud", "bank"] = Field(
+    world: Literal["app", "fraud", "bank", "loop"] = Field(
         "app",
         description="A log with a moment (users, events, truth); accounts with bots among them, for label "
-        "functions (accounts); or a bank with customers, contents and a log of what was shown (impressions, "
-        "reactions and the rest).",
+        "functions (accounts); a bank with customers, contents and a log of what was shown (impressions, "
+        "reactions and the rest); or, for the whole loop, an app with a moment, bots and contents.",
     )
     users: int = Field(30_000, ge=1, description="Number of users, accounts or customers.")
-    dates: int = Field(42, ge=1, description="app: number of anchor dates.")
+    dates: int = Field(42, ge=1, description="app, loop: number of anchor dates.")
     effect: float = Field(
-        0.8, ge=0, description="app: effect of the planted moment on the logit of retention."
+        0.8,
+        ge=0,
+        allow_inf_nan=False,
+        description="app, loop: effect of the planted moment on the logit of retention.",
     )
     common_shocks: bool = Field(True, description="app: let some dates move everybody's engagement.")
     strength: float = Field(

@@ -75,6 +75,34 @@ BANK_TABLES = {
     ),
 }
 
+# An app that the whole loop is played in; `accounts` has the schema of its frame.
+LOOP_TABLES = {
+    "users": TABLES["users"],
+    "customers": _schema(
+        user_id=StringType, joined_at=TimestampType, **dict.fromkeys(SEGMENTS, StringType)
+    ),
+    **{
+        name: BANK_TABLES[name]
+        for name in (
+            "categories", "eligibility", "contents", "holdings", "transactions", "preferences",
+            "impressions", "reactions", "events",
+        )
+    },
+    "truth": _schema(
+        action=StringType,
+        threshold=IntegerType,
+        effect=DoubleType,
+        decoy=StringType,
+        farmed=StringType,
+        bots=IntegerType,
+        seed=LongType,
+        pushed_action_d1=DoubleType,
+        pushed_action_d1_error=DoubleType,
+        pushed_decoy_d1=DoubleType,
+        pushed_decoy_d1_error=DoubleType,
+    ),
+}  # fmt: skip
+
 
 def accounts(frame: pd.DataFrame) -> StructType:
     """The schema of a fraud world's accounts: text, whole numbers and fractions, as they are in `frame`."""
