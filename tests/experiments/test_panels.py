@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.stats import ttest_ind
 
 from firstday.errors import DataError, SettingsError
-from firstday.experiments.panels import PARTS, PanelSums, checked_arms, combined, within_weights
+from firstday.experiments.panels import PARTS, PanelSums, checked_arms, combined, estimated, within_weights
 
 
 def drawn(units: int = 60, periods: int = 3, groups: int = 2, seed: int = 1) -> tuple[PanelSums, list]:
@@ -48,6 +49,19 @@ def test_the_error_is_that_of_the_unit_level_residuals() -> None:
         expected_variance += scores.var(ddof=1) / len(scores)
     assert value == pytest.approx(expected_value)
     assert error == pytest.approx(np.sqrt(expected_variance))
+
+
+def test_two_groups_in_one_period_are_welchs_t_test() -> None:
+    y, group = np.random.default_rng(4).normal(size=(12, 1)), np.arange(12) % 3 == 0
+    found = estimated(PanelSums.of(y, group=group.astype(int), groups=2), np.array([[-1.0], [1.0]]), 0.05)
+    expected = ttest_ind(y[group, 0], y[~group, 0], equal_var=False)
+    assert found.p_value == pytest.approx(expected.pvalue)
+    assert float(found.low) == pytest.approx(expected.confidence_interval().low)
+
+
+def test_a_constant_says_nothing_whatever_rounding_leaves() -> None:
+    sums = PanelSums.of(np.full((30, 2), 1 / 3), group=np.arange(30) % 2, groups=2)
+    assert np.isnan(estimated(sums, np.array([[0.3, -0.3], [-0.3, 0.3]]), 0.05).p_value)
 
 
 def test_entries_are_worked_on_one_by_one() -> None:

@@ -28,7 +28,7 @@ from scipy.stats import chi2
 
 from firstday.errors import SettingsError
 from firstday.experiments.estimate import Estimate
-from firstday.experiments.panels import PanelSums, checked_arms, combined, within_weights
+from firstday.experiments.panels import PanelSums, checked_arms, estimated, within_weights
 from firstday.experiments.sums import Floats
 
 
@@ -67,7 +67,7 @@ def crossover(
     adjust_carry_over: with the term for it in the model; needs three periods. The interval is wider. Choose
     it in the plan, not by looking at `carry_over`.
 
-    Intervals are normal: with fewer than some thirty units a sequence they are a little narrow.
+    Intervals are Welch's t, each group with its own variance.
 
     Raises SettingsError for a design that cannot tell the effect (all sequences alike), and DataError for
     sums that are not finite. Entries whose groups are too empty to tell are NaN.
@@ -88,8 +88,8 @@ def crossover(
     used = (np.nan_to_num(weights) != 0).any(-1)
     left_out = np.where(used, 0.0, sums.n)
     return Crossover(
-        effect=Estimate.normal(*combined(sums, weights), alpha),
-        carry_over=Estimate.normal(*combined(sums, lasting), alpha),
+        effect=estimated(sums, weights, alpha),
+        carry_over=estimated(sums, lasting, alpha),
         units=np.where(used, sums.n, 0.0).sum(-1),
         left_out=left_out.sum(-1),
         left_out_p_value=_same_share(left_out, sums.n, _sequences(arms, sums.present)),

@@ -10,9 +10,14 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import stdtr, stdtrit
 
 from firstday.errors import DataError, SettingsError
+from firstday.experiments.estimate import Estimate
 from firstday.experiments.sums import Floats
+
+# Below this share of the squares themselves, what is left of them after centring is rounding, not variation.
+ROUNDING = 1e-10
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,9 @@ class PanelSums:
         total = self.y - rates * self.d
         n = np.where(self.n > 1, self.n, np.nan)[..., None, None]
         centred = (crossed - total[..., :, None] * total[..., None, :] / n) * (n / (n - 1))
-        return np.where(np.isnan(n), 0.0, centred)
+        own, raw = (np.diagonal(each, axis1=-2, axis2=-1) for each in (centred, self.yy))
+        varies = own > ROUNDING * (raw + rates**2 * np.diagonal(self.dd, axis1=-2, axis2=-1))
+        return np.where(varies[..., :, None] & varies[..., None, :], centred, 0.0)
 
     def rates(self) -> Floats:
         """Outcome over denominator per cell; 0, not NaN, where nothing was seen: its weight is 0."""
@@ -111,11 +118,34 @@ def combined(sums: PanelSums, weights: Floats) -> tuple[Floats, Floats]:
 
     weights: (..., groups, periods). Both answers: (...).
     """
-    rates = sums.rates()
+    return (weights * sums.rates()).sum((-2, -1)), np.sqrt(_group_variances(sums, weights).sum(-1))
+
+
+def estimated(sums: PanelSums, weights: Floats, alpha: float) -> Estimate:
+    """The weighted sum of the cells' rates with Welch's t."""
+    return welch((weights * sums.rates()).sum((-2, -1)), _group_variances(sums, weights), sums.n, alpha)
+
+
+def welch(estimate: Floats, variances: Floats, n: Floats, alpha: float) -> Estimate:
+    """With t and Welch & Satterthwaite's degrees of freedom, from what each group adds to the variance.
+
+    estimate: (...); variances and n: (..., groups). Without variance all is NaN but the estimate.
+    """
+    variance = variances.sum(-1)
+    variance = np.where(variance > 0, variance, np.nan)
+    freedom = variance**2 / (variances**2 / np.maximum(n - 1, 1.0)).sum(-1)
+    error = np.sqrt(variance)
+    reach = stdtrit(freedom, 1 - alpha / 2) * error
+    statistic = estimate / error
+    p_value = 2 * stdtr(freedom, -abs(statistic))
+    return Estimate(estimate, estimate - reach, estimate + reach, error, statistic, p_value)
+
+
+def _group_variances(sums: PanelSums, weights: Floats) -> Floats:
+    """What each group adds to the variance of a weighted sum of the cells' rates: (..., groups)."""
     scaled = weights / np.where(sums.seen, sums.d, np.inf)
-    products = sums.residual_products(rates)
-    variance = np.einsum("...gp,...gpq,...gq->...", scaled, products, scaled)
-    return (weights * rates).sum((-2, -1)), np.sqrt(np.maximum(variance, 0.0))
+    products = sums.residual_products(sums.rates())
+    return np.maximum(np.einsum("...gp,...gpq,...gq->...g", scaled, products, scaled), 0.0)
 
 
 def within_weights(sums: PanelSums, terms: Floats) -> Floats:

@@ -31,7 +31,7 @@ from scipy.stats import chi2
 
 from firstday.errors import SettingsError
 from firstday.experiments.estimate import Estimate
-from firstday.experiments.panels import PanelSums, checked_arms
+from firstday.experiments.panels import PanelSums, checked_arms, welch
 from firstday.experiments.sums import Floats
 
 
@@ -59,7 +59,8 @@ def ramp(sums: PanelSums, treated: npt.ArrayLike, *, alpha: float = 0.05) -> Ram
     sums: a group is all units that switch at the same stage, one group never; periods are the stages.
     Units that joined on the way form groups of their own, with zeros in the stages before. treated:
     (groups, stages) of 0 and 1, and what is 1 stays 1. A mean and a ratio alike: rates are ratios of an arm's
-    totals in a stage, linearised by the delta method (Deng, Knoblich & Lu 2018, KDD).
+    totals in a stage, linearised by the delta method (Deng, Knoblich & Lu 2018, KDD). Intervals are Welch's
+    t, each group with its own variance: a first stage of twenty treated units is given a wide one.
 
     Raises SettingsError where the treated do not stay treated, or where no stage has both arms; DataError for
     sums that are not finite. Entries without a unit in both arms of some stage are NaN.
@@ -74,18 +75,18 @@ def ramp(sums: PanelSums, treated: npt.ArrayLike, *, alpha: float = 0.05) -> Ram
     weights = effective / np.where(whole > 0, whole, np.nan)
     treatment_rate, control_rate = _rate(sums, arms), _rate(sums, ~arms)
     difference = treatment_rate - control_rate
-    covariance = _covariance(sums, arms, treatment_rate, control_rate)
+    by_group = _group_covariances(sums, arms, treatment_rate, control_rate)
+    of_stages = np.swapaxes(np.diagonal(by_group, axis1=-2, axis2=-1), -1, -2)
+    of_effect = np.einsum("...p,...gpq,...q->...g", weights, by_group, weights)
     # Stages without a comparison weigh nothing; NaN times 0 would be NaN.
     known = np.nan_to_num(difference)
-    variance = np.einsum("...p,...pq,...q->...", weights, covariance, weights)
-    errors = np.sqrt(np.maximum(np.diagonal(covariance, axis1=-2, axis2=-1), 0.0))
     return Ramp(
-        effect=Estimate.normal((weights * known).sum(-1), np.sqrt(np.maximum(variance, 0.0)), alpha),
-        same_effect_p_value=_same_effect(known, covariance, effective > 0),
+        effect=welch((weights * known).sum(-1), np.maximum(of_effect, 0.0), sums.n, alpha),
+        same_effect_p_value=_same_effect(known, by_group.sum(-3), effective > 0),
         share=n_treated / np.where(n_both > 0, n_both, np.nan),
         treatment_rate=treatment_rate,
         control_rate=control_rate,
-        difference=Estimate.normal(difference, errors, alpha),
+        difference=welch(difference, np.maximum(of_stages, 0.0), sums.n[..., None, :], alpha),
         weights=weights,
     )
 
@@ -113,17 +114,17 @@ def _rate(sums: PanelSums, arm: npt.NDArray[np.bool_]) -> Floats:
     return (sums.y * of_arm).sum(-2) / np.where(d > 0, d, np.nan)
 
 
-def _covariance(
+def _group_covariances(
     sums: PanelSums, arms: npt.NDArray[np.bool_], treatment_rate: Floats, control_rate: Floats
 ) -> Floats:
-    """Of the stages' differences, (..., stages, stages), added up over groups, which share nobody."""
+    """What each group adds to the covariance of the stages' differences: (..., groups, stages, stages)."""
     rates = np.nan_to_num(np.where(arms, treatment_rate[..., None, :], control_rate[..., None, :]))
     treated_d = (sums.d * (arms & sums.seen)).sum(-2, keepdims=True)
     control_d = (sums.d * (~arms & sums.seen)).sum(-2, keepdims=True)
     compared = sums.seen & (treated_d > 0) & (control_d > 0)
     own = np.where(arms, treated_d, -control_d)
     scale = 1 / np.where(compared, own, np.inf)
-    return np.einsum("...gp,...gpq,...gq->...pq", scale, sums.residual_products(rates), scale)
+    return np.einsum("...gp,...gpq,...gq->...gpq", scale, sums.residual_products(rates), scale)
 
 
 def _same_effect(difference: Floats, covariance: Floats, compared: npt.NDArray[np.bool_]) -> Floats:
