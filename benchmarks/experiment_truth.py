@@ -1,7 +1,7 @@
 """How often the experiments' methods are right, over thousands of simulated experiments with a known effect.
 
 `python -m benchmarks.experiment_truth [--experiments 5000] [--only WORD]` prints a Markdown table. To add a
-method, add a list of `Simulation`s to `simulations`.
+method, yield its `Simulation`s in `simulations`.
 """
 
 import argparse
@@ -75,24 +75,22 @@ def judge(simulation: Simulation, experiments: int, seed: int) -> Result:
     )
 
 
-def table(results: list[Result]) -> str:
-    """Markdown; ± is two standard errors of the simulation itself."""
-    lines = [
-        "| metric | method | false positives, % | coverage of 95 % bounds, % | power planned | reached |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for result in results:
-        planned = result.simulation.planned_power
-        cells = (
-            result.simulation.metric,
-            result.simulation.method,
-            _percent(result.false_positives, result.experiments),
-            _percent(result.coverage, result.experiments),
-            "" if planned is None else f"{100 * planned:.0f}",
-            _percent(result.power, result.experiments),
-        )
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+HEAD = """| metric | method | false positives, % | coverage of 95 % bounds, % | power planned | reached |
+| --- | --- | --- | --- | --- | --- |"""
+
+
+def row(result: Result) -> str:
+    """Of a Markdown table below HEAD; ± is two standard errors of the simulation itself."""
+    planned = result.simulation.planned_power
+    cells = (
+        result.simulation.metric,
+        result.simulation.method,
+        _percent(result.false_positives, result.experiments),
+        _percent(result.coverage, result.experiments),
+        "" if planned is None else f"{100 * planned:.0f}",
+        _percent(result.power, result.experiments),
+    )
+    return "| " + " | ".join(cells) + " |"
 
 
 def _percent(share: float, experiments: int) -> str:
@@ -173,21 +171,23 @@ def two_arm_simulations() -> Iterator[Simulation]:
     )
 
 
-def simulations() -> list[Simulation]:
+def simulations() -> Iterator[Simulation]:
     """All rows of the table."""
-    return [*two_arm_simulations()]
+    yield from two_arm_simulations()
 
 
 def main() -> None:
-    """Judge all and print the table."""
+    """Judge all and print the table, row by row."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
         "--experiments", type=int, default=5_000, help="simulated without an effect; and with"
     )
     parser.add_argument("--only", default="", help="rows whose metric or method has this in it")
     asked = parser.parse_args()
-    chosen = [one for one in simulations() if asked.only in f"{one.metric} {one.method}"]
-    print(table([judge(one, asked.experiments, seed) for seed, one in enumerate(chosen)]))
+    print(HEAD)
+    for seed, simulation in enumerate(simulations()):
+        if asked.only in f"{simulation.metric} {simulation.method}":
+            print(row(judge(simulation, asked.experiments, seed)), flush=True)
 
 
 if __name__ == "__main__":
