@@ -1,12 +1,12 @@
 # make run     everything to the first report: .venv, jars, a simulated world, firstday discover on it
 # make test    linter, format, types, tests
 # make install .venv with everything; .venv/bin/firstday then works from any folder
-# More: lint, format, dist, bench, lock, clean
+# More: lint, format, dist, bench, lock, audit, clean
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help install run test lint format dist bench lock clean
+.PHONY: help install run test lint format dist bench lock audit clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -98,6 +98,31 @@ dist: install
 lock: $(STAMPS)/uv
 	@$(UV) pip compile setup.py --extra local --extra dev --output-file requirements.txt --generate-hashes \
 		--universal --python-version 3.11 --no-header
+	@echo pip-audit | $(UV) pip compile - --output-file requirements-audit.txt --generate-hashes \
+		--universal --python-version 3.11 --no-header
+	@sed -i '1i # What make audit runs, in an environment of its own. Pinned by make lock.' requirements-audit.txt
+
+# Known vulnerabilities of everything that is pinned, by the OSV database or a mirror of it: AUDIT="--osv-url URL".
+# Not part of make test: what passes today may fail tomorrow, and it needs the network.
+AUDIT ?=
+audit: $(STAMPS)/audit
+	@log=$(STAMPS)/audit.log; \
+	for pins in requirements*.txt; do \
+		if $(VENV)/audit/bin/pip-audit --disable-pip --require-hashes --vulnerability-service osv $(AUDIT) \
+				--progress-spinner off --requirement $$pins 2>$$log; then \
+			echo "$$pins: no known vulnerabilities"; \
+		elif grep -q '^Found .* vulnerabilit' $$log; then \
+			echo "$$pins: $$(grep '^Found' $$log)"; exit 1; \
+		else \
+			echo "$$pins was not audited: the OSV database gave no answer. Try where the network reaches it." >&2; \
+			tail -1 $$log >&2; exit 1; \
+		fi; \
+	done
+
+$(STAMPS)/audit: requirements-audit.txt $(STAMPS)/uv
+	@"$(PYTHON)" -m venv $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
 
 clean:
 	rm -rf build dist out .mypy_cache .pytest_cache .ruff_cache .hypothesis lib/*.egg-info

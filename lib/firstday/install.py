@@ -85,7 +85,7 @@ def _resolve(java_home: Path, scratch: Path, java_options: str) -> subprocess.Co
         *("--conf", f"spark.jars.ivy={scratch}", "--driver-java-options", java_options, str(script)),
     ]
     environment = os.environ | {"JAVA_HOME": str(java_home), "PYSPARK_PYTHON": sys.executable}
-    return subprocess.run(command, env=environment, capture_output=True, text=True)  # noqa: S603
+    return subprocess.run(command, env=environment, capture_output=True, text=True)  # noqa: S603 - words of our own
 
 
 def _machine_trust_store(scratch: Path) -> Path:
