@@ -113,7 +113,7 @@ def by_variant(
         for number, policy in enumerate([*policies.values(), otherwise]):
             rows = np.flatnonzero(chosen == (number if number < len(names) else -1))
             if len(rows):
-                shown = shown.replaced(rows, policy(app, user[rows], second[rows]))
+                _fill(shown, rows, policy(app, user[rows], second[rows]))
         return shown
 
     return assigned
@@ -156,9 +156,9 @@ def listed(
             world, user, second, defaults[segment], "segment", np.full((len(user), SLOTS), np.nan)
         )
         own, none = row >= 0, (row < 0) & ~has_default[segment]
-        found = found.replaced(np.flatnonzero(own), lists.of(row[own]))
+        _fill(found, np.flatnonzero(own), lists.of(row[own]))
         if none.any():
-            found = found.replaced(np.flatnonzero(none), otherwise(world, user[none], second[none]))
+            _fill(found, np.flatnonzero(none), otherwise(world, user[none], second[none]))
         return found
 
     return shown
@@ -179,6 +179,12 @@ def numbers(user_ids: pd.Series) -> Whole:
     found = user_ids.astype(str).str.extract(r"^user-(\d{7,})$")[0]
     _must(bool(found.notna().all()), "all users are of this app", user_ids[found.isna()])
     return found.to_numpy().astype(np.int64)
+
+
+def _fill(lists: Lists, rows: Whole, by: Lists) -> None:
+    """Put lists of their own, one each, into these rows."""
+    for name in ("content", "propensity", "policy"):
+        getattr(lists, name)[rows] = getattr(by, name)
 
 
 def _random_categories(app: App, user: Whole, second: Whole, live: NDArray[np.bool_]) -> Whole:
