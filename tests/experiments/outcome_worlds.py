@@ -61,6 +61,7 @@ def world(seed: int, worlds: int = 8, units: int = 25) -> World:
     draw = np.random.default_rng(seed)
     assignments: list[tuple[Any, ...]] = []
     events: list[tuple[Any, ...]] = [("stranger", "view", START + DAY, 1.0, None)]
+    events += [("0-0", "pay", START + 10 * DAY, odd, None) for odd in (float("nan"), float("inf"))]
     impressions: list[tuple[Any, ...]] = []
     reactions: list[tuple[Any, ...]] = [("unknown", "click", START + DAY)]
     categories = [f"c{number:03}" for number in range(70)]
@@ -134,7 +135,7 @@ def naive_value(
         return float(len(met | {row[4] for row in inside if row[1] in metric.actions})), 1.0
     counted = [row for row in inside if acts(metric, row)]
     if metric.kind == "sum":
-        return float(sum(row[3] or 0 for row in counted)), 1.0
+        return float(sum(row[3] for row in counted if row[3] is not None and np.isfinite(row[3]))), 1.0
     return float(len(counted) >= (metric.threshold or 0) if metric.kind == "moment" else len(counted)), 1.0
 
 

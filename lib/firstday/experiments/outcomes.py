@@ -82,10 +82,11 @@ def outcomes(
 ) -> Outcomes:
     """Measure each unit, up to the horizon (microseconds since 1970), the last instant of the log.
 
-    events: user_id, action, occurred_at, the columns that sums add up and, where uses of categories are
-    events, category. impressions: impression_id, user_id, category, shown_at and, if only some of them show
-    the change, exposes (boolean). reactions: impression_id, kind, reacted_at; a click before its impression
-    counts from that. exposure: actions by which a unit meets the change; without them any impression does.
+    events: user_id, action, occurred_at, the columns that sums add up (what is no finite number adds
+    nothing) and, where uses of categories are events, category. impressions: impression_id, user_id,
+    category, shown_at and, if only some of them show the change, exposes (boolean). reactions: impression_id,
+    kind, reacted_at; a click before its impression counts from that. exposure: actions by which a unit meets
+    the change; without them any impression does.
 
     The log is shuffled once; where assignments fit in memory only sums a unit are. Impressions are shuffled
     once more, by their id, if there are too many reactions to broadcast. Raises SettingsError where a metric
@@ -161,8 +162,13 @@ def _event_rows(events: DataFrame, metrics: Sequence[Metric]) -> DataFrame:
         F.unix_micros("occurred_at").alias("at"),
         "action",
         *category,
-        *(column(name).cast("double").alias(f"value {name}") for name in values),
+        *(_finite(column(name).cast("double")).alias(f"value {name}") for name in values),
     )
+
+
+def _finite(value: Column) -> Column:
+    """The value, null where it is infinite or NaN: one such row would leave nothing of all sums."""
+    return F.when(F.abs(value) < float("inf"), value)
 
 
 def _impression_rows(impressions: DataFrame, reactions: DataFrame | None) -> DataFrame:
