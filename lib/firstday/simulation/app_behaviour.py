@@ -22,12 +22,12 @@ CLICK_LEVEL = -2.0  # logit of a click on what was looked at, of average taste
 TASTE = 0.8  # standard deviation of the taste for a category, on that logit
 ENGAGED_CLICKS = 0.2  # what engagement adds to it
 DISMISS_LEVEL, DISMISS_TASTE = -4.5, -0.5  # logit of dismissing what was looked at and not clicked
-LED = 4.0  # mean number of actions that a click leads to
+LED = 5.0  # mean number of actions that a click leads to
 
 MOST_VISITS = 3  # a day
 FIRST_VISIT = (0, 12 * 3_600)  # seconds from the day's start; on the first day it is the sign-up
 GAP = (3_600, 5 * 3_600)  # seconds to the next visit of the day
-AGAIN_LEVEL, AGAIN_LOADING = -0.9, 0.5  # logit of another visit on the same day, and what engagement adds
+AGAIN_LEVEL, AGAIN_LOADING = -0.6, 0.5  # logit of another visit on the same day, and what engagement adds
 LATER = 0.5  # factor on the rates of actions on the days after the first
 SESSION = (20, 2_700)  # seconds after the visit in which its actions are done
 REACTION = (3, 60)  # seconds from the showing to the reaction

@@ -13,7 +13,7 @@ from firstday.simulation.world import ACTIONS, SEGMENTS
 PILOT = 8_000  # users, of no world, on whom the threshold and the decoy are found
 THRESHOLDS = (2, 3)  # of the cause; a content that leads to it can reach them
 REACHED = (0.1, 0.35)  # share of the pilot that the threshold is to be reached by, where one is
-FARMED = ("follow", "like")  # what bots do; the second where the first is the cause
+FARMED = ("follow", "like", "share")  # what bots do: the first that is neither cause nor decoy
 
 
 def make_plan(seed: int, effect: float) -> Plan:
@@ -25,7 +25,7 @@ def make_plan(seed: int, effect: float) -> Plan:
         effect=effect,
         rates=draw.uniform(-1.5, 1.0, actions),
         loadings=draw.uniform(0.3, 1.1, actions),
-        base=draw.uniform(-1.4, -0.8),
+        base=draw.uniform(-1.6, -1.0),
         loading=draw.uniform(0.7, 1.1),
         popularity=draw.normal(0, 0.3, len(NAMES)),
         engaged={name: draw.normal(0, 0.25, len(values)) for name, values in SEGMENTS.items()},
@@ -43,8 +43,8 @@ def make_plan(seed: int, effect: float) -> Plan:
     threshold = _threshold(draw, counts[:, cause])
     logit = plan.base + plan.loading * pilot.level + pilot.stays
     back = draw.random(PILOT) < 1 / (1 + np.exp(-logit - effect * (counts[:, cause] >= threshold)))
-    farmed = next(ACTIONS.index(name) for name in FARMED if name != ACTIONS[cause])
     decoy = _best_predictor(counts, back, cause)
+    farmed = next(ACTIONS.index(name) for name in FARMED if ACTIONS.index(name) not in (cause, decoy))
     return replace(plan, cause=cause, threshold=threshold, decoy=decoy, farmed=farmed)
 
 

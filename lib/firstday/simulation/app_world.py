@@ -140,18 +140,27 @@ class App:
         """Of each user, to visit on the own day that started on the played date `day`; 1 on the first."""
         return self._chances[day]
 
+    def visited(self, day: int) -> NDArray[np.bool_]:
+        """Who visited, or will, on the own day that started on the played date `day`."""
+        chance = self._chances[day]
+        return behaviour.comes(self.plan, chance, day - self.people.day[: len(chance)])
+
     def true_effect(
         self,
         control: Policy,
         *treatments: Policy,
         days: Sequence[int] = (1,),
         sign_up_days: int = 0,
+        visiting: bool = False,
         honest: bool = False,
     ) -> pd.DataFrame:
         """What each treatment instead of `control`, for everybody from now on, does to the chance of a visit.
 
         sign_up_days: of those who sign up in so many days from now, on their day n (Dn retention); 0: of
-        those who are there already, on their own day that starts n days from now. honest: without bots.
+        those who are there already, on their own day that starts n days from now. visiting: of these only
+        who visits, under `control`, on the own day that starts today: who meets the change at once. honest:
+        without bots.
+
         All are played in copies of this world, in pairs. A row a treatment (its place) and day: treatment,
         day, users, control_chance and treatment_chance (means), effect, error (the standard error over
         users, of the pairs).
@@ -163,7 +172,10 @@ class App:
         worlds = [self._played(policy, max(sign_up_days, 1) + max(days)) for policy in (control, *treatments)]
         people = worlds[0].people
         new = (people.day >= self.day) & (people.day < self.day + sign_up_days)
-        who = np.flatnonzero((new if sign_up_days else people.day < self.day) & ~(honest & people.bot))
+        counted = (new if sign_up_days else people.day < self.day) & ~(honest & people.bot)
+        if visiting:
+            counted[: len(worlds[0].return_chances(self.day))] &= worlds[0].visited(self.day)
+        who = np.flatnonzero(counted)
         if len(who) < 2:
             raise SettingsError(
                 "an effect is one on users", value=len(who), next_step="give sign_up_days, or more users"
