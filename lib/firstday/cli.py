@@ -20,7 +20,11 @@ from firstday.errors import FirstdayError, reason
 from firstday.settings import (
     AssignSettings,
     DiscoverSettings,
+    ForgetSettings,
     LabelSettings,
+    LoopSettings,
+    MaintainSettings,
+    MeasureSettings,
     RecommendSettings,
     Settings,
     SimulateSettings,
@@ -32,6 +36,7 @@ from firstday.settings import (
 INTERRUPTED = 130
 # What a flag takes, by what occurs in its field's annotation; the first that fits.
 METAVARS = {
+    "tuple[tuple[str": "NAME=SHARE,NAME=SHARE",
     "tuple[str": "NAME,NAME",
     "tuple[typing.Annotated[float": "SHARE,SHARE",
     "tuple[": "N,N",
@@ -65,6 +70,12 @@ JOBS = {
     ),
     "recommend": Job(RecommendSettings, "firstday.jobs.recommend", "Make each customer's list of contents."),
     "assign": Job(AssignSettings, "firstday.jobs.assign", "Deal an experiment's variants to its units."),
+    "measure": Job(
+        MeasureSettings, "firstday.jobs.measure", "Say what came of an experiment, and how sure that is."
+    ),
+    "forget": Job(ForgetSettings, "firstday.jobs.forget", "Remove people from what the jobs have written."),
+    "maintain": Job(MaintainSettings, "firstday.jobs.maintain", "Keep what the jobs have written in order."),
+    "loop": Job(LoopSettings, "firstday.jobs.loop", "Run the whole loop, from raw logs to a proved decision."),
     "simulate": Job(SimulateSettings, "firstday.jobs.simulate", "Make a world with a planted truth."),
 }
 
@@ -109,7 +120,9 @@ def commands() -> click.Group:
 
 def _command(name: str, job: Job) -> click.Command:
     def callback(config: str | None, assignments: tuple[str, ...], debug: bool, **flags: Any) -> int:
-        given = {key: value for key, value in flags.items() if value is not None}
+        # A list may be one flag with commas, or the flag again and again.
+        told = {key: value for key, value in flags.items() if value not in (None, ())}
+        given = {key: ",".join(value) if isinstance(value, tuple) else value for key, value in told.items()}
         return _execute(job, load(job.settings, config, given, assignments), debug)
 
     options = [_option(field, info) for field, info in job.settings.model_fields.items() if not _nested(info)]
@@ -180,7 +193,8 @@ def _option(name: str, info: FieldInfo) -> click.Option:
     if get_origin(kind) is Literal:
         return click.Option([flag, name], type=click.Choice(get_args(kind)), help=text)
     metavar = next(word for kind, word in METAVARS.items() if kind in str(info.annotation))
-    return click.Option([flag, name], metavar=metavar, help=text)
+    is_list = get_origin(info.annotation) is tuple
+    return click.Option([flag, name], metavar=metavar, help=text, multiple=is_list)
 
 
 def _text(default: Any) -> str:

@@ -6,9 +6,13 @@ The description of a field is also the help text of its flag: it is written once
 from firstday.settings.assign import AssignSettings
 from firstday.settings.discover import DiscoverSettings
 from firstday.settings.experiment import ExperimentPlan, read_plan
+from firstday.settings.forget import ForgetSettings
 from firstday.settings.kinds import Settings, duration_text
 from firstday.settings.label import LabelSettings
 from firstday.settings.load import load
+from firstday.settings.loop import LoopSettings
+from firstday.settings.maintain import MaintainSettings
+from firstday.settings.measure import MeasureSettings
 from firstday.settings.recommend import RecommendSettings
 from firstday.settings.simulate import SimulateSettings
 from firstday.settings.train import TrainSettings
@@ -17,7 +21,11 @@ __all__ = [
     "AssignSettings",
     "DiscoverSettings",
     "ExperimentPlan",
+    "ForgetSettings",
     "LabelSettings",
+    "LoopSettings",
+    "MaintainSettings",
+    "MeasureSettings",
     "RecommendSettings",
     "Settings",
     "SimulateSettings",

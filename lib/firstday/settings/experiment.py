@@ -1,6 +1,7 @@
 """The plan of an experiment: who takes part, who gets what, and when. Written before anybody is assigned."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -9,6 +10,7 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 
 from firstday.errors import SettingsError
 from firstday.settings.kinds import Duration, Names, OpenShare, Settings, Share, duration_text
+from firstday.settings.metrics import Metric
 
 ROUNDING = 1e-6  # by which shares, written as decimals, may miss their sum
 MOST_SPANS = 200  # stages or periods: each unit has a row in each
@@ -56,13 +58,23 @@ class Crossover(Settings):
     """Each unit gets both variants in turn, from the plan's starts_at on, for a period each.
 
     by: odd_even (of a whole number as unit id) or hash. washout: time at the start of each period in which
-    the period before still has its effect; what happens in it is not counted.
+    the period before still has its effect; what happens in it is not counted. adjust_carry_over: the model
+    has a term for what a period leaves to the next one.
     """
 
     by: Literal["odd_even", "hash"] = "hash"
     period: Duration
     periods: int = Field(2, ge=2, le=MOST_SPANS)
     washout: Duration | None = None
+    adjust_carry_over: bool = False
+
+    @model_validator(mode="after")
+    def _enough_periods(self) -> Self:
+        if self.adjust_carry_over and self.periods < 3:
+            raise ValueError(
+                "adjust_carry_over needs three periods or more: with two it is a diagnostic only"
+            )
+        return self
 
     @model_validator(mode="after")
     def _something_left(self) -> Self:
@@ -72,6 +84,29 @@ class Crossover(Settings):
                 f"({duration_text(self.period)}), or nothing is counted"
             )
         return self
+
+
+class Looks(Settings):
+    """The dates on which the experiment may be stopped (group-sequential): each with the units that were
+    assigned until the end of that date, and whose outcome is known.
+    """
+
+    dates: tuple[date, ...] = Field(min_length=1, max_length=20)
+    spending: Literal["obrien_fleming", "pocock"] = "obrien_fleming"
+
+    @field_validator("dates")
+    @classmethod
+    def _rise(cls, dates: tuple[date, ...]) -> tuple[date, ...]:
+        if any(after <= before for before, after in pairwise(dates)):
+            raise ValueError("the dates of looks must rise")
+        return dates
+
+
+class Encouragement(Settings):
+    """Names of two metrics: the treatment pushes towards `moment`, and reaching it may move `outcome`."""
+
+    moment: Name
+    outcome: Name
 
 
 class ExperimentPlan(Settings):
@@ -94,7 +129,11 @@ class ExperimentPlan(Settings):
     shared_pool: bool = False
     starts_at: Instant
     ends_at: Instant | None = None
-    metrics: tuple[Any, ...] = ()
+    metrics: tuple[Metric, ...] = ()
+    looked_at_daily: bool = False
+    looks: Looks | None = None
+    planned_units: int | None = Field(None, ge=1, description="Of the smaller arm, when all have come in.")
+    encouragement: Encouragement | None = None
 
     @property
     def treatments(self) -> tuple[str, ...]:
@@ -138,6 +177,7 @@ class ExperimentPlan(Settings):
             )
         self._check_hashes()
         self._check_columns()
+        self._check_metrics()
         if self.ramp:
             self._check_ramp()
         if self.crossover is not None:
@@ -163,6 +203,22 @@ class ExperimentPlan(Settings):
             raise ValueError(
                 "strata deal unit by unit, and a cluster goes as a whole: give cluster or strata, not both"
             )
+
+    def _check_metrics(self) -> None:
+        kinds = {metric.name: metric.kind for metric in self.metrics}
+        if len(kinds) < len(self.metrics):
+            raise ValueError("each metric must have a name of its own")
+        if self.looks is not None and self.planned_units is None:
+            raise ValueError("looks need planned_units: how far each look is on the way to the end")
+        if self.looks is not None and self.looked_at_daily:
+            raise ValueError("give looks or looked_at_daily: who may look every day needs no dates")
+        if self.encouragement is None:
+            return
+        for name in (self.encouragement.moment, self.encouragement.outcome):
+            if name not in kinds:
+                raise ValueError(f"encouragement names metrics of the plan, got {name!r}")
+        if self.encouragement.moment == self.encouragement.outcome:
+            raise ValueError("the moment and the outcome of an encouragement must be two metrics")
 
     def _check_ramp(self) -> None:
         if self.crossover is not None:

@@ -71,6 +71,9 @@ class Metric(Settings):
         None, gt=0, description="Makes it a guardrail: the loss, in its own unit, that is still accepted."
     )
     rise_is_good: bool = Field(True, description="Whether more of it is better.")
+    smallest_effect: float | None = Field(
+        None, gt=0, description="The smallest change that matters, in its own unit: tells the days needed."
+    )
 
     @model_validator(mode="after")
     def _told_by_its_kind(self) -> Self:

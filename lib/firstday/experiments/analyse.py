@@ -1,0 +1,145 @@
+"""All that an experiment's tables tell: the table of results, and the decision in words."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+
+from firstday.errors import DataError
+from firstday.experiments import analyse_arms as arms
+from firstday.experiments import analyse_panels as panels
+from firstday.experiments.aggregate import EVERYONE, TRIGGERED
+from firstday.experiments.analyse_tables import Tables
+from firstday.experiments.difference import zero_one
+from firstday.experiments.results import WITHHELD, Question, table
+from firstday.experiments.results_decision import Decision, decide, deciding_method
+from firstday.experiments.sample_ratio import SampleRatio, sample_ratio
+from firstday.experiments.sums import PARTS, Sums
+from firstday.segments import ALL
+
+SHARES = ("retention", "moment", "click_rate")
+
+
+@dataclass(frozen=True)
+class Found:
+    """results: as RESULTS. decision: what it comes to. ratio: of the units as assigned. shares: metrics that
+    are told in points. methods: which one decides, by metric. notes: what to mind.
+    """
+
+    results: pd.DataFrame
+    decision: Decision
+    ratio: SampleRatio
+    shares: frozenset[str]
+    methods: Mapping[str, str]
+    notes: tuple[str, ...]
+
+
+def analyse(question: Question, told: Tables) -> Found:
+    """Everything that the tables can answer.
+
+    Where the sample-ratio check fails, those compared are not alike: every verdict is withheld.
+    Raises DataError for a variant without units.
+    """
+    ratio = sample_ratio(*_counts(question, told.sums, EVERYONE), question.ratio_limit)
+    parts = [_ratio_row(ratio, EVERYONE), *_triggered(question, told.sums), *_effects(question, told)]
+    whole = table(question, parts)
+    for metric in question.metrics:
+        if metric.margin is not None:
+            parts += arms.guardrail(question, whole, metric, deciding_method(question, metric))
+    results = _withheld(table(question, parts), ratio)
+    shares = _in_points(question, told.sums)
+    methods = {metric.name: deciding_method(question, metric) for metric in question.metrics}
+    decision = decide(question, results, ratio, shares)
+    return Found(results, decision, ratio, shares, methods, tuple(_left_out(question, told.sums)))
+
+
+def _left_out(question: Question, sums: pd.DataFrame) -> Iterator[str]:
+    """Of each metric, how many outcomes are not known (yet)."""
+    whole = sums[(sums["segment"] == ALL) & (sums["population"] == EVERYONE)]
+    totals = whole.groupby("metric")[["units", "n"]].sum()
+    for metric in question.metrics:
+        if metric.name not in totals.index:
+            continue
+        units, known = (int(totals.loc[metric.name, name]) for name in ("units", "n"))
+        if known < units:
+            yield f"{metric.name}: {units - known:,} of {units:,} outcomes are not known and left out."
+
+
+def _in_points(question: Question, sums: pd.DataFrame) -> frozenset[str]:
+    """Metrics that are shares: of a unit 0 or 1, or clicks of impressions."""
+    totals = sums.groupby("metric")[list(PARTS)].sum()
+    found = {metric.name for metric in question.metrics if metric.kind in SHARES}
+    for metric in question.metrics:
+        if metric.kind == "column" and metric.name in totals.index:
+            of_metric = Sums(*(totals.loc[metric.name, part] for part in PARTS))
+            found |= {metric.name} if zero_one(of_metric) else set()
+    return frozenset(found)
+
+
+def _withheld(results: pd.DataFrame, ratio: SampleRatio) -> pd.DataFrame:
+    """No verdict where those compared are not alike: of all units, or of those that met the change."""
+    if not ratio.passes:
+        return results.assign(verdict=WITHHELD)
+    checks = results[(results["method"] == "sample_ratio") & (results["verdict"] == "fails")]
+    of_check = results["population"].isin(checks["population"]) & (results["method"] != "sample_ratio")
+    return results.assign(verdict=results["verdict"].mask(of_check, WITHHELD))
+
+
+def _effects(question: Question, told: Tables) -> Iterator[pd.DataFrame]:
+    if question.design == "ramp":
+        assert told.panel is not None
+        yield from panels.ramps(question, told.panel)
+    elif question.design == "crossover":
+        assert told.panel is not None
+        yield from panels.crossovers(question, told.panel)
+    elif question.clustered:
+        assert told.clusters is not None
+        yield from panels.clusters(question, told.clusters)
+    else:
+        yield from arms.scopes(question, told.sums)
+        yield from arms.looks(question, told.sums)
+        yield from arms.power(question, told.sums)
+        if told.ages is not None:
+            yield from panels.novelty(question, told.ages)
+        if told.encouraged is not None:
+            yield from panels.encouraged(question, told.encouraged)
+
+
+def _counts(
+    question: Question, sums: pd.DataFrame, population: str
+) -> tuple[dict[str, int], Mapping[str, float] | None]:
+    """Units by variant and their planned shares: of a ramp's last stage, of what a crossover begins with."""
+    own = sums[(sums["segment"] == ALL) & (sums["population"] == population)]
+    own = own[own["metric"] == question.metrics[0].name]
+    stage = None
+    if question.design == "ramp":
+        stage = int(own["stage"].max())
+        own = own[own["stage"] == stage]
+    elif question.design == "crossover":
+        own = own[own["period"] == own["period"].min()]
+    found = own.groupby("variant")["units"].sum()
+    counts = {name: int(found.get(name, 0)) for name in question.variants}
+    return counts, question.shares.get(stage)
+
+
+def _ratio_row(ratio: SampleRatio, population: str) -> pd.DataFrame:
+    verdict = "passes" if ratio.passes else "fails"
+    row = {"population": population, "method": "sample_ratio", "statistic": ratio.chi2}
+    row |= {"p_value": ratio.p_value, "verdict": verdict, "note": ratio.sentence}
+    return pd.DataFrame([row])
+
+
+def _triggered(question: Question, sums: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """The check of those that met the change: where it fails, the change itself decides who meets it."""
+    if question.design != "plain" or not (sums["population"] == TRIGGERED).any():
+        return
+    counts, shares = _counts(question, sums, TRIGGERED)
+    try:
+        ratio = sample_ratio(counts, shares, question.ratio_limit)
+    except DataError:  # only one variant has the trigger logged
+        row = {"population": TRIGGERED, "method": "sample_ratio", "verdict": "fails"}
+        empty = ", ".join(name for name, count in counts.items() if not count)
+        row["note"] = f"Nobody in {empty} met the change: log the trigger there too, or leave this aside."
+        yield pd.DataFrame([row])
+        return
+    yield _ratio_row(ratio, TRIGGERED)

@@ -1,0 +1,240 @@
+"""Arms compared: among all and by segment, to date, before a planned end, and what the units can show."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from firstday.errors import DataError
+from firstday.experiments.aggregate import EVERYONE
+from firstday.experiments.covariate import adjusted_difference
+from firstday.experiments.difference import difference, ratio, relative_lift, unit_variance, why_unknown
+from firstday.experiments.estimate import Estimate
+from firstday.experiments.group_sequential import LEAST_STEP, boundaries, repeated
+from firstday.experiments.guardrails import non_inferior
+from firstday.experiments.planning import days_needed, detectable_effect, units_needed
+from firstday.experiments.results import SCOPE, Question, figure, of_arms, rows
+from firstday.experiments.sequential import always_valid
+from firstday.experiments.sums import PARTS, Sums
+from firstday.segments import ALL
+from firstday.settings.metrics import Metric
+
+ARMS = ("n_treatment", "n_control", "value_treatment", "value_control")
+FEW = "no look has enough units yet: daily looks count from 500 in the smaller arm on"
+GROWS = (
+    "daily looks are not covered: without a window an outcome goes on growing after it was counted, so give "
+    "the metric a window"
+)
+
+
+def counted_once(metric: Metric) -> bool:
+    """Whether a unit's outcome stays as it is once it is known, which looks on the way rely on."""
+    return metric.kind == "column" or metric.counting_window is not None
+
+
+def scopes(question: Question, sums: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Rows of each metric, segment and population, all dates together; a frame a method and treatment."""
+    totals = sums.groupby([*SCOPE, "variant"], sort=False)[list(PARTS)].sum()
+    order = {metric.name: place for place, metric in enumerate(question.metrics)}
+    places = totals.reset_index()[SCOPE].drop_duplicates()
+    places = places[places["metric"].isin(list(order))]
+    # The whole first, then segments by name, metrics in the plan's order.
+    places = places.assign(place=places["metric"].map(order), part=places["segment"] != ALL)
+    places = places.sort_values(["part", "population", "place", "segment"]).reset_index(drop=True)[SCOPE]
+    control = _arm(totals, places, question.control)
+    covariate = places["metric"].map({m.name: m.covariate is not None for m in question.metrics}).to_numpy()
+    for name in question.treatments:
+        treatment, at = _arm(totals, places, name), places.assign(treatment=name)
+        plain = difference(treatment, control, alpha=question.alpha)
+        notes = [str(note) for note in why_unknown(treatment, control)]
+        yield rows(at, "difference", plain, **of_arms(treatment, control), note=notes)
+        lift = relative_lift(treatment, control, alpha=question.alpha)
+        yield rows(at, "relative_lift", lift, **of_arms(treatment, control), note=lift.reason)
+        if covariate.any():
+            adjusted = adjusted_difference(treatment, control, alpha=question.alpha)
+            told = rows(at, "cuped", adjusted, **of_arms(treatment, control)).assign(
+                note=[f"variance {-share:+.1%}" for share in adjusted.variance_reduction]
+            )
+            yield told[covariate]
+
+
+def _arm(totals: pd.DataFrame, places: pd.DataFrame, variant: str) -> Sums:
+    """A variant's sums at each place; zeros where it has no units."""
+    wanted = pd.MultiIndex.from_frame(places.assign(variant=variant))
+    found = totals.reindex(wanted, fill_value=0.0)
+    return Sums(*(found[part].to_numpy(dtype=float) for part in PARTS))
+
+
+def effect_of(metric: Metric, treatment: Sums, control: Sums, alpha: float) -> Estimate:
+    """As planned: with the covariate where the metric has one, else the plain difference."""
+    if metric.covariate:
+        return adjusted_difference(treatment, control, alpha=alpha)
+    return difference(treatment, control, alpha=alpha)
+
+
+def looks(question: Question, sums: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """All units to date, by date of assignment: what a fixed horizon would have said on each (for the plot
+    only), what always holds, and the planned looks.
+    """
+    whole = sums[(sums["segment"] == ALL) & (sums["population"] == EVERYONE)]
+    for metric in question.metrics:
+        arms, dates = _by_date(whole[whole["metric"] == metric.name])
+        if question.control not in arms:
+            continue
+        control = arms[question.control].cumulative()
+        for name in question.treatments:
+            if name not in arms:
+                continue
+            treatment = arms[name].cumulative()
+            place = {"metric": metric.name, "treatment": name}
+            effect = effect_of(metric, treatment, control, question.alpha)
+            told = place | {"date": dates}
+            if dates[0] is not None:
+                yield rows(told, "difference_to_date", effect, **of_arms(treatment, control))
+            smaller = np.minimum(treatment.n, control.n)
+            if not counted_once(metric):
+                if question.daily:
+                    unknown = Estimate(*([np.full(1, np.nan)] * 6))
+                    yield rows(place, "always_valid", unknown, note=GROWS)
+                continue
+            held = always_valid(
+                effect.estimate,
+                effect.standard_error,
+                smaller,
+                planned_units=question.planned_units,
+                alpha=question.alpha,
+            )
+            notes = np.where(np.isnan(held.p_value), FEW, "")
+            yield rows(told, "always_valid", held, **of_arms(treatment, control), note=notes)
+            if question.looks is not None:
+                yield _planned(question, place, dates, effect, treatment, control)
+
+
+def _by_date(rows_of_metric: pd.DataFrame) -> tuple[dict[str, Sums], list[date | None]]:
+    """Sums by variant along the dates of assignment; along one entry where there are no dates."""
+    dated = rows_of_metric["assigned_on"].notna().all()
+    keyed = rows_of_metric if dated else rows_of_metric.assign(assigned_on=None)
+    dates = sorted(keyed["assigned_on"].unique()) if dated else [None]
+    arms = {}
+    for name, own in keyed.groupby("variant"):
+        found = own.groupby("assigned_on" if dated else "variant")[list(PARTS)].sum()
+        found = found.reindex(dates, fill_value=0.0) if dated else found
+        arms[str(name)] = Sums(*(found[part].to_numpy(dtype=float) for part in PARTS))
+    return arms, dates
+
+
+def _planned(
+    question: Question,
+    place: Mapping[str, object],
+    dates: Sequence[date | None],
+    effect: Estimate,
+    treatment: Sums,
+    control: Sums,
+) -> pd.DataFrame:
+    """The looks that have been: those whose date has passed."""
+    assert question.looks is not None
+    if dates[0] is None:
+        raise DataError(
+            "planned looks need the dates of assignment",
+            value="none",
+            next_step="name the column with --date, or leave looks out of the plan",
+        )
+    known = np.array(dates, dtype="datetime64[D]")
+    until = np.datetime64(question.until or dates[-1])
+    smaller = np.minimum(treatment.n, control.n)
+    been: list[int] = []
+    for look in map(np.datetime64, question.looks.dates):
+        at = int((known <= look).sum()) - 1
+        before = smaller[been[-1]] if been else 0
+        # A look at which next to nothing was added decides nothing.
+        if at >= 0 and look <= until and smaller[at] - before >= LEAST_STEP * question.planned_units:
+            been.append(at)
+    if not been:
+        return pd.DataFrame()
+    fractions = smaller[been] / question.planned_units
+    spending, alpha = question.looks.spending, question.alpha
+    bounds = boundaries(fractions, alpha=alpha, spending=spending)
+    told = repeated(
+        effect.estimate[been], effect.standard_error[been], fractions, alpha=alpha, spending=spending
+    )
+    notes = [
+        f"{min(fraction, 1):.0%} of the planned units; stops at |z| {bound:.2f}"
+        for fraction, bound in zip(fractions, bounds, strict=True)
+    ]
+    own = {**place, "date": [dates[at] for at in been]}
+    return rows(own, "group_sequential", told, **of_arms(treatment[been], control[been]), note=notes)
+
+
+def guardrail(question: Question, told: pd.DataFrame, metric: Metric, method: str) -> Iterator[pd.DataFrame]:
+    """A row a treatment for a metric with a margin, from the row of the method that decides."""
+    assert metric.margin is not None
+    for name in question.treatments:
+        found = deciding(told, method, metric.name, name)
+        if found is None:
+            continue
+        effect = Estimate(*(np.array([found[part.name]], dtype=float) for part in fields(Estimate)))
+        judged = non_inferior(effect, metric.margin, lower_is_better=not metric.rise_is_good)
+        kept = {key: found[key] for key in (*ARMS, "date")}
+        note = f"a loss of {metric.margin:g} is accepted"
+        frame = rows({"metric": metric.name, "treatment": name}, "non_inferiority", effect, **kept)
+        yield frame.assign(p_value=judged.p_value, verdict=judged.verdict, note=note)
+
+
+def deciding(told: pd.DataFrame, method: str, metric: str, treatment: str) -> pd.Series | None:
+    """The latest row among all units of a method, metric and treatment."""
+    chosen = (told["segment"] == ALL) & (told["population"] == EVERYONE) & (told["method"] == method)
+    found = told[chosen & (told["metric"] == metric) & (told["treatment"] == treatment)]
+    return None if found.empty else found.iloc[-1]
+
+
+def power(question: Question, sums: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """What the units so far can show, and days until the smallest effect that matters can be seen."""
+    whole = sums[(sums["segment"] == ALL) & (sums["population"] == EVERYONE)]
+    for metric in question.metrics:
+        own = whole[whole["metric"] == metric.name]
+        arms = {str(name): Sums(*(part[one].sum() for one in PARTS)) for name, part in own.groupby("variant")}
+        for name in question.treatments:
+            if name not in arms or question.control not in arms:
+                continue
+            yield from _power(question, metric, name, arms, own)
+
+
+def _power(
+    question: Question, metric: Metric, name: str, arms: dict[str, Sums], own: pd.DataFrame
+) -> Iterator[pd.DataFrame]:
+    treatment, control = arms[name], arms[question.control]
+    units = float(treatment.n + control.n)
+    if min(treatment.n, control.n) < 2:
+        return
+    variance = float(unit_variance(control))
+    if metric.covariate:
+        variance *= 1 - float(adjusted_difference(treatment, control).variance_reduction)
+    shares = float(treatment.n) / units, float(control.n) / units
+    asked = {"alpha": question.alpha, "power": question.power}
+    place = {"metric": metric.name, "treatment": name}
+    kept = {"n_treatment": float(treatment.n), "n_control": float(control.n)}
+    kept |= {"value_control": float(ratio(control)), "value_treatment": float(ratio(treatment))}
+    found = float(detectable_effect(variance, units, shares=shares, **asked))
+    note = f"found with a chance of {question.power:.0%} by a fixed horizon"
+    yield figure(place, "detectable_effect", found, note, **kept)
+    wanted = metric.margin or metric.smallest_effect
+    dates = own["assigned_on"].dropna()
+    if wanted is None or dates.empty:
+        return
+    needed = float(units_needed(variance, wanted, shares=shares, **asked))
+    compared = own[own["variant"].isin([name, question.control])]
+    assigned = float(compared["units"].sum())
+    a_day = assigned / ((dates.max() - dates.min()).days + 1)
+    days = float(days_needed(needed, units, a_day, tail_days(metric), units_open=assigned - units))
+    note = f"to see {wanted:g} with a chance of {question.power:.0%}: {needed:,.0f} units, {a_day:,.0f} a day"
+    yield figure(place, "days_needed", days, note, **kept)
+
+
+def tail_days(metric: Metric) -> int:
+    """Days from the assignment until the outcome is known."""
+    if metric.day is not None:
+        return metric.day + 1
+    window = metric.counting_window
+    return 0 if window is None else -(-int(window.total_seconds()) // 86_400)

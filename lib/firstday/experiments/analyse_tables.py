@@ -1,0 +1,135 @@
+"""From units to the small tables that everything is read off: sums, panels, clusters, on the driver."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from firstday.errors import LimitError
+from firstday.experiments.aggregate import aggregate, retention_by_categories
+from firstday.experiments.outcomes import Outcomes
+from firstday.experiments.panel_outcomes import panel_table, periods
+from firstday.experiments.results import CATEGORIES, SUMS, Question
+from firstday.settings.metrics import Metric
+
+MOST_ROWS = 500_000
+MOST_CLUSTERS = 20_000
+
+
+@dataclass(frozen=True)
+class Tables:
+    """What the units came down to; None for what an experiment does not have.
+
+    sums: of `aggregate`, columns as SUMS. panel: of `panel_table`, by stage or period; ages: the same by day
+    since the assignment. clusters: metric, variant, cluster, y, d. encouraged: of `aggregate`, with the
+    moment as the outcome's denominator. categories: as CATEGORIES.
+    """
+
+    sums: pd.DataFrame
+    panel: pd.DataFrame | None = None
+    ages: pd.DataFrame | None = None
+    clusters: pd.DataFrame | None = None
+    encouraged: pd.DataFrame | None = None
+    categories: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CATEGORIES.names))
+
+
+def tables(question: Question, units: Outcomes, *, ages: DataFrame | None = None) -> Tables:
+    """units: outcomes of what got a variant, users or (`by_cluster`) clusters; in Spark's cache, as several
+    passes read them. ages: of `panel_outcomes.ages`, if asked for.
+
+    Raises LimitError for tables that are too large for the driver.
+    """
+    sums = _told(aggregate(units), "sums by segment and date").reindex(columns=SUMS.names)
+    numbers = sorted({int(number) for name in ("stage", "period") for number in sums[name].dropna().unique()})
+    panel = _told(panel_table(periods(units, numbers)), "panels") if numbers else None
+    return Tables(
+        sums,
+        panel,
+        None if ages is None else _told(panel_table(ages), "panels by age"),
+        _clusters(units) if question.clustered and not numbers else None,
+        _encouraged(question, units) if question.encouragement and not question.clustered else None,
+        _categories(units) if question.design == "plain" and not question.clustered else _no_categories(),
+    )
+
+
+def _told(rows: DataFrame, what: str, limit: int = MOST_ROWS) -> pd.DataFrame:
+    frame = rows.limit(limit + 1).toPandas()
+    if len(frame) > limit:
+        raise LimitError(
+            f"{what} may have at most {limit:,} rows",
+            value=f"more than {limit:,}",
+            next_step="give fewer --segments, or columns with fewer values",
+        )
+    return frame
+
+
+def by_cluster(units: Outcomes, cluster: str) -> Outcomes:
+    """The same with clusters as units: each metric is a ratio of the cluster's totals.
+
+    cluster: the segment that names it. Other segments and covariates are left aside: the units of a cluster
+    differ in them.
+    """
+    place = units.segments.index(cluster)
+    totals = []
+    for at, metric in enumerate(units.metrics):
+        y = F.col(f"y_{at}")
+        whole = F.sum(f"d_{at}") if metric.is_ratio else F.count(y).cast("double")
+        totals += [F.sum(y).alias(f"y_{at}"), F.when(F.count(y) > 0, whole).alias(f"d_{at}")]
+    keys = [*units.keys, "variant"]
+    frame = units.frame.groupBy(F.col(f"segment_{place}").alias("unit_id"), *keys).agg(
+        F.min("assigned_on").alias("assigned_on"), F.lit(None).cast("boolean").alias("met"), *totals
+    )
+    return Outcomes(frame, tuple(map(_as_ratio, units.metrics)), (), units.keys, False)
+
+
+def _as_ratio(metric: Metric) -> Metric:
+    return Metric(name=metric.name, kind="column", value="y", denominator="d")
+
+
+def _clusters(units: Outcomes) -> pd.DataFrame:
+    frame = _told(units.frame, "clusters", MOST_CLUSTERS)
+    parts = [
+        frame[["variant", "unit_id"]].assign(metric=metric.name, y=frame[f"y_{at}"], d=frame[f"d_{at}"])
+        for at, metric in enumerate(units.metrics)
+    ]
+    return pd.concat(parts).dropna(subset=["y", "d"]).rename(columns={"unit_id": "cluster"})
+
+
+def _encouraged(question: Question, units: Outcomes) -> pd.DataFrame:
+    assert question.encouragement is not None
+    place = {metric.name: at for at, metric in enumerate(units.metrics)}
+    outcome = F.col(f"y_{place[question.encouragement.outcome]}")
+    moment = F.col(f"y_{place[question.encouragement.moment]}")
+    known = outcome.isNotNull() & moment.isNotNull()
+    frame = units.frame.select(
+        *("unit_id", "variant", "assigned_on", "met"),
+        F.when(known, outcome).alias("y_0"),
+        F.when(known, moment).alias("d_0"),
+    )
+    metric = Metric(name=question.encouragement.outcome, kind="column", value="y", denominator="d")
+    return _told(aggregate(Outcomes(frame, (metric,))), "sums by date")
+
+
+def _categories(units: Outcomes) -> pd.DataFrame:
+    """Retention by how many categories were met, where those are counted before the day of the return."""
+    found = [_no_categories()]
+    for met, back in _pairs(units.metrics):
+        told = _told(retention_by_categories(units, met, back), "retention by categories")
+        found.append(told.assign(categories=met, retention=back)[CATEGORIES.names])
+    return pd.concat([part for part in found if len(part)] or found[:1], ignore_index=True)
+
+
+def _pairs(metrics: Sequence[Metric]) -> list[tuple[str, str]]:
+    return [
+        (met.name, back.name)
+        for met in metrics
+        for back in metrics
+        if met.kind == "categories" and back.kind == "retention" and met.window is not None
+        if met.window.total_seconds() <= 86_400 * (back.day or 0)
+    ]
+
+
+def _no_categories() -> pd.DataFrame:
+    return pd.DataFrame(columns=CATEGORIES.names)

@@ -1,0 +1,188 @@
+"""What `firstday measure` reads: one row a unit, or assignments with a log; and what is asked of them."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from pyspark.sql import DataFrame, SparkSession
+
+from firstday.errors import DataError, SettingsError
+from firstday.experiments import assign
+from firstday.experiments.analyse_tables import by_cluster
+from firstday.experiments.outcomes import Outcomes
+from firstday.experiments.results import Question
+from firstday.experiments.unit_table import checked_units, unit_outcomes
+from firstday.inputs.measure_log import Measured, measured
+from firstday.settings import ExperimentPlan, MeasureSettings
+from firstday.settings.metrics import Metric
+from firstday.tables import Checked, Output, check, open_input
+from firstday.tables.schemas import Contract, Field
+
+PLANNED_UNITS = 10_000
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The outcomes of what got a variant, in Spark's cache, and what is asked of them.
+
+    ages: as `panel_outcomes.ages` has them, where effects may fade. horizon: until when things count.
+    """
+
+    question: Question
+    units: Outcomes
+    checked: tuple[Checked, ...]
+    horizon: datetime | None = None
+    ages: DataFrame | None = None
+    notes: tuple[str, ...] = ()
+
+
+@contextmanager
+def opened(
+    spark: SparkSession, settings: MeasureSettings, plan: ExperimentPlan | None, output: Output
+) -> Iterator[Inputs]:
+    """The inputs, as long as the `with` lasts. Bad rows go to quarantine.
+
+    Raises SettingsError or DataError where settings, plan and data do not fit each other.
+    """
+    if settings.units is not None:
+        inputs = _of_units(spark, settings, plan, output)
+        try:
+            yield _asked(inputs, settings, plan)
+        finally:
+            inputs.units.frame.unpersist()
+        return
+    assert plan is not None
+    found = measured(spark, settings, plan, output)
+    units = by_cluster(found.units, plan.cluster) if plan.cluster else found.units
+    units = replace(units, frame=units.frame.persist())
+    try:
+        yield _of_log(found, units, settings, plan)
+    finally:
+        units.frame.unpersist()
+        found.spans.release()
+
+
+def _of_log(found: Measured, units: Outcomes, settings: MeasureSettings, plan: ExperimentPlan) -> Inputs:
+    question = _question(settings, plan, plan.metrics, plan.treatments)
+    question = replace(question, until=found.horizon.date())
+    return Inputs(question, units, found.checked, found.horizon, found.ages, found.notes)
+
+
+def _of_units(
+    spark: SparkSession, settings: MeasureSettings, plan: ExperimentPlan | None, output: Output
+) -> Inputs:
+    assert settings.units is not None
+    metrics = settings.metrics() or (plan.metrics if plan else ())
+    if not metrics:
+        raise SettingsError(
+            "something must be measured", value="no metric", next_step="give --metric, or metrics in the plan"
+        )
+    if plan is not None and (plan.ramp or plan.crossover or plan.cluster):
+        raise SettingsError(
+            "one row a unit tells of plain experiments; ramps, crossovers and clusters need the log",
+            value=settings.plan,
+            next_step="give --assignments with --events or --impressions",
+        )
+    unit = plan.unit if plan and "unit" not in settings.model_fields_set else settings.unit
+    source = open_input(spark, settings.units, name="units", time_zone=settings.input_time_zone)
+    checked = check(source, _contract(settings, metrics, unit), now=datetime.now(UTC))
+    output.quarantine(checked, max_bad_share=settings.max_bad_share)
+    units = unit_outcomes(
+        checked.good,
+        metrics,
+        unit=unit,
+        variant=settings.variant,
+        segments=settings.segments,
+        assigned_at=settings.date,
+        triggered=settings.triggered,
+        time_zone=settings.time_zone,
+    )
+    units = replace(units, frame=units.frame.persist())
+    question = _question(settings, plan, metrics, ())
+    return Inputs(question, units, (checked,))
+
+
+def _contract(settings: MeasureSettings, metrics: Sequence[Metric], unit: str) -> Contract:
+    """What the units must hold; a number that is null or NaN is an outcome that is not known."""
+    numbers = [name for metric in metrics for name in (metric.value, metric.denominator, metric.covariate)]
+    fields = {unit: Field(unit, "id"), settings.variant: Field(settings.variant, "text")}
+    fields |= {name: Field(name, "text", nullable=True) for name in settings.segments}
+    fields |= {name: Field(name, "number", nullable=True) for name in numbers if name}
+    instants = [metric.value_at for metric in metrics if metric.value_at]
+    fields |= {name: Field(name, "instant", nullable=True) for name in instants}
+    if settings.date:
+        fields[settings.date] = Field(settings.date, "instant")
+    if settings.triggered:
+        fields[settings.triggered] = Field(settings.triggered, "any", nullable=True)
+    return Contract("units", tuple(fields.values()))
+
+
+def _asked(inputs: Inputs, settings: MeasureSettings, plan: ExperimentPlan | None) -> Inputs:
+    """With the treatments: those of the plan or of the shares, else all that are there."""
+    planned = list(plan.variants) if plan else [name for name, _ in settings.shares]
+    counts = checked_units(inputs.units, planned or None)
+    control = inputs.question.control
+    if control not in counts:
+        raise DataError(
+            f"the control must be one of the variants: {', '.join(sorted(counts))}",
+            value=control,
+            next_step="name it with --control, or look at the column with --variant",
+        )
+    if len(counts) < 2:
+        raise DataError(
+            "a comparison needs two variants",
+            value=f"all {counts[control]:,} units are in {control!r}",
+            next_step="look at the filter by which these units were taken",
+        )
+    treatments = tuple(name for name in planned or sorted(counts) if name != control)
+    return replace(inputs, question=replace(inputs.question, treatments=treatments))
+
+
+def _question(
+    settings: MeasureSettings,
+    plan: ExperimentPlan | None,
+    metrics: Sequence[Metric],
+    treatments: tuple[str, ...],
+) -> Question:
+    if plan is not None and settings.control not in (None, plan.control):
+        raise SettingsError(
+            f"--control must be the plan's, {plan.control!r}, or be left out", value=settings.control
+        )
+    control = plan.control if plan else settings.control
+    assert control is not None
+    given = dict(settings.shares) or (dict(plan.variants) if plan else {})
+    question = Question(
+        experiment=settings.name or (plan.experiment if plan else "experiment"),
+        control=control,
+        treatments=treatments,
+        metrics=tuple(metrics),
+        shares={None: given} if given else {},
+        daily=settings.peeking or (plan is not None and plan.looked_at_daily),
+        planned_units=settings.planned_units or (plan and plan.planned_units) or PLANNED_UNITS,
+        ratio_limit=settings.ratio_limit,
+        alpha=settings.alpha,
+        power=settings.power,
+        seed=settings.seed,
+    )
+    return _designed(question, plan) if plan else question
+
+
+def _designed(question: Question, plan: ExperimentPlan) -> Question:
+    """With what the plan says of the design."""
+    crossed = plan.crossover
+    if plan.ramp:
+        question = replace(
+            question, design="ramp", shares={span.number: span.shares for span in assign.spans(plan)}
+        )
+    elif crossed is not None:
+        question = replace(question, design="crossover", adjust_carry_over=crossed.adjust_carry_over)
+    if plan.cluster:  # the units of a cluster have no covariate in common
+        plain = tuple(metric.model_copy(update={"covariate": None}) for metric in question.metrics)
+        question = replace(question, metrics=plain, clustered=True)
+    return replace(
+        question,
+        shared_pool=plan.shared_pool,
+        looks=None if question.daily else plan.looks,
+        encouragement=plan.encouragement,
+    )

@@ -1,0 +1,213 @@
+"""Assignments with the log of what happened: each unit's outcomes, counted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from firstday.errors import DataError, SettingsError
+from firstday.experiments.outcomes import Outcomes, outcomes
+from firstday.experiments.panel_outcomes import ages
+from firstday.experiments.spans import Panel, Spans
+from firstday.settings import ExperimentPlan, MeasureSettings
+from firstday.settings.metrics import PRE
+from firstday.tables import Checked, Input, Output, check, column, open_input, open_table
+from firstday.tables.schemas import Contract, Field
+from firstday.windows import microseconds
+
+DAILY = ("count", "sum", "click_rate")  # kinds that a day of a unit has a value of
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Outcomes of users, by their assignments, up to the horizon; ages: where effects may fade."""
+
+    units: Outcomes
+    spans: Spans
+    checked: tuple[Checked, ...]
+    horizon: datetime
+    ages: DataFrame | None
+    notes: tuple[str, ...]
+
+
+def measured(
+    spark: SparkSession, settings: MeasureSettings, plan: ExperimentPlan, output: Output
+) -> Measured:
+    """Read all tables, place each unit in time and measure it. Bad rows go to quarantine."""
+    if not plan.metrics:
+        raise SettingsError(
+            "the plan says what is measured",
+            value="no metrics",
+            next_step="add metrics to it; conf/experiment.yml and docs/measure.md show each kind",
+        )
+    panel: Panel | None = "stage" if plan.ramp else "period" if plan.crossover else None
+    reader = _Reader(spark, settings, output)
+    assigned = reader.assignments(plan, panel)
+    columns = {metric.covariate for metric in plan.metrics if metric.covariate not in (None, PRE)}
+    covariates = sorted(name for name in columns if name)
+    users = reader.users(covariates) if settings.segments or covariates else None
+    log = reader.log(plan)
+    horizon = settings.horizon or reader.latest(log)
+    extra = [plan.cluster] if plan.cluster else []
+    spans = Spans.of(
+        _described(assigned.good, users, plan),
+        horizon=microseconds(horizon),
+        panel=panel,
+        segments=[*settings.segments, *extra],
+        covariates=covariates,
+        variants=list(plan.variants),
+        time_zone=settings.time_zone,
+    )
+    total, late = sum(spans.rows.values()), spans.after_horizon
+    if late == total:
+        raise DataError(
+            "units must be assigned before the end of the log",
+            value=f"all {total:,} after {horizon:%Y-%m-%d %H:%M} UTC",
+            next_step="give a later log, or check that both are in the same zone",
+        )
+    tables: dict[str, Any] = {name: checked.good for name, checked in log.items()}
+    units = outcomes(spans, plan.metrics, horizon=microseconds(horizon), exposure=settings.exposure, **tables)
+    notes = [f"What happened until {horizon:%Y-%m-%d %H:%M} UTC counts."]
+    notes += [f"{late:,} assignments begin after the end of the log and are left out."] if late else []
+    by_age = _ages(spans, settings, plan, assigned, horizon, tables)
+    checked = (assigned, *([users] if users else []), *log.values())
+    return Measured(units, spans, checked, horizon, by_age, tuple(notes))
+
+
+def _described(assigned: DataFrame, users: Checked | None, plan: ExperimentPlan) -> DataFrame:
+    """Assignments with the users' segments and covariates, and the cluster under the plan's name."""
+    if plan.cluster:
+        assigned = assigned.withColumnRenamed("cluster", plan.cluster)
+    if users is None:
+        return assigned
+    described = users.good.withColumnRenamed("user_id", "unit_id")
+    taken = {name.lower() for name in assigned.columns} - {"unit_id"}
+    kept = [name for name in described.columns if name.lower() not in taken]
+    return assigned.join(described.select(*map(column, kept)), "unit_id", "left")
+
+
+def _ages(
+    spans: Spans,
+    settings: MeasureSettings,
+    plan: ExperimentPlan,
+    assigned: Checked,
+    horizon: datetime,
+    tables: dict[str, Any],
+) -> DataFrame | None:
+    """Daily metrics by day since the assignment: over as many days as the first half of units can have."""
+    metrics = [metric for metric in plan.metrics if metric.kind in DAILY]
+    earliest = assigned.profile.earliest
+    if spans.panel or plan.cluster or not metrics or earliest is None:
+        return None
+    days = min(settings.novelty_days, (horizon - earliest).days // 2)
+    return ages(spans, metrics, days, horizon=microseconds(horizon), **tables) if days >= 2 else None
+
+
+@dataclass(frozen=True)
+class _Reader:
+    spark: SparkSession
+    settings: MeasureSettings
+    output: Output
+
+    def assignments(self, plan: ExperimentPlan, panel: Panel | None) -> Checked:
+        address = self.settings.assignments
+        assert address is not None
+        zone = self.settings.input_time_zone
+        source = open_table(self.spark, address, "assignments", name="assignments", time_zone=zone)
+        if "experiment" in source.columns:
+            source = self._of_experiment(source, plan.experiment)
+        fields = [
+            Field("unit_id", "id"),
+            Field("variant", "text"),
+            Field("assigned_at", "instant", future=True),
+            *([Field(panel, "number")] if panel else []),
+            *([Field("cluster", "id")] if plan.cluster else []),
+            Field("sequence", "text", nullable=True, optional=True),
+            Field("washout_to", "instant", nullable=True, optional=True, future=True),
+            Field("valid_to", "instant", nullable=True, optional=True, future=True),
+        ]
+        return self._checked(source, Contract("assignments", tuple(fields)))
+
+    def _of_experiment(self, source: Input, experiment: str) -> Input:
+        rows = source.frame.where(column("experiment") == experiment)
+        if rows.isEmpty():
+            found = [row[0] for row in source.frame.select("experiment").distinct().limit(5).collect()]
+            raise DataError(
+                f"assignments must have rows of the plan's experiment, {experiment!r}",
+                value=found,
+                next_step="check --assignments, or the plan's experiment",
+            )
+        return Input(source.name, source.source, source.format, source.version, rows, source.time_zone)
+
+    def users(self, covariates: Sequence[str]) -> Checked:
+        if self.settings.users is None:
+            raise SettingsError(
+                "segments and covariates are columns of the users",
+                value=[*self.settings.segments, *covariates],
+                next_step="give --users",
+            )
+        fields = {"user_id": Field("user_id", "id")}
+        fields |= {name: Field(name, "text", nullable=True) for name in self.settings.segments}
+        fields |= {name: Field(name, "number", nullable=True) for name in covariates}
+        contract = Contract("users", tuple(fields.values()), unique="user_id")
+        return self._checked(self._opened("users", self.settings.users), contract)
+
+    def log(self, plan: ExperimentPlan) -> dict[str, Checked]:
+        """Events, impressions and reactions, those that are given."""
+        values = {metric.value for metric in plan.metrics if metric.kind == "sum" and metric.value}
+        contracts = {
+            "events": (
+                Field("user_id", "id"),
+                Field("action", "text"),
+                Field("occurred_at", "instant"),
+                Field("category", "text", nullable=True, optional=True),
+                *(Field(name, "number", nullable=True) for name in sorted(values)),
+            ),
+            "impressions": (
+                Field("impression_id", "id"),
+                Field("user_id", "id"),
+                Field("category", "text", nullable=True),
+                Field("shown_at", "instant"),
+                Field("exposes", "any", nullable=True, optional=True),
+            ),
+            "reactions": (
+                Field("impression_id", "id"),
+                Field("kind", "text"),
+                Field("reacted_at", "instant"),
+            ),
+        }
+        found = {}
+        for name, fields in contracts.items():
+            address = getattr(self.settings, name)
+            if address is not None:
+                found[name] = self._checked(self._opened(name, address), Contract(name, fields))
+        return found
+
+    def latest(self, log: dict[str, Checked]) -> datetime:
+        instants = [checked.profile.latest for checked in log.values() if checked.profile.latest is not None]
+        if not instants:
+            raise DataError(
+                "the log must have rows", value=list(log), next_step="check the addresses, or say --horizon"
+            )
+        return max(instants)
+
+    def _opened(self, name: str, address: str) -> Input:
+        return open_input(self.spark, address, name=name, time_zone=self.settings.input_time_zone)
+
+    def _checked(self, source: Input, contract: Contract) -> Checked:
+        checked = check(source, contract, now=datetime.now(UTC))
+        self.output.quarantine(checked, max_bad_share=self.settings.max_bad_share)
+        return checked
+
+
+def refuse_unmet(units: Outcomes, exposure: Sequence[str]) -> None:
+    """DataError where no unit did any of the actions by which the change is met: a name may be misspelt."""
+    if exposure and units.frame.where(F.col("met")).isEmpty():
+        raise DataError(
+            "some unit must have met the change, by one of the actions of --exposure",
+            value=list(exposure),
+            next_step="check the names of the actions, and that they are logged in every variant",
+        )

@@ -1,0 +1,184 @@
+"""Settings of `firstday measure`."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from firstday.settings.kinds import Location, Names, OpenShare, Settings, Share, TimeZone, listed
+from firstday.settings.metrics import Metric
+
+Name = Annotated[str, Field(min_length=1)]
+ADD_UP = 1e-6  # by which shares, written as decimals, may miss their sum
+MOST_LOG_DAYS = 60
+
+
+def _pairs(value: Any) -> Any:
+    """`a=0.5,b=0.5` and a mapping are pairs of a variant and its share."""
+    if isinstance(value, dict):
+        return list(value.items())
+    pairs = []
+    for item in listed(value):
+        if not isinstance(item, str):
+            pairs.append(item)
+            continue
+        name, equals, share = item.rpartition("=")
+        if not equals or not name:
+            raise ValueError("must be variants with their shares, as in a=0.5,b=0.5")
+        pairs.append((name, share))
+    return pairs
+
+
+def _shares(pairs: tuple[tuple[str, float], ...]) -> tuple[tuple[str, float], ...]:
+    if not pairs:
+        return pairs
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("each variant may stand there once")
+    if any(share <= 0 for _, share in pairs):
+        raise ValueError("each share must be above 0")
+    if abs(sum(share for _, share in pairs) - 1) > ADD_UP:
+        raise ValueError(f"shares must add up to 1, not {sum(share for _, share in pairs):g}")
+    return pairs
+
+
+def _with_offset(instant: datetime) -> datetime:
+    if instant.tzinfo is None:
+        raise ValueError("must have an offset, as in 2024-05-31T00:00:00Z")
+    return instant.astimezone(UTC)
+
+
+VariantShares = Annotated[tuple[tuple[str, float], ...], BeforeValidator(_pairs), AfterValidator(_shares)]
+
+
+class MeasureSettings(Settings):
+    """Settings of `firstday measure`."""
+
+    out: Location = Field(description="Where results go: a folder or catalog.schema of their own.")
+    units: Location | None = Field(
+        None, description="One row a unit, with its variant and its metrics as columns."
+    )
+    unit: Name = Field("user_id", description="Column of --units with the unit's id.")
+    variant: Name = Field("variant", description="Column of --units with the unit's variant.")
+    control: Name | None = Field(None, description="The variant that the others are compared with.")
+    metric: Names = Field((), description="Columns of --units to compare: numbers or truth values.")
+    covariate: Name | None = Field(
+        None,
+        description="Numeric column of --units, known before the assignment; it lowers the variance.",
+    )
+    date: Name | None = Field(None, description="Column of --units with the instant of the assignment.")
+    triggered: Name | None = Field(
+        None, description="Column of --units that is true where the unit met the change."
+    )
+    segments: Names = Field((), description="Columns to tell apart by; with --assignments, those of --users.")
+    shares: VariantShares = Field(
+        (), description="Planned share of each variant [default: the plan's, else equal shares]."
+    )
+    plan: Location | None = Field(None, description="The experiment's plan: a YAML file, with its metrics.")
+    assignments: Location | None = Field(
+        None, description="What `firstday assign` wrote, or a table with unit_id, variant, assigned_at."
+    )
+    users: Location | None = Field(
+        None, description="Users with segments and covariates, by the column user_id."
+    )
+    events: Location | None = Field(None, description="The log: user_id, action, occurred_at.")
+    impressions: Location | None = Field(
+        None, description="What was shown: impression_id, user_id, category, shown_at."
+    )
+    reactions: Location | None = Field(
+        None, description="Reactions to impressions: impression_id, kind, reacted_at."
+    )
+    exposure: Names = Field(
+        (),
+        description="Actions by which a unit meets the change: those that did are compared, too "
+        "[default: any impression, where --impressions are given].",
+    )
+    horizon: Annotated[datetime, AfterValidator(_with_offset)] | None = Field(
+        None, description="What happens later does not count [default: the latest instant of the log]."
+    )
+    peeking: bool = Field(
+        False, description="Decide by intervals that hold although somebody looks every day."
+    )
+    planned_units: int | None = Field(
+        None,
+        ge=1,
+        description="Units of the smaller arm at which daily looks decide best, set before the start "
+        "[default: the plan's, else 10000].",
+    )
+    smallest_effect: float | None = Field(
+        None,
+        gt=0,
+        description="The smallest change that matters, in the metrics' unit: tells the days needed.",
+    )
+    novelty_days: int = Field(
+        14,
+        ge=0,
+        le=MOST_LOG_DAYS,
+        description="Days since the assignment over which effects may fade or grow; 0 does not ask.",
+    )
+    ratio_limit: OpenShare = Field(
+        0.001, description="Below this p-value of the sample-ratio check verdicts are withheld."
+    )
+    alpha: OpenShare = Field(0.05, description="Chance of a false alarm; intervals hold at 1 - alpha.")
+    power: OpenShare = Field(0.8, description="Chance to see an effect, in what can be detected.")
+    time_zone: TimeZone = Field("UTC", description="Zone of the dates of assignment and of calendar days.")
+    input_time_zone: TimeZone | None = Field(
+        None, description="Zone of input timestamps that carry none; without it such input is refused."
+    )
+    max_bad_share: Share = Field(0.05, description="Stop when a larger share of an input's rows is bad.")
+    name: Name | None = Field(
+        None, description="Name of the experiment in the results [default: the plan's, else 'experiment']."
+    )
+    seed: int = Field(7, ge=0, lt=2**32, description="Seed of all random numbers.")
+    experiment_name: str = Field(
+        "firstday", min_length=1, description="MLflow experiment to record the run in."
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.units is None) == (self.assignments is None):
+            raise ValueError("give --units, one row a unit, or --assignments with a log")
+        if self.units is not None:
+            self._check_units()
+        else:
+            self._check_log()
+        if self.power <= self.alpha:
+            raise ValueError(f"power must be above alpha ({self.alpha:g}), got {self.power:g}")
+        return self
+
+    def _check_units(self) -> None:
+        log = ("users", "events", "impressions", "reactions", "exposure", "horizon")
+        if given := [name for name in log if getattr(self, name)]:
+            raise ValueError(f"--{given[0]} goes with --assignments; with --units all are columns of it")
+        if self.plan is None and self.control is None:
+            raise ValueError("control must be given with --units, or a plan that names it")
+        if self.plan is None and not self.metric:
+            raise ValueError("metric must be given with --units, or a plan with metrics")
+        self.metrics()
+
+    def _check_log(self) -> None:
+        if self.plan is None:
+            raise ValueError("--assignments need --plan, which says what is measured")
+        columns = ("metric", "covariate", "date", "triggered")
+        if given := [name for name in columns if getattr(self, name)]:
+            raise ValueError(
+                f"--{given[0]} names a column of --units; with --assignments the plan has the metrics"
+            )
+        if self.events is None and self.impressions is None:
+            raise ValueError("--assignments need a log: --events, --impressions or both")
+        if self.reactions is not None and self.impressions is None:
+            raise ValueError("--reactions need --impressions: they are reactions to them")
+        if self.exposure and self.events is None:
+            raise ValueError("--exposure names actions of --events: give them")
+
+    def metrics(self) -> tuple[Metric, ...]:
+        """The columns named by --metric, as metrics."""
+        return tuple(
+            Metric(
+                name=name,
+                kind="column",
+                value=name,
+                covariate=self.covariate,
+                smallest_effect=self.smallest_effect,
+            )
+            for name in self.metric
+        )
