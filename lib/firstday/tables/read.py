@@ -107,7 +107,7 @@ def _open_delta(spark: SparkSession, source: str) -> Opened:
 
 
 def _open_files(spark: SparkSession, source: str, name: str, time_zone: str | None) -> Opened:
-    path = _literal(source)
+    path = literal_path(source)
     listing = _listing(spark, path, name, source)
     kind = _format_of(listing, name, source)
     if kind == "parquet":
@@ -120,7 +120,7 @@ def _open_files(spark: SparkSession, source: str, name: str, time_zone: str | No
     return kind, _fingerprint(listing), frame
 
 
-def _literal(path: str) -> str:
+def literal_path(path: str) -> str:
     """Spark takes paths for globs: escape what a folder's name may hold."""
     return re.sub(r"([{}\[\]*?\\])", r"\\\1", path)
 
