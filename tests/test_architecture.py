@@ -31,7 +31,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "cli": ("errors", "logs", "settings"),
     "tables": ("errors", "redact", "settings", "tables"),
     "tracking": ("errors", "logs", "redact", "settings"),
-    "inputs": (*SHARED, "inputs", "logs", "tables", *STAGES),
+    "inputs": (*SHARED, "inputs", "logs", "loop", "tables", *STAGES),
+    "loop": (*SHARED, "logs", "loop", "simulation"),
     **{stage: (*SHARED, stage) for stage in STAGES},
 }
 DATAFRAME_IO = {"write", "writeTo", "writeStream", "readStream", "saveAsTable", "insertInto"}

@@ -1,0 +1,200 @@
+"""Run the whole loop: the jobs in turn, in one Spark session, those only that have something to do."""
+
+import importlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from pyspark.sql import SparkSession
+
+from firstday import __version__, logs
+from firstday.cli import JOBS, run_job
+from firstday.inputs import loop as inputs
+from firstday.loop import world as played
+from firstday.loop.runner import Doors, Runner
+from firstday.loop.state import State
+from firstday.loop.steps import Step, steps_of
+from firstday.loop.world import Moment
+from firstday.session import get_session, leave, local_conf, start_local
+from firstday.settings import LoopSettings
+from firstday.simulation.app_policies import by_variant
+from firstday.tables import read_published
+
+if TYPE_CHECKING:
+    from firstday.simulation.app_world import App, Policy
+
+PARTITIONS = 2  # of a world's small tables: planning and waiting are most of their time
+
+
+def run(settings: LoopSettings, run_id: str) -> Path | None:
+    """Run what has to run. Returns where the index page is; None if the output is a schema."""
+    if settings.world is not None:
+        return InWorld(settings, run_id).play()
+    steps = steps_of(settings)  # what is wrong in the last step's settings is told before the first one runs
+    spark = get_session("firstday loop")
+    runner = _runner(spark, settings, run_id)
+    runner.run(steps, settings.again)
+    return _index(spark, settings, steps, runner) if settings.is_folder else None
+
+
+def _runner(spark: SparkSession, settings: LoopSettings, run_id: str) -> Runner:
+    def job(step: Step, run_id: str) -> None:
+        importlib.import_module(JOBS[step.job].module).run(step.settings, run_id)
+
+    doors = Doors(
+        job, lambda step: inputs.versions(spark, step), lambda step: inputs.published_run(spark, step)
+    )
+    return Runner(State.read(settings.state_file), run_id, doors, __version__)
+
+
+@dataclass
+class Test:
+    """An experiment in the world: the app as it was when it began, and what the treated saw."""
+
+    start: "App"
+    treated: "Policy"
+
+
+class InWorld:
+    """The loop in the simulated app: a month, a test on new users, a ramp on existing ones, one more day."""
+
+    STEPS = 12  # four, two experiments of two, and the four again
+
+    def __init__(self, settings: LoopSettings, run_id: str) -> None:
+        self.settings = settings
+        self.spark = _small_session()
+        self.world = played.World(Path(settings.out) / "world", users=settings.users, seed=settings.seed)
+        self.runner = _runner(self.spark, settings, run_id)
+        self.written: dict[str, dict[str, Any]] = {}
+        self.steps: dict[str, Step] = {}
+        self.tests: dict[str, Test] = {}
+        self.lists: Policy | None = None
+
+    def play(self) -> Path | None:
+        """Returns where the index page is."""
+        with logs.step(f"Playing {played.MONTH} days of the app") as step:
+            step.note(**self.world.month())
+        month = played.month_steps(self.world)
+        discovery = {name: month[name] for name in ("label", "discover")}
+        self.run(discovery)
+        moment = self.moment()
+        if moment is None:
+            logs.log.warning("Discovery found no moment: there is nothing to train for, and nothing to test.")
+            return self.index()
+        self.run({name: month[name] for name in ("train", "recommend")})
+        self.lists = played.lists(self.world, self.published("recommend", "recommendations"))
+        treated = played.treatment(moment, self.lists)
+        self.world.sign_ups(played.NEW, played.TEST_DAYS)
+        self.experiment(played.NEW, played.test_steps(self.world, moment), treated, played.TEST_DAYS)
+        self.world.existing(played.EXISTING)
+        self.experiment(played.EXISTING, played.ramp_steps(self.world, moment), treated, played.RAMP_DAYS)
+        with logs.step("Playing one day more") as step:
+            step.note(**self.world.play(1, treated))
+        self.run(month)
+        return self.index()
+
+    def run(self, written: Mapping[str, dict[str, Any]]) -> None:
+        """Run these steps; those that ran before are joined to them."""
+        self.written.update(written)
+        wanted = LoopSettings(out=self.settings.out, steps=self.written)
+        steps = [step for step in steps_of(wanted) if step.name in written]
+        self.runner.run(steps, first=len(self.runner.ran) + 1, total=self.STEPS)
+        self.steps.update({step.name: step for step in steps})
+
+    def experiment(
+        self, name: str, written: Mapping[str, dict[str, Any]], treated: "Policy", days: int
+    ) -> None:
+        """Assign, play until all outcomes are known, measure."""
+        assign, measure = written
+        self.run({assign: written[assign]})
+        self.tests[name] = Test(self.world.app.copy(), treated)
+        policy = by_variant(self.published(assign, "assignments"), {"treatment": treated})
+        days += played.KNOWN_AFTER
+        with logs.step(f"Playing {days} days") as step:
+            step.note(**self.world.play(days, policy))
+        self.run({measure: written[measure]})
+
+    def published(self, step: str, table: str) -> pd.DataFrame:
+        return read_published(self.spark, self.steps[step].out, table).toPandas()
+
+    def moment(self) -> "Moment | None":
+        """What discovery found; None where it is nothing."""
+        [row] = read_published(self.spark, self.steps["discover"].out, "hypotheses").collect()
+        return Moment(row["action"], row["threshold"]) if row["verdict"] == "moment" else None
+
+    def index(self) -> Path | None:
+        with logs.step("Asking the simulation for the truth"):
+            told, effects = self.truth()
+        return _index(self.spark, self.settings, [*self.steps.values()], self.runner, told, effects)
+
+    def truth(self) -> tuple[dict[str, str], dict[str, float]]:
+        """By step, what is true; by experiment, the true effect on D1. Only the index page asks for it."""
+        from firstday.loop import truth
+
+        told = {
+            "label": truth.labels(self.world.app, self.published("label", "soft_labels")),
+            "discover": truth.moment(self.world.app, self.moment()),
+        }
+        if not self.tests:
+            return told, {}
+        assert self.lists is not None
+        new, existing = self.tests[played.NEW], self.tests[played.EXISTING]
+        on_new = truth.on_new_users(new.start, new.treated, self.lists)
+        on_existing = truth.on_existing_users(existing.start, existing.treated)
+        told["recommend"] = f"Shown to all new users, these lists alone change D1 by {on_new.lists}."
+        told[f"measure_{played.NEW}"] = (
+            f"Shown to all new users, the change moves D1 by {on_new.treatment}. Pushing the decoy "
+            f"{on_new.decoy_action} instead would move it by {on_new.decoy}."
+        )
+        told[f"measure_{played.EXISTING}"] = (
+            f"Shown to all who are there, the change moves the chance to come back the next day by "
+            f"{on_existing}."
+        )
+        return told, {played.NEW: on_new.treatment.effect, played.EXISTING: on_existing.effect}
+
+
+def _index(
+    spark: SparkSession,
+    settings: LoopSettings,
+    steps: Sequence[Step],
+    runner: Runner,
+    truth: Mapping[str, str] = MappingProxyType({}),
+    true_effects: Mapping[str, float] = MappingProxyType({}),
+) -> Path:
+    """Write the page that links the steps' reports; returns where it is."""
+    from firstday.inputs.loop_answers import content
+    from firstday.report.index import index_report
+
+    with logs.step("Writing the index page"):
+        page = index_report(content(spark, settings.out, steps, runner, truth, true_effects))
+    file = Path(settings.out) / "index.html"
+    file.write_text(page.html, encoding="utf-8")
+    return file
+
+
+def _small_session() -> SparkSession:
+    """Local mode, set up for small tables where nobody else has set it up."""
+    if SparkSession.getActiveSession() is None and "PYSPARK_GATEWAY_PORT" not in os.environ:
+        start_local(local_conf("firstday loop") | {"spark.sql.shuffle.partitions": str(PARTITIONS)})
+    return get_session("firstday loop")
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """The command `firstday loop`."""
+    status = 1
+    try:
+        run_job("loop", argv)
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 1
+        raise
+    finally:
+        leave(status)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""What a loop reads: which version each input of a step has now, and which run published its output."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from firstday.loop.steps import Step
+from firstday.settings.bank import TABLES, BankSettings
+from firstday.tables import find_table, open_table
+from firstday.tables.delta import Store
+
+# By job, the settings that name a table, and the table's name where the setting names an output of ours.
+READS = {
+    "label": {"rows": "rows", "votes": "votes", "model": "label_model"},
+    "discover": {"users": "users", "events": "events", "labels": "soft_labels"},
+    "train": {"examples": "examples", "valid": "valid", "hypotheses": "hypotheses"},
+    "recommend": {"ranker": "ranker_model"},
+    "assign": {"units": "units"},
+    "measure": {
+        name: name for name in ("assignments", "units", "users", "events", "impressions", "reactions")
+    },
+}
+FILES = ("functions", "plan")  # settings that name a local file
+
+
+def versions(spark: SparkSession, step: Step) -> dict[str, str]:
+    """By input, what pins its content: a Delta version, a published run, a fingerprint of files.
+
+    Of data only names, sizes and times are read. Raises DataError where an input is missing.
+    """
+    settings: Any = step.settings
+    found = {}
+    for setting, table in READS[step.job].items():
+        address = getattr(settings, setting)
+        if address is not None:
+            opened = open_table(
+                spark, address, table, name=setting, time_zone=getattr(settings, "input_time_zone", None)
+            )
+            found[setting] = opened.version
+    if isinstance(settings, BankSettings) and getattr(settings, "examples", None) is None:
+        for name in TABLES:
+            where = settings.address(name)
+            there = find_table(spark, where, name, settings.input_time_zone) if where else None
+            if there is not None:
+                found[name] = there.version
+    for setting in FILES:
+        file = getattr(settings, setting, None)
+        if file is not None and Path(file).is_file():
+            found[setting] = hashlib.sha256(Path(file).read_bytes()).hexdigest()[:16]
+    return found
+
+
+def published_run(spark: SparkSession, step: Step) -> str | None:
+    """The run whose results are in the step's output, if any is."""
+    store = Store(spark, step.out)
+    run = store.latest_run(job=step.job) if store.holds_runs() else None
+    return run.run_id if run else None

@@ -1,0 +1,242 @@
+"""What the steps of a loop have answered, read from what they published, for the index page."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from firstday.loop.runner import Ran, Runner
+from firstday.loop.steps import Step
+from firstday.report import words
+from firstday.report.index import Effect, IndexContent, Stage
+from firstday.report.page import Fact
+from firstday.settings import read_plan
+from firstday.tables import read_published
+from firstday.tables.address import is_path
+
+# Of an experiment's rows on a metric, the one that says whether there is an effect: the first that is there.
+DECIDING = ("ramp", "crossover", "cluster", "always_valid", "group_sequential", "cuped", "difference")
+SHARES = ("retention", "moment", "click_rate")  # kinds of metrics whose effects are points
+
+
+def content(
+    spark: SparkSession,
+    out: str,
+    steps: Sequence[Step],
+    runner: Runner,
+    truth: Mapping[str, str],
+    true_effects: Mapping[str, float],
+) -> IndexContent:
+    """All of the page. truth: by step, a sentence. true_effects: by experiment, on D1."""
+    last = {ran.name: ran for ran in runner.ran}  # of a step that ran twice, the second time
+    stages = [_stage(spark, out, step, last[step.name], truth.get(step.name)) for step in steps]
+    effects = [
+        effect for step in steps if step.job == "measure" for effect in _effects(spark, step, true_effects)
+    ]
+    return IndexContent(
+        runner.run_id,
+        "From raw logs to a proved decision",
+        _verdict(stages),
+        stages,
+        effects,
+        seconds=[(ran.name, ran.seconds, ran.why) for ran in runner.ran],
+    )
+
+
+def _verdict(stages: Sequence[Stage]) -> str:
+    """What was found, and what came of it."""
+    told = [words.sentence(stage.answer) for stage in stages if stage.job in ("discover", "measure")]
+    return " ".join(told) or f"{words.some(len(stages), 'step is', 'steps are')} done"
+
+
+def _stage(spark: SparkSession, out: str, step: Step, ran: Ran, truth: str | None) -> Stage:
+    """The step's question, its answer in a sentence and its evidence."""
+
+    def published(name: str) -> DataFrame:
+        return read_published(spark, step.out, name)
+
+    answer, facts = TOLD[step.job](published, step)
+    state = f"skipped: {ran.why}" if ran.seconds is None else f"ran in {ran.seconds:.0f} s: {ran.why}"
+    return Stage(step.name, step.job, step.question, answer, tuple(facts), _report(out, step), truth, state)
+
+
+def _effects(spark: SparkSession, step: Step, true_effects: Mapping[str, float]) -> list[Effect]:
+    """The effects on shares that a measure step found, beside what is true of retention on the first day."""
+    plan_file = step.settings.model_dump().get("plan")
+    if plan_file is None:
+        return []
+    metrics = {metric.name: metric for metric in read_plan(plan_file).metrics}
+    rows = deciding(read_published(spark, step.out, "experiment_results").toPandas())
+    found = []
+    for row in rows.to_dict("records"):
+        metric = metrics[row["metric"]]
+        if metric.kind in SHARES:
+            true = true_effects.get(row["experiment"]) if metric.day == 1 else None
+            label = f"{row['experiment']}: {row['metric']}"
+            found.append(Effect(label, row["estimate"], _known(row["low"]), _known(row["high"]), true))
+    return found
+
+
+def deciding(results: pd.DataFrame) -> pd.DataFrame:
+    """Of experiment_results, a row a metric and treatment, among all units, in their order."""
+    plain = results[(results["segment"] == "all") & (results["population"] == "all") & results["part"].isna()]
+    plain = plain[plain["method"].isin(DECIDING)]
+    place = plain["method"].map(DECIDING.index)
+    first = plain.assign(place=place).sort_values(["place", "date"], kind="stable", na_position="last")
+    first = first.drop_duplicates(["metric", "treatment"], keep="first")
+    return first.sort_index().drop(columns="place")
+
+
+Published = Callable[[str], DataFrame]
+Told = tuple[str, list[Fact]]
+
+
+def _label(published: Published, _: Step) -> Told:
+    [model] = published("label_model").select("class_names", "kind", "voters", "classes").collect()
+    counts: dict[int, int] = dict(published("soft_labels").groupBy("label").count().collect())
+    rows, last = sum(counts.values()), model["classes"] - 1
+    named = model["class_names"] or [f"class {number}" for number in range(model["classes"])]
+    found = words.number(counts.get(last, 0))
+    answer = f"{found} of {words.number(rows)} rows are probably {words.name(named[last])}"
+    return answer, [
+        Fact(
+            "decided", words.share(1 - counts.get(-1, 0) / rows), "of the rows; the others got no clear votes"
+        ),
+        Fact("voters", words.number(model["voters"]), f"weighed by the label model {model['kind']}"),
+    ]
+
+
+def _discover(published: Published, _: Step) -> Told:
+    [row] = published("hypotheses").collect()
+    if row["verdict"] != "moment":
+        return f"There is none. {words.sentence(row['reason'])}", []
+    return f"Those who, {row['sentence']}, stay", [
+        Fact(
+            f"of those that did, back on D{row['day']}",
+            words.share(row["precision"]),
+            words.share_interval(row["precision_low"], row["precision_high"]),
+        ),
+        Fact(
+            "adjusted effect",
+            words.points(row["adjusted"]),
+            f"{words.points_interval(row['adjusted_low'], row['adjusted_high'])}: with engagement held still",
+        ),
+        Fact("odds of a cause", words.odds(row["odds"]), "against an action that only goes with engagement"),
+    ]
+
+
+def _train(published: Published, _: Step) -> Told:
+    [model] = published("ranker_model").select("beats", "objective").collect()
+    rows: pd.DataFrame = published("ranker_metrics").where(F.col("split") == "valid").toPandas()
+    answer = (
+        "The ranker orders contents better than every simple way"
+        if model["beats"]
+        else "The ranker is not shown to order contents better than every simple way"
+    )
+    metric = next((name for name in ("ndcg@10", "auc") if (rows["metric"] == name).any()), None)
+    return answer, [
+        Fact(
+            f"{row.metric.upper()} of {words.name(row.model)}",
+            words.decimal(row.value, 4),
+            "" if words.absent(row.gain) else f"the ranker has {words.decimal(row.gain, 4)} more",
+        )
+        for row in rows[rows["metric"] == metric].itertuples(index=False)
+    ]
+
+
+def _recommend(published: Published, _: Step) -> Told:
+    lists = published("recommendations")
+    [row] = lists.agg(
+        F.countDistinct("user_id").alias("users"),
+        F.count("*").alias("rows"),
+        F.count("propensity").alias("drawn"),
+    ).collect()
+    top = (
+        lists.where(F.col("slot") == 1)
+        .groupBy("category")
+        .count()
+        .orderBy(F.desc("count"), "category")
+        .limit(3)
+    )
+    shown = [
+        f"{words.name(each['category'])} ({words.share(each['count'] / row['users'], 0)})"
+        for each in top.collect()
+    ]
+    return f"{words.number(row['users'])} users get a list; most often on top: {words.listed(shown)}", [
+        Fact("contents in a list", words.decimal(row["rows"] / max(row["users"], 1), 1)),
+        Fact(
+            "drawn by chance",
+            words.share(row["drawn"] / max(row["rows"], 1)),
+            "so that other policies can be judged",
+        ),
+    ]
+
+
+def _assign(published: Published, step: Step) -> Told:
+    rows = published("assignments")
+    counts = (
+        rows.groupBy("variant").agg(F.countDistinct("unit_id").alias("units")).orderBy("variant").collect()
+    )
+    named = [f"{words.name(each['variant'])} {words.number(each['units'])}" for each in counts]
+    plan = read_plan(step.settings.model_dump()["plan"])
+    facts = [Fact("units", words.number(rows.select("unit_id").distinct().count()))]
+    if plan.ramp:
+        stages = " → ".join(words.share(each.share, 0) for each in plan.ramp)
+        facts.append(Fact("ramp", stages, "the treated stay treated; who waits is control"))
+    return f"Dealt by a hash: {words.listed(named)}", facts
+
+
+def _measure(published: Published, _: Step) -> Told:
+    results: pd.DataFrame = published("experiment_results").toPandas()
+    rows = deciding(results)
+    ratio = results[(results["method"] == "sample_ratio") & (results["segment"] == "all")]
+    if rows.empty:
+        return "Nothing was compared", []
+    first = rows.iloc[0]
+    facts = [
+        Fact(
+            words.name(row.metric),
+            _effect(row),
+            f"{words.text(row.verdict)}; p {words.probability(row.p_value)}",
+        )
+        for row in rows.itertuples(index=False)
+    ]
+    if len(ratio):
+        check = ratio.iloc[0]
+        facts.append(
+            Fact(
+                "sample-ratio check", f"p {words.probability(check['p_value'])}", words.text(check["verdict"])
+            )
+        )
+    return f"{words.name(first['metric'])}: {words.text(first['verdict'])}, {_effect(first)}", facts
+
+
+def _effect(row: Any) -> str:
+    return words.points_with(row.estimate, row.low, row.high)
+
+
+def _known(value: float | None) -> float | None:
+    return None if value is None or pd.isna(value) else float(value)
+
+
+def _report(out: str, step: Step) -> str | None:
+    """The address of its report from the index page. Assigning has none."""
+    if step.job == "assign" or not is_path(step.out):
+        return None
+    file = f"{step.out.rstrip('/')}/report.html"
+    return file if "://" in file else quote(Path(os.path.relpath(file, out)).as_posix())
+
+
+TOLD: dict[str, Callable[[Published, Step], Told]] = {
+    "label": _label,
+    "discover": _discover,
+    "train": _train,
+    "recommend": _recommend,
+    "assign": _assign,
+    "measure": _measure,
+}

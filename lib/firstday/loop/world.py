@@ -1,0 +1,197 @@
+"""The simulated app of `firstday loop --world app`: its tables as files that grow, and its experiments.
+
+The jobs read the files, as they would read anybody's. What is planted stays in the app: only the index page
+asks for it (`truth`).
+"""
+
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from firstday.errors import OutputError
+from firstday.simulation.app import empty_app
+from firstday.simulation.app_policies import listed, popularity, push
+from firstday.simulation.app_world import App, Policy
+from firstday.simulation.world import ACTIONS, SEGMENTS
+
+MONTH, TEST_DAYS, RAMP_DAYS = 28, 14, 12  # days that are played
+KNOWN_AFTER = 2  # days from the last sign-up until D1 is known
+RAMP = ((0.05, 0), (0.25, 3), (0.5, 6))  # share of the existing users, and the day from which on
+NEW, EXISTING = "new_users", "existing_users"  # the experiments, and the tables of their units
+TABLES = {
+    "users": "anchored_at",
+    "customers": "joined_at",
+    "events": "occurred_at",
+    "impressions": "shown_at",
+    "reactions": "reacted_at",
+}  # tables that grow, and the instant of a row
+MARK = "made_by_firstday_loop"
+
+
+class World:
+    """The app and the folder with its tables, one file a table and played span."""
+
+    def __init__(self, folder: Path, *, users: int, seed: int) -> None:
+        """Raises OutputError where the folder is somebody else's; what an earlier loop left there goes."""
+        if folder.exists() and not (folder / MARK).exists():
+            raise OutputError(
+                "the world's folder must be new, or one that firstday loop made",
+                value=str(folder),
+                next_step="name another --out",
+            )
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        (folder / MARK).touch()
+        self.folder = folder
+        self.app: App = empty_app(users=users, dates=MONTH, seed=seed)
+
+    def month(self) -> dict[str, int]:
+        """Play the history, and write what the app knows of its contents and accounts; rows by table."""
+        rows = self.play(MONTH, popularity)
+        self._write("categories", self.app.categories, "all")
+        self._write("contents", self.app.contents, "all")
+        # Who is a bot is the truth: the steps do not get it.
+        self._write("accounts", self.app.accounts.drop(columns="is_fraud"), "all")
+        return rows
+
+    def play(self, days: int, policy: Policy) -> dict[str, int]:
+        """Play whole days and add their rows to the tables; how many, by table."""
+        since = self.app.now
+        self.app.play(days, policy)
+        counts = {}
+        for name, at in TABLES.items():
+            frame = getattr(self.app, name)
+            new = frame[frame[at] >= since]
+            self._write(name, new, f"from-{since:%Y-%m-%d}")
+            counts[name] = len(new)
+        return counts
+
+    def sign_ups(self, name: str, days: int) -> None:
+        """A table of who will sign up in the next days, as a backend would draw it up day by day."""
+        self._write(name, self.app.sign_ups(days), "all")
+
+    def existing(self, name: str) -> None:
+        """A table of who is there now."""
+        self._write(name, self.app.users, "all")
+
+    def plan(self, name: str, content: Mapping[str, Any]) -> str:
+        """Write an experiment's plan; returns where it is."""
+        path = self.folder / f"{name}.yml"
+        path.write_text(yaml.safe_dump(dict(content), sort_keys=False), encoding="utf-8")
+        return str(path)
+
+    def path(self, name: str) -> str:
+        return str(self.folder / name)
+
+    def _write(self, table: str, rows: pd.DataFrame, part: str) -> None:
+        folder = self.folder / table
+        folder.mkdir(exist_ok=True)
+        file = folder / f"{part}.parquet"
+        rows.to_parquet(file, index=False)
+        # In the world it is then, not now: played again the same, the files are the same to the loop, which
+        # goes on from where it was stopped.
+        os.utime(file, (self.app.now.timestamp(),) * 2)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What discovery found, as the experiments push it."""
+
+    action: str
+    threshold: int
+
+
+def month_steps(world: World) -> dict[str, dict[str, Any]]:
+    """label, discover, train and recommend, on what was logged."""
+    functions = str(files("firstday.conf").joinpath("label_functions_demo.yml"))
+    label = yaml.safe_load(files("firstday.conf").joinpath("label_demo.yml").read_text(encoding="utf-8"))
+    label = {key: value for key, value in label.items() if key != "gold"}
+    tables = {"tables": world.path(""), "segment": ["country"], "profile": [*SEGMENTS]}
+    return {
+        "label": label | {"rows": world.path("accounts"), "functions": functions},
+        "discover": {
+            "users": world.path("users"),
+            "events": world.path("events"),
+            "segments": [*SEGMENTS],
+            "days": [1, 7],
+            "daily": True,  # the first run is a full one
+        },
+        "train": tables | {"objective": "hypotheses"},
+        "recommend": tables | {"actions": [*ACTIONS]},
+    }
+
+
+def test_steps(world: World, moment: Moment) -> dict[str, dict[str, Any]]:
+    """Assign and measure of the A/B test on new users, from now on."""
+    starts = world.app.now.to_pydatetime()
+    plan = _plan(NEW, starts, starts + timedelta(days=TEST_DAYS), moment, {"control": 0.5, "treatment": 0.5})
+    return _experiment(world, NEW, plan, instant_column="anchored_at")
+
+
+def ramp_steps(world: World, moment: Moment) -> dict[str, dict[str, Any]]:
+    """Assign and measure of the ramp-up on existing users, from now on."""
+    starts = world.app.now.to_pydatetime()
+    stages = [{"share": share, "starts_at": _text(starts + timedelta(days=day))} for share, day in RAMP]
+    last = RAMP[-1][0]
+    plan = _plan(
+        EXISTING,
+        starts,
+        starts + timedelta(days=RAMP_DAYS),
+        moment,
+        {"control": 1 - last, "treatment": last},
+    )
+    return _experiment(world, EXISTING, plan | {"ramp": stages})
+
+
+def _experiment(
+    world: World, name: str, plan: dict[str, Any], instant_column: str | None = None
+) -> dict[str, dict[str, Any]]:
+    log = {table: world.path(table) for table in ("users", "events", "impressions", "reactions")}
+    deal = {"plan": world.plan(name, plan), "units": world.path(name)}
+    return {
+        f"assign_{name}": deal | ({"instant_column": instant_column} if instant_column else {}),
+        f"measure_{name}": log,
+    }
+
+
+def _plan(
+    name: str, starts: datetime, ends: datetime, moment: Moment, variants: dict[str, float]
+) -> dict[str, Any]:
+    return {
+        "experiment": name,
+        "variants": variants,
+        "starts_at": _text(starts),
+        "ends_at": _text(ends),
+        "metrics": [
+            {"name": "retention_1", "kind": "retention", "day": 1},
+            {
+                "name": "moment",
+                "kind": "moment",
+                "actions": [moment.action],
+                "threshold": moment.threshold,
+            },
+            {"name": "click_rate", "kind": "click_rate"},
+        ],
+    }
+
+
+def _text(instant: datetime) -> str:
+    return f"{instant.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def lists(world: World, recommendations: pd.DataFrame) -> Policy:
+    """Each user's recommendations; who has none sees what most stand on top for others of the country."""
+    return listed(world.app, recommendations, by=("country",))
+
+
+def treatment(moment: Moment, after: Policy) -> Policy:
+    """What the treated see: the contents that lead to the moment first, then the lists."""
+    return push(moment.action, after)
