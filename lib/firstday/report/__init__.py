@@ -1,8 +1,9 @@
 """Figures and one self-contained HTML page a run. Loads Altair: import it where a report is made."""
 
-from firstday.report.content import DiscoverContent
+from firstday.report.content import DiscoverContent, MeasureContent
 from firstday.report.discover import discover_report
 from firstday.report.label import LabelContent, label_report
+from firstday.report.measure import measure_report
 from firstday.report.page import Report
 from firstday.report.recommend import RecommendContent, recommend_report
 from firstday.report.train import SlotContent, TrainContent, train_report
@@ -10,12 +11,14 @@ from firstday.report.train import SlotContent, TrainContent, train_report
 __all__ = [
     "DiscoverContent",
     "LabelContent",
+    "MeasureContent",
     "RecommendContent",
     "Report",
     "SlotContent",
     "TrainContent",
     "discover_report",
     "label_report",
+    "measure_report",
     "recommend_report",
     "train_report",
 ]

@@ -1,9 +1,9 @@
-"""What the report of the discover job is made from: small pandas tables, exactly these columns."""
+"""What the reports of discover and measure are made from: small pandas tables, with these columns."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -78,3 +78,47 @@ class DiscoverContent:
                 raise ValueError(f"the report's table {table!r} lacks the columns {missing}")
         if self.hypothesis.get("verdict") not in ("moment", "none"):
             raise ValueError(f"verdict must be 'moment' or 'none', not {self.hypothesis.get('verdict')!r}")
+
+
+RESULT_COLUMNS = (
+    *("experiment", "metric", "segment", "population", "treatment", "control", "method", "date", "part"),
+    *("estimate", "low", "high", "standard_error", "statistic", "p_value", "p_adjusted"),
+    *("n_treatment", "n_control", "value_treatment", "value_control", "verdict", "note"),
+)
+
+
+class Decision(Protocol):
+    """verdict: 'withheld' where the sample-ratio check failed. headline: the answer in a sentence."""
+
+    @property
+    def verdict(self) -> str: ...
+    @property
+    def headline(self) -> str: ...
+    @property
+    def sentences(self) -> Sequence[str]: ...
+
+
+@dataclass(frozen=True)
+class MeasureContent:
+    """The results of an experiment and the decision that was taken from them.
+
+    `results`: experiment_results. Shares and their differences are 0..1, not percent. `shares`: the metrics
+    that are shares; None: those that look like it. `methods`: by metric the method that decides, such as
+    'always_valid'; where it is not told, the one that fits what is there. Intervals hold at 1 - `alpha`.
+    """
+
+    run_id: str
+    experiment: str
+    results: pd.DataFrame
+    decision: Decision
+    notes: Sequence[str]
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    shares: Collection[str] | None = None
+    methods: Mapping[str, str] = field(default_factory=dict)
+    alpha: float = 0.05
+
+    def __post_init__(self) -> None:
+        missing = [column for column in RESULT_COLUMNS if column not in self.results.columns]
+        if missing:
+            raise ValueError(f"the report's table 'results' lacks the columns {missing}")

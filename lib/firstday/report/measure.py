@@ -1,0 +1,217 @@
+"""The report of the measure job: did it work, how sure is that, for whom, is anything harmed, what now?"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from firstday.report import words
+from firstday.report.content import MeasureContent
+from firstday.report.measure_rows import (
+    BETTER,
+    METHODS,
+    TRIGGERED,
+    WITHHELD,
+    WORSE,
+    Rows,
+    chance,
+    joined,
+    levels,
+    segment,
+    verdict_and_span,
+)
+from firstday.report.measure_sections import sections
+from firstday.report.page import Fact, Page, Report, pictures, render
+
+WORDS = (
+    ("effect", "treatment less control; of shares in percentage points: from 44.2% to 44.8% is +0.6 points"),
+    ("interval", "the effects that fit the data: in 19 of 20 experiments a 95% interval holds the true one"),
+    ("p", "how often chance alone would bring as large a difference, were there no effect"),
+    ("p as one of several", "p, corrected for how many metrics or segments were looked at"),
+    ("no effect shown", "0 fits the data, as all else in the interval does: it is no proof of no effect"),
+    ("sample-ratio check", "whether the variants got the shares of units that were planned"),
+    ("holds at every look", "the interval may be looked at every day, and the test stopped at any time"),
+    ("guardrail", "a metric that need not get better, but must not be harmed by more than a margin"),
+    ("met the change", "only units that came where the variants differ; the others can only dilute"),
+    ("relative lift", "the effect in percent of the control's value"),
+)
+MOST_FACTS = 12
+FAILED = "Do not believe any figure on this page."
+MEND = (
+    "One variant lost or gained units that another did not: by a crash before the first event, bots, a "
+    "redirect, a filter on what the treatment changes. Find the cause and mend it, then begin again: neither "
+    "more units nor other statistics repair it."
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One question of a decision-maker, with its answer."""
+
+    title: str
+    caption: str = ""
+    sentences: tuple[str, ...] = ()
+    facts: tuple[Fact, ...] = ()
+
+
+def measure_report(content: MeasureContent, *, png: bool = False) -> Report:
+    """One HTML page; with `png`, each figure as a picture too (half a second a figure)."""
+    rows = Rows(content)
+    experiment = words.name(content.experiment)
+    page = Page(
+        f"Did it work? {experiment}", f"firstday measure, run {content.run_id}", sections(rows), WORDS
+    )
+    known, others = _split(rows)
+    html = render(
+        "measure.html.j2",
+        page,
+        withheld=rows.withheld,
+        check=_check(rows),
+        verdict=words.stopped(content.decision.headline),
+        notes=_once([*others, *map(words.stopped, content.notes)]),
+        blocks=[Block("What now?", sentences=(MEND,))] if rows.withheld else _blocks(rows),
+        sentences=known,
+        run=[
+            (title, [(words.name(key), words.name(value)) for key, value in pairs.items()])
+            for title, pairs in (("Inputs", content.inputs), ("Settings", content.settings))
+        ],
+    )
+    return Report(html, pictures(page) if png else {})
+
+
+def _blocks(rows: Rows) -> list[Block]:
+    return [_effects(rows), _for_whom(rows), _harm(rows), *_what_now(rows)]
+
+
+def _check(rows: Rows) -> str:
+    """The sample-ratio check in words."""
+    row = rows.sample_ratio("all")
+    if row is None:
+        return "The sample ratio was not checked."
+    note = words.sentence(row.note)
+    return f"{FAILED} {note}" if rows.withheld else note
+
+
+def _split(rows: Rows) -> tuple[list[str], list[str]]:
+    """The decision's sentences: those that only tell rows which the page shows, and the others."""
+    check = rows.sample_ratio("all")
+    told = [] if check is None else [str(check.note)]
+    metrics = [f"{start}{metric}, " for metric in rows.amounts for start in ("", "Guardrail ")]
+    known: list[str] = []
+    others: list[str] = []
+    for sentence in rows.content.decision.sentences:
+        if sentence in told:
+            continue
+        (known if sentence.startswith(tuple(metrics)) else others).append(words.stopped(sentence))
+    return known, others
+
+
+def _effects(rows: Rows) -> Block:
+    """A fact each metric and treatment."""
+    guarded = {(row.metric, row.treatment) for row in rows.guardrails()}
+    shown = [row for row in rows.deciding() if (row.metric, row.treatment) not in guarded]
+    facts = [
+        Fact(
+            rows.label(row),
+            rows.amount(row).effect(row.estimate),
+            _meaning(
+                verdict_and_span(row, rows.amount(row)),
+                joined([levels(row, rows.amount(row)), chance(row)]),
+            ),
+        )
+        for row in shown[:MOST_FACTS]
+    ]
+    methods = words.listed(sorted({METHODS.get(row.method, row.method) for row in shown}))
+    against = words.listed([words.name(each, 40) for each in _once(row.control for row in shown)])
+    caption = f"Treatment less {against}, among all units, by {rows.level} intervals ({methods})."
+    if len(shown) > MOST_FACTS:
+        caption += f" The first {MOST_FACTS} of {len(shown)}; all are in the tables."
+    sentences = () if shown else ("No metric was compared, beside guardrails.",)
+    return Block("How sure is that?", caption if shown else "", sentences, tuple(facts))
+
+
+def _meaning(verdict: str, figures: str) -> str:
+    return f"{verdict} {figures}." if figures else verdict
+
+
+def _for_whom(rows: Rows) -> Block:
+    """The segments in which something is shown, and the effect on those that met the change."""
+    found = rows.by_segment()
+    guarded = {row.metric for row in rows.guardrails()}
+    tested = [own for own in found if own[0].metric not in guarded]
+    told = [_shown(rows, own) for own in tested]
+    if told:
+        told.append(
+            "A segment has fewer units than all: that nothing is shown in one is no proof of no effect."
+        )
+    elif not found:
+        told = ["Segments were not told apart."]
+    check = rows.sample_ratio(TRIGGERED)
+    if check is not None and check.verdict in ("fails", WITHHELD):
+        told.append(f"Leave the figures of those that met the change aside. {words.sentence(check.note)}")
+        return Block("For whom?", sentences=tuple(told))
+    return Block("For whom?", sentences=tuple(told), facts=tuple(_met(rows)))
+
+
+def _shown(rows: Rows, own: Sequence[Any]) -> str:
+    """'retention_7: better in country=KR; nothing shown in 3 other segments.'"""
+    parts = []
+    for verdict in (BETTER, WORSE):
+        names = [segment(row.segment) for row in own if row.verdict == verdict]
+        if names:
+            rest = [f"{len(names) - 5} more"] if len(names) > 6 else names[5:]
+            parts.append(f"{verdict} in {words.listed([*names[:5], *rest])}")
+    quiet = sum(row.verdict not in (BETTER, WORSE) for row in own)
+    if quiet:
+        parts.append(f"nothing shown in {words.some(quiet, 'segment', 'segments')}")
+    return f"{rows.label(own[0])}: {'; '.join(parts)}."
+
+
+def _met(rows: Rows) -> Iterable[Fact]:
+    found = rows.of("difference", population=TRIGGERED)
+    for row in found.head(MOST_FACTS).itertuples(index=False, name="Row"):
+        amount = rows.amount(row)
+        yield Fact(
+            f"{rows.label(row)}, of those that met the change",
+            amount.effect(row.estimate),
+            _meaning(verdict_and_span(row, amount), joined([levels(row, amount), chance(row)])),
+        )
+
+
+def _harm(rows: Rows) -> Block:
+    """The guardrails; without them, what got worse."""
+    title = "Is anything harmed?"
+    guards = rows.guardrails()
+    worse = [row for row in rows.deciding() if row.verdict == WORSE]
+    sentences = [f"Worse: {words.listed(_once(map(rows.label, worse)))}."] if worse else []
+    if not guards:
+        if not worse:
+            sentences.append("No metric is shown to be worse.")
+        sentences.append("No guardrail was planned, so nothing was tested for being free of harm.")
+    facts = []
+    for row in guards:
+        amount = rows.amount(row)
+        told = joined([amount.effect_with(row.estimate, row.low, row.high), words.text(row.note)])
+        facts.append(Fact(rows.label(row), words.text(row.verdict), f"{told}."))
+    return Block(title, sentences=tuple(sentences), facts=tuple(facts))
+
+
+def _what_now(rows: Rows) -> Iterable[Block]:
+    """Days that are still needed, and what these units can show."""
+    facts = []
+    for row in rows.of("days_needed").itertuples(index=False, name="Row"):
+        days = "not known" if words.absent(row.estimate) else words.some(row.estimate, "day", "days")
+        enough = not words.absent(row.estimate) and row.estimate <= 0
+        value = "no more days" if enough else f"{days} more"
+        facts.append(Fact(f"{rows.label(row)}: still needed", value, words.sentence(row.note)))
+    clear = {(row.metric, row.treatment) for row in rows.deciding() if row.verdict in (BETTER, WORSE)}
+    for row in rows.of("detectable_effect").itertuples(index=False, name="Row"):
+        if (row.metric, row.treatment) in clear:
+            continue
+        size = rows.amount(row).size(row.estimate)
+        facts.append(Fact(f"{rows.label(row)}: what these units can show", size, words.sentence(row.note)))
+    if facts:
+        yield Block("What now?", facts=tuple(facts[: 2 * MOST_FACTS]))
+
+
+def _once(items: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(items))

@@ -1,0 +1,161 @@
+"""The rows of `experiment_results` by what they are asked for, and how each is told in words."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+
+from firstday.report import words
+from firstday.report.content import MeasureContent
+from firstday.report.measure_amounts import Amounts, amounts, finer
+
+ALL, EVERYONE, TRIGGERED = "all", "all", "triggered"
+WITHHELD, BETTER, WORSE, CANNOT_TELL = "withheld", "better", "worse", "cannot tell"
+# Which method decides where nobody says so: the first that is there.
+DECIDING = ("crossover", "ramp", "cluster", "cuped", "difference")
+BY_DATE = ("difference_to_date", "always_valid", "group_sequential")
+IN_SEGMENTS = ("cuped", "difference")  # the nearest to what decides first
+IN_PARTS = ("ramp_stage", "novelty")
+LABEL = 40
+METHODS = {
+    "difference": "plain difference, one look",
+    "relative_lift": "relative lift: in percent of the control",
+    "cuped": "difference, less what was known before",
+    "always_valid": "difference, holds at every look",
+    "difference_to_date": "plain difference to date",
+    "group_sequential": "planned looks",
+    "non_inferiority": "guardrail",
+    "novelty": "effect at an age",
+    "novelty_trend": "change of the effect, a day",
+    "ramp": "average of the stages' effects",
+    "ramp_stage": "effect in a stage",
+    "crossover": "within units, both variants",
+    "carry_over": "carry-over of a period to the next",
+    "encouragement": "effect of reaching the moment",
+    "cluster": "clusters compared",
+    "randomisation": "clusters drawn anew",
+    "sample_ratio": "sample-ratio check",
+}
+PLANNING = ("detectable_effect", "days_needed")
+
+
+class Rows:
+    """What the report asks of the results."""
+
+    def __init__(self, content: MeasureContent) -> None:
+        self.content, self.results = content, content.results
+        self.amounts = amounts(content.results, content.shares)
+        self.withheld = content.decision.verdict == WITHHELD
+        named = content.results["treatment"].dropna().nunique()
+        self._name_treatment = named > 1
+        self.level = f"{100 * (1 - content.alpha):.4g}%"
+
+    def of(self, *methods: str, population: str | None = EVERYONE, segments: bool = False) -> pd.DataFrame:
+        """Rows of the methods among all units, or `segments`: of the parts of them."""
+        rows = self.results[self.results["method"].isin(methods)]
+        if population is not None:
+            rows = rows[rows["population"] == population]
+        return rows[(rows["segment"] != ALL) == segments]
+
+    def pairs(self, rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
+        """(metric, treatment, their rows) in the order of the table."""
+        for (metric, treatment), own in rows.groupby(["metric", "treatment"], sort=False):
+            yield str(metric), str(treatment), own
+
+    def label(self, row: Any) -> str:
+        """'retention_1', with the treatment where there are several."""
+        if not self._name_treatment:
+            return words.name(row.metric, LABEL)
+        return f"{words.name(row.metric, LABEL // 2)} · {words.name(row.treatment, LABEL // 2)}"
+
+    def amount(self, row: Any) -> Amounts:
+        """How the row's figures are written."""
+        if row.method == "relative_lift":
+            return finer(Amounts(unit_name="%"), row.standard_error)
+        known = self.amounts.get(row.metric, Amounts())
+        return finer(known, row.standard_error) if row.method == "novelty_trend" else known
+
+    def method(self, metric: str) -> str:
+        """The method that decides on the metric."""
+        told = self.content.methods.get(metric)
+        there = set(self.results.loc[self.results["metric"] == metric, "method"])
+        if told is not None and told in there:
+            return told
+        return next((each for each in DECIDING if each in there), "difference")
+
+    def deciding(self) -> list[Any]:
+        """The row that decides on each metric and treatment, the latest look of it: named tuples."""
+        return [row for row in (self._latest(each) for each in self._compared()) if row is not None]
+
+    def guardrails(self) -> list[Any]:
+        return [next(own.tail(1).itertuples(index=False, name="Row")) for own in self._guardrails()]
+
+    def by_segment(self) -> list[list[Any]]:
+        """The rows of the segments, a list each metric and treatment, by the nearest to what decides."""
+        found = []
+        for metric, _, own in self.pairs(self.of(*IN_SEGMENTS, segments=True)):
+            there = [each for each in (self.method(metric), *IN_SEGMENTS) if each in set(own["method"])]
+            rows = own[own["method"] == there[0]]
+            found.append(list(rows.itertuples(index=False, name="Row")))
+        return found
+
+    def sample_ratio(self, population: str) -> Any:
+        """The check's row; None without one."""
+        rows = self.results[self.results["method"] == "sample_ratio"]
+        return next(rows[rows["population"] == population].itertuples(index=False, name="Row"), None)
+
+    def _compared(self) -> list[tuple[str, str]]:
+        named = self.results[~self.results["method"].isin((*PLANNING, "sample_ratio"))]
+        return [(metric, treatment) for metric, treatment, _ in self.pairs(named)]
+
+    def _latest(self, pair: tuple[str, str]) -> Any:
+        metric, treatment = pair
+        rows = self.of(self.method(metric))
+        own = rows[(rows["metric"] == metric) & (rows["treatment"] == treatment)]
+        return next(own.tail(1).itertuples(index=False, name="Row"), None)
+
+    def _guardrails(self) -> list[pd.DataFrame]:
+        return [own for _, _, own in self.pairs(self.of("non_inferiority"))]
+
+
+def verdict_and_span(row: Any, amount: Amounts) -> str:
+    """'No effect shown: a fall of 0.06 to a rise of 1.24 points fits the data.'"""
+    said, span = words.text(row.verdict), amount.span(row.low, row.high)
+    if words.absent(row.low) and words.absent(row.high):
+        return words.sentence(said if words.absent(row.note) or not row.note else f"{said}: {row.note}")
+    fits = "" if row.verdict in (BETTER, WORSE) else " fits the data"
+    return words.sentence(f"{said}: {span}{fits}")
+
+
+def levels(row: Any, amount: Amounts) -> str:
+    """'44.82% against 44.23%'"""
+    if words.absent(row.value_treatment) or words.absent(row.value_control):
+        return ""
+    return f"{amount.level(row.value_treatment)} against {amount.level(row.value_control)}"
+
+
+def chance(row: Any) -> str:
+    """'p 0.002 (0.003 as one of several)'; empty without a test."""
+    if words.absent(row.p_value):
+        return ""
+    told = f"p\u00a0{probability(row.p_value)}"
+    if words.absent(row.p_adjusted) or abs(row.p_adjusted - row.p_value) < 5e-5:
+        return told
+    return f"{told} ({probability(row.p_adjusted)} as one of several)"
+
+
+def probability(value: Any) -> str:
+    """Of an experiment a fourth digit counts: '0.0016', '0.074'"""
+    if words.absent(value) or value < 0.0001:
+        return words.NOTHING if words.absent(value) else "<\u00a00.0001"
+    return f"{value:.4f}" if value < 0.01 else f"{value:.3f}"
+
+
+def segment(text: Any, limit: int = LABEL) -> str:
+    """A segment's name, not longer than the limit."""
+    return words.name(words.segment(text), limit)
+
+
+def joined(parts: Sequence[str]) -> str:
+    """Those that are not empty, with dots between them."""
+    return " · ".join(part for part in parts if part)
