@@ -27,7 +27,14 @@ from firstday.tables import read_published
 if TYPE_CHECKING:
     from firstday.simulation.app_world import App, Policy
 
-PARTITIONS = 2  # of a world's small tables: planning and waiting are most of their time
+# For a world's small tables: hundreds of plans of a second each, of which compiling takes longer than running.
+SMALL = {
+    "spark.sql.shuffle.partitions": "2",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
+QUICK_COMPILER = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
 
 
 def run(settings: LoopSettings, run_id: str) -> Path | None:
@@ -179,7 +186,9 @@ def _index(
 def _small_session() -> SparkSession:
     """Local mode, set up for small tables where nobody else has set it up."""
     if SparkSession.getActiveSession() is None and "PYSPARK_GATEWAY_PORT" not in os.environ:
-        start_local(local_conf("firstday loop") | {"spark.sql.shuffle.partitions": str(PARTITIONS)})
+        conf = local_conf("firstday loop")
+        options = f"{conf['spark.driver.extraJavaOptions']} {QUICK_COMPILER}"
+        start_local(conf | SMALL | {"spark.driver.extraJavaOptions": options})
     return get_session("firstday loop")
 
 

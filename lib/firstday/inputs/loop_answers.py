@@ -213,7 +213,8 @@ def _measure(published: Published, _: Step) -> Told:
                 "sample-ratio check", f"p {words.probability(check['p_value'])}", words.text(check["verdict"])
             )
         )
-    return f"{words.name(first['metric'])}: {words.text(first['verdict'])}, {_effect(first)}", facts
+    name = words.name(first["metric"])
+    return f"{words.sentence(first['verdict']).rstrip('.')}: {name} {_effect(first)}", facts
 
 
 def _effect(row: Any) -> str:
