@@ -14,7 +14,10 @@ What goes wrong: a family chosen after a look at the p-values; one family for al
 in which nothing is ever found. A NaN is a test that was not made, and takes no part.
 """
 
+from collections.abc import Callable
+
 import numpy as np
+from scipy.stats import false_discovery_control
 
 from firstday.experiments.sums import Floats
 
@@ -24,7 +27,7 @@ def holm(p_values: Floats) -> Floats:
 
     Holm 1979, Scandinavian Journal of Statistics 6.
     """
-    return _adjusted(p_values, "holm")
+    return _adjusted(p_values, _holm)
 
 
 def benjamini_hochberg(p_values: Floats) -> Floats:
@@ -32,14 +35,21 @@ def benjamini_hochberg(p_values: Floats) -> Floats:
 
     Benjamini & Hochberg 1995, Journal of the Royal Statistical Society B 57.
     """
-    return _adjusted(p_values, "fdr_bh")
+    return _adjusted(p_values, false_discovery_control)
 
 
-def _adjusted(p_values: Floats, method: str) -> Floats:
-    from statsmodels.stats.multitest import multipletests
-
+def _adjusted(p_values: Floats, correct: Callable[[Floats], Floats]) -> Floats:
     adjusted = np.array(p_values, dtype=float)
     made = np.isfinite(adjusted)
     if made.any():
-        adjusted[made] = multipletests(adjusted[made], method=method)[1]
+        adjusted[made] = correct(adjusted[made])
+    return adjusted
+
+
+def _holm(p_values: Floats) -> Floats:
+    """As statsmodels' multipletests, which collects garbage for a tenth of a second in each call."""
+    order = np.argsort(p_values)
+    factors = np.arange(len(p_values), 0, -1)
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(factors * p_values[order]))
     return adjusted
