@@ -1,12 +1,12 @@
-# make run     everything to the first report: .venv, jars, a simulated world, firstday discover on it
+# make run     everything to a proved decision: .venv, jars, the whole loop in a simulated app
 # make test    linter, format, types, tests
 # make install .venv with everything; .venv/bin/firstday then works from any folder
-# More: lint, format, dist, bench, lock, audit, clean
+# More: cluster-test, lint, format, dist, bench, lock, audit, clean
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help install run test lint format dist bench lock audit clean
+.PHONY: help install run test cluster-test lint format dist bench lock audit clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -14,7 +14,7 @@ help:
 VENV := .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/share/firstday
-DEMO := out/demo
+LOOP := out/loop
 UV := $(BIN)/uv --quiet --system-certs
 # uv is quick, but knows only its own configuration of mirrors and certificates; pip knows pip's.
 define install_pinned
@@ -56,20 +56,18 @@ $(STAMPS)/ready: requirements-java.txt lib/firstday/jars.py lib/firstday/install
 
 # --- run
 
-run: $(DEMO)/world.made
-	@echo "Looking for the moment in $(DEMO)/world"
-	@$(BIN)/firstday discover --config conf/discover.yml \
-		--users $(DEMO)/world/users --events $(DEMO)/world/events --out $(DEMO)/discover
-
-$(DEMO)/world.made: $(wildcard lib/firstday/simulation/*.py) | install
-	@echo "Simulating a world into $(DEMO)/world"
-	@$(BIN)/firstday simulate --out $(DEMO)/world
-	@touch $@
+run: install
+	@echo "Playing the whole loop in a simulated app, into $(LOOP)"
+	@$(BIN)/firstday loop --world app --out $(LOOP)
 
 # --- develop
 
 test: lint
 	@$(BIN)/pytest
+
+# All jobs by spark-submit on a cluster of a master and two workers, which is started here; faults are injected.
+cluster-test: dist
+	@timeout --kill-after=60 1800 $(BIN)/pytest tests/cluster
 
 lint: install
 	@$(BIN)/ruff check .
