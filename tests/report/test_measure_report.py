@@ -360,8 +360,28 @@ def test_next_to_nothing(content: MeasureContent) -> None:
         replace(content, results=content.results.drop(columns="verdict"))
 
 
+def test_an_effect_that_correction_takes_back(small: MeasureContent) -> None:
+    rows = small.results.assign(verdict="no effect shown", p_adjusted=0.08, note="variance −12.3%")
+    told = answer(measure_report(replace(small, results=rows)).html)
+    assert "No effect shown, as one of several: by itself a rise of 0.48 to 2.49 points." in told
+    assert "(0.080 as one of several). Variance −12.3%." in told
+
+
+def test_the_effect_of_reaching_the_moment(small: MeasureContent) -> None:
+    place = {"metric": "retention_1", "treatment": "push", "method": "encouragement", "part": "friends"}
+    known = {"estimate": 0.12, "low": 0.04, "high": 0.2, "standard_error": 0.04, "verdict": "better"}
+    weak = {"estimate": 0.5, "verdict": "cannot tell", "note": "The push hardly moved people"}
+    for row, said in (
+        (known, "+12.00 points Better: a rise of 4.00 to 20.00 points."),
+        (weak, "cannot tell The push hardly moved people."),
+    ):
+        results = frame([small.results, pd.DataFrame([place | row])])
+        html = measure_report(replace(small, results=results)).html
+        assert f"retention_1, of reaching friends {said}" in answer(html)
+
+
 def test_an_unknown_effect_says_why(content: MeasureContent) -> None:
     unknown = {"method": "difference", "verdict": "cannot tell", "note": "one variant has no units"}
     rows = pd.DataFrame([{"metric": "retention_1", "treatment": "push", **unknown}])
     told = answer(measure_report(replace(content, results=frame([rows]))).html)
-    assert "retention_1 – Cannot tell: one variant has no units." in told
+    assert "retention_1 cannot tell One variant has no units." in told

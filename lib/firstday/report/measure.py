@@ -8,6 +8,7 @@ from firstday.report import words
 from firstday.report.content import MeasureContent
 from firstday.report.measure_rows import (
     BETTER,
+    CANNOT_TELL,
     METHODS,
     TRIGGERED,
     WITHHELD,
@@ -109,16 +110,10 @@ def _effects(rows: Rows) -> Block:
     """A fact each metric and treatment."""
     guarded = {(row.metric, row.treatment) for row in rows.guardrails()}
     shown = [row for row in rows.deciding() if (row.metric, row.treatment) not in guarded]
-    facts = [
-        Fact(
-            rows.label(row),
-            rows.amount(row).effect(row.estimate),
-            _meaning(
-                verdict_and_span(row, rows.amount(row)),
-                joined([levels(row, rows.amount(row)), chance(row)]),
-            ),
-        )
-        for row in shown[:MOST_FACTS]
+    facts = [_effect(rows, row, rows.label(row)) for row in shown[:MOST_FACTS]]
+    facts += [
+        _effect(rows, row, f"{rows.label(row)}, of reaching {words.name(row.part, 40)}")
+        for row in rows.of("encouragement").head(MOST_FACTS).itertuples(index=False, name="Row")
     ]
     methods = words.listed(sorted({METHODS.get(row.method, row.method) for row in shown}))
     against = words.listed([words.name(each, 40) for each in _once(row.control for row in shown)])
@@ -129,8 +124,15 @@ def _effects(rows: Rows) -> Block:
     return Block("How sure is that?", caption if shown else "", sentences, tuple(facts))
 
 
-def _meaning(verdict: str, figures: str) -> str:
-    return f"{verdict} {figures}." if figures else verdict
+def _effect(rows: Rows, row: Any, label: str) -> Fact:
+    """The effect, and what it means: verdict and interval, both values, the chance, what to mind."""
+    amount = rows.amount(row)
+    figures = joined([levels(row, amount), chance(row)])
+    note = words.sentence(row.note)
+    parts = [verdict_and_span(row, amount), f"{figures}." if figures else "", note]
+    if row.verdict == CANNOT_TELL:  # a figure would be quoted
+        return Fact(label, CANNOT_TELL, note or parts[0])
+    return Fact(label, amount.effect(row.estimate), " ".join(part for part in parts if part))
 
 
 def _for_whom(rows: Rows) -> Block:
@@ -169,12 +171,7 @@ def _shown(rows: Rows, own: Sequence[Any]) -> str:
 def _met(rows: Rows) -> Iterable[Fact]:
     found = rows.of("difference", population=TRIGGERED)
     for row in found.head(MOST_FACTS).itertuples(index=False, name="Row"):
-        amount = rows.amount(row)
-        yield Fact(
-            f"{rows.label(row)}, of those that met the change",
-            amount.effect(row.estimate),
-            _meaning(verdict_and_span(row, amount), joined([levels(row, amount), chance(row)])),
-        )
+        yield _effect(rows, row, f"{rows.label(row)}, of those that met the change")
 
 
 def _harm(rows: Rows) -> Block:

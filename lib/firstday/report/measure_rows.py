@@ -122,9 +122,12 @@ def verdict_and_span(row: Any, amount: Amounts) -> str:
     """'No effect shown: a fall of 0.06 to a rise of 1.24 points fits the data.'"""
     said, span = words.text(row.verdict), amount.span(row.low, row.high)
     if words.absent(row.low) and words.absent(row.high):
-        return words.sentence(said if words.absent(row.note) or not row.note else f"{said}: {row.note}")
-    fits = "" if row.verdict in (BETTER, WORSE) else " fits the data"
-    return words.sentence(f"{said}: {span}{fits}")
+        return words.sentence(said)
+    if row.verdict in (BETTER, WORSE):
+        return words.sentence(f"{said}: {span}")
+    if row.low > 0 or row.high < 0:  # its own interval is not the one of several
+        return words.sentence(f"{said}, as one of several: by itself {span}")
+    return words.sentence(f"{said}: {span} fits the data")
 
 
 def levels(row: Any, amount: Amounts) -> str:
