@@ -1,5 +1,6 @@
 """The table of results and the decision, from invented sums: against row-level formulas, without Spark."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -162,7 +163,7 @@ def test_a_failed_check_withholds_every_verdict() -> None:
     assert found.decision.verdict == "withheld"
     assert found.decision.headline.startswith("No verdict")
     assert "fails at 0.01 and at 0.001" in found.decision.sentences[0]
-    shares = {None: {"control": 5 / 9, "treatment": 4 / 9}}
+    shares: Mapping[int | None, Mapping[str, float]] = {None: {"control": 5 / 9, "treatment": 4 / 9}}
     assert analysed(replace(QUESTION, shares=shares), lost).decision.verdict == "better"
 
 
@@ -265,7 +266,10 @@ def test_a_ramp_is_compared_stage_by_stage() -> None:
     variants = np.where(treated, "treatment", "control")
     names = np.array([f'["{one}","{two}"]' for one, two in variants])
     table = panel(y, {name: names == name for name in np.unique(names)})
-    shares = {1: {"treatment": 0.1, "control": 0.9}, 2: {"treatment": 0.5, "control": 0.5}}
+    shares: Mapping[int | None, Mapping[str, float]] = {
+        1: {"treatment": 0.1, "control": 0.9},
+        2: {"treatment": 0.5, "control": 0.5},
+    }
     asked = replace(QUESTION, metrics=(BACK,), design="ramp", shares=shares)
     found = analyse(asked, Tables(staged(world(units), variants, "stage"), panel=table))
     told = row(found, "ramp")
