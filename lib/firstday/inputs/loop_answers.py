@@ -10,17 +10,17 @@ import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from firstday.experiments.results import Question
+from firstday.experiments.results_decision import deciding_method
 from firstday.loop.runner import Ran, Runner
 from firstday.loop.steps import Step
 from firstday.report import words
 from firstday.report.index import Effect, IndexContent, Stage
 from firstday.report.page import Fact
-from firstday.settings import read_plan
+from firstday.settings import MeasureSettings, read_plan
 from firstday.tables import read_published
 from firstday.tables.address import is_path
 
-# Of an experiment's rows on a metric, the one that says whether there is an effect: the first that is there.
-DECIDING = ("ramp", "crossover", "cluster", "always_valid", "group_sequential", "cuped", "difference")
 SHARES = ("retention", "moment", "click_rate")  # kinds of metrics whose effects are points
 
 
@@ -66,12 +66,11 @@ def _stage(spark: SparkSession, out: str, step: Step, ran: Ran, truth: str | Non
 
 
 def _effects(spark: SparkSession, step: Step, true_effects: Mapping[str, float]) -> list[Effect]:
-    """The effects on shares that a measure step found, beside what is true of retention on the first day."""
-    plan_file = step.settings.model_dump().get("plan")
-    if plan_file is None:
-        return []
-    metrics = {metric.name: metric for metric in read_plan(plan_file).metrics}
-    rows = deciding(read_published(spark, step.out, "experiment_results").toPandas())
+    """The effects on shares that a measure step found; of D1 retention with what is true."""
+    assert isinstance(step.settings, MeasureSettings)
+    question = asked(step.settings)
+    metrics = {metric.name: metric for metric in question.metrics}
+    rows = deciding(read_published(spark, step.out, "experiment_results").toPandas(), question)
     found = []
     for row in rows.to_dict("records"):
         metric = metrics[row["metric"]]
@@ -82,14 +81,34 @@ def _effects(spark: SparkSession, step: Step, true_effects: Mapping[str, float])
     return found
 
 
-def deciding(results: pd.DataFrame) -> pd.DataFrame:
-    """Of experiment_results, a row a metric and treatment, among all units, in their order."""
-    plain = results[(results["segment"] == "all") & (results["population"] == "all") & results["part"].isna()]
-    plain = plain[plain["method"].isin(DECIDING)]
-    place = plain["method"].map(DECIDING.index)
-    first = plain.assign(place=place).sort_values(["place", "date"], kind="stable", na_position="last")
-    first = first.drop_duplicates(["metric", "treatment"], keep="first")
-    return first.sort_index().drop(columns="place")
+def asked(settings: MeasureSettings) -> Question:
+    """What a measure step is asked, as far as it says which rows decide."""
+    plan = read_plan(settings.plan) if settings.plan else None
+    if plan is None:
+        daily = settings.peeking
+        return Question("", settings.control or "", (), settings.metrics(), daily=daily)
+    return Question(
+        plan.experiment,
+        plan.control,
+        plan.treatments,
+        settings.metrics() or plan.metrics,
+        design="ramp" if plan.ramp else "crossover" if plan.crossover else "plain",
+        clustered=plan.cluster is not None,
+        daily=settings.peeking or plan.looked_at_daily,
+        looks=plan.looks,
+    )
+
+
+def deciding(results: pd.DataFrame, question: Question) -> pd.DataFrame:
+    """Of experiment_results, the row that decides on each metric and treatment: the last look of its method."""
+    method = {metric.name: deciding_method(question, metric) for metric in question.metrics}
+    everybody = (results["segment"] == "all") & (results["population"] == "all") & results["part"].isna()
+    rows = results[everybody & (results["method"] == results["metric"].map(method))]
+    return (
+        rows.sort_values("date", kind="stable")
+        .drop_duplicates(["metric", "treatment"], keep="last")
+        .sort_index()
+    )
 
 
 Published = Callable[[str], DataFrame]
@@ -191,9 +210,11 @@ def _assign(published: Published, step: Step) -> Told:
     return f"Dealt by a hash: {words.listed(named)}", facts
 
 
-def _measure(published: Published, _: Step) -> Told:
+def _measure(published: Published, step: Step) -> Told:
+    assert isinstance(step.settings, MeasureSettings)
     results: pd.DataFrame = published("experiment_results").toPandas()
-    rows = deciding(results)
+    question = asked(step.settings)
+    rows = deciding(results, question)
     ratio = results[(results["method"] == "sample_ratio") & (results["segment"] == "all")]
     if rows.empty:
         return "Nothing was compared", []
@@ -201,7 +222,7 @@ def _measure(published: Published, _: Step) -> Told:
     facts = [
         Fact(
             words.name(row.metric),
-            _effect(row),
+            _effect(row, question),
             f"{words.text(row.verdict)}; p {words.probability(row.p_value)}",
         )
         for row in rows.itertuples(index=False)
@@ -214,11 +235,14 @@ def _measure(published: Published, _: Step) -> Told:
             )
         )
     name = words.name(first["metric"])
-    return f"{words.sentence(first['verdict']).rstrip('.')}: {name} {_effect(first)}", facts
+    return f"{words.sentence(first['verdict']).rstrip('.')}: {name} {_effect(first, question)}", facts
 
 
-def _effect(row: Any) -> str:
-    return words.points_with(row.estimate, row.low, row.high)
+def _effect(row: Any, question: Question) -> str:
+    """In points where it is one on shares, else in the metric's own unit."""
+    if question.metric(row.metric).kind in SHARES:
+        return words.points_with(row.estimate, row.low, row.high)
+    return f"{words.decimal(row.estimate)} ({words.interval(row.low, row.high, 3)})"
 
 
 def _known(value: float | None) -> float | None:

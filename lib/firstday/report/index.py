@@ -102,15 +102,16 @@ def _effects(effects: Sequence[Effect]) -> Section:
     rows, told = [], []
     for effect in effects:
         measured = words.points_with(effect.estimate, effect.low, effect.high)
-        marks = [Mark(MEASURED, effect.estimate, effect.low, effect.high, measured)]
+        shown, low, high = map(_points, (effect.estimate, effect.low, effect.high))
+        marks = [Mark(MEASURED, shown, low, high, measured)]
         if effect.true is not None:
-            marks.append(Mark(TRUE, effect.true, text=words.points(effect.true)))
+            marks.append(Mark(TRUE, _points(effect.true), text=words.points(effect.true)))
         rows.append(Row(words.name(effect.label), tuple(marks)))
         told.append((words.name(effect.label), measured, words.points(effect.true), _held(effect)))
     with_truth = any(effect.true is not None for effect in effects)
     title = "The effects, measured and true" if with_truth else "The effects"
     columns = ("effect", "measured", "true", "interval holds the truth")
-    shown = len(columns) if with_truth else 2
+    wanted = len(columns) if with_truth else 2
     figure = Figure(
         "effects",
         title,
@@ -118,7 +119,7 @@ def _effects(effects: Sequence[Effect]) -> Section:
             f"{label}: measured {measured}" + (f", true {true}." if with_truth else ".")
             for label, measured, true, _ in told
         ),
-        (Panel(row_chart(rows, "effect (a share) →"), wide=True),),
+        (Panel(row_chart(rows, "effect, in points →"), wide=True),),
         tuple(each.key() for each in (MEASURED, TRUE)[: 1 + with_truth]),
     )
     return Section(
@@ -129,13 +130,17 @@ def _effects(effects: Sequence[Effect]) -> Section:
         tables=(
             Table(
                 "The same in numbers",
-                columns[:shown],
-                tuple(row[:shown] for row in told),
+                columns[:wanted],
+                tuple(row[:wanted] for row in told),
                 cards=True,
                 opened=True,
             ),
         ),
     )
+
+
+def _points(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def _held(effect: Effect) -> str:
