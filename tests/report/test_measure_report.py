@@ -128,7 +128,7 @@ def ramp_results() -> pd.DataFrame:
     """A ramp of four stages; the base moves, the effect does not."""
     random = np.random.default_rng(5)
     units, base = 20_000, np.array([0.30, 0.33, 0.36, 0.34])
-    treated = (units * np.array([0.01, 0.05, 0.25, 0.5])).astype(int)
+    treated = (units * np.array([0.005, 0.05, 0.25, 0.5])).astype(int)
     arms = binomial(random, treated, base + 0.02), binomial(random, units - treated, base)
     place = {"metric": "retention_1", "treatment": "push"}
     stages = effects("ramp_stage", difference(*arms), arms, **place, part=["1", "2", "3", "4"])
@@ -291,7 +291,7 @@ def test_the_ramp_has_both_arms_by_treated_share(content: MeasureContent) -> Non
     report = measure_report(replace(content, results=ramp_results(), decision=decision), png=True)
     arms, effect = specs(report.html, "ramp")
     values = [data(arms, place) for place in (0, 2)]  # the lines
-    assert [[row["place"] for row in line] for line in values] == [["1%", "5%", "25%", "50%"]] * 2
+    assert [[row["place"] for row in line] for line in values] == [["0.5%", "5%", "25%", "50%"]] * 2
     stages = ramp_results().query("method == 'ramp_stage'")
     expected = [list(100 * stages[f"value_{arm}"]) for arm in ("treatment", "control")]
     assert [[row["value"] for row in line] for line in values] == [

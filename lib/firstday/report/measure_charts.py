@@ -90,7 +90,7 @@ def ramp(title: str, curves: Sequence[Curve]) -> Figure:
     for heading, caption, rows, amount in curves:
         used: set[str] = set()
         order = [
-            told_apart(words.share(row.n_treatment / (row.n_treatment + row.n_control), 0), used)
+            told_apart(f"{100 * row.n_treatment / (row.n_treatment + row.n_control):.2g}%", used)
             for row in rows.itertuples(index=False)
         ]
         staged = rows.assign(place=order)

@@ -19,7 +19,7 @@ IN_PARTS = ("ramp_stage", "novelty")
 LABEL = 40
 METHODS = {
     "difference": "plain difference, one look",
-    "relative_lift": "relative lift: in percent of the control",
+    "relative_lift": "relative lift",
     "cuped": "difference, less what was known before",
     "always_valid": "difference, holds at every look",
     "difference_to_date": "plain difference to date",
