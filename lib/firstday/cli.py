@@ -75,7 +75,9 @@ JOBS = {
     ),
     "forget": Job(ForgetSettings, "firstday.jobs.forget", "Remove people from what the jobs have written."),
     "maintain": Job(MaintainSettings, "firstday.jobs.maintain", "Keep what the jobs have written in order."),
-    "loop": Job(LoopSettings, "firstday.jobs.loop", "Run the whole loop, from raw logs to a proved decision."),
+    "loop": Job(
+        LoopSettings, "firstday.jobs.loop", "Run the whole loop, from raw logs to a proved decision."
+    ),
     "simulate": Job(SimulateSettings, "firstday.jobs.simulate", "Make a world with a planted truth."),
 }
 
@@ -119,17 +121,17 @@ def commands() -> click.Group:
 
 
 def _command(name: str, job: Job) -> click.Command:
-    def callback(config: str | None, assignments: tuple[str, ...], debug: bool, **flags: Any) -> int:
+    def callback(config: str | None, given_by_set: tuple[str, ...], debug: bool, **flags: Any) -> int:
         # A list may be one flag with commas, or the flag again and again.
         told = {key: value for key, value in flags.items() if value not in (None, ())}
         given = {key: ",".join(value) if isinstance(value, tuple) else value for key, value in told.items()}
-        return _execute(job, load(job.settings, config, given, assignments), debug)
+        return _execute(job, load(job.settings, config, given, given_by_set), debug)
 
     options = [_option(field, info) for field, info in job.settings.model_fields.items() if not _nested(info)]
     common = [
         click.Option(["--config"], metavar="FILE", help="YAML file of settings; flags override it."),
         click.Option(
-            ["--set", "assignments"],
+            ["--set", "given_by_set"],
             metavar="KEY=VALUE",
             multiple=True,
             help="One setting, the value as YAML; overrides --config. May be repeated.",

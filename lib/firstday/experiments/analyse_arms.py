@@ -148,8 +148,14 @@ def _planned(
     for look in map(np.datetime64, question.looks.dates):
         at = int((known <= look).sum()) - 1
         before = smaller[been[-1]] if been else 0
-        # A look at which next to nothing was added decides nothing.
-        if at >= 0 and look <= until and smaller[at] - before >= LEAST_STEP * question.planned_units:
+        # A look at which next to nothing was added decides nothing, nor does one after the planned end.
+        over = before >= question.planned_units
+        if (
+            at >= 0
+            and not over
+            and look <= until
+            and smaller[at] - before >= LEAST_STEP * question.planned_units
+        ):
             been.append(at)
     if not been:
         return pd.DataFrame()

@@ -66,7 +66,17 @@ def opened(
 def _of_log(found: Measured, units: Outcomes, settings: MeasureSettings, plan: ExperimentPlan) -> Inputs:
     question = _question(settings, plan, plan.metrics, plan.treatments)
     question = replace(question, until=found.horizon.date())
-    return Inputs(question, units, found.checked, found.horizon, found.ages, found.notes)
+    notes = [*found.notes, *_set_aside(found.checked)]
+    if settings.segments and (question.design != "plain" or question.clustered):
+        notes.append("Segments are told apart in plain experiments only: here all are one.")
+    return Inputs(question, units, found.checked, found.horizon, found.ages, tuple(notes))
+
+
+def _set_aside(checked: Sequence[Checked]) -> Iterator[str]:
+    for each in checked:
+        bad, rows = each.profile.bad_rows, each.profile.rows
+        if bad:
+            yield f"{bad:,} of {rows:,} rows of {each.source.name} are bad: they are set aside in quarantine."
 
 
 def _of_units(
@@ -100,7 +110,7 @@ def _of_units(
     )
     units = replace(units, frame=units.frame.persist())
     question = _question(settings, plan, metrics, ())
-    return Inputs(question, units, (checked,))
+    return Inputs(question, units, (checked,), notes=tuple(_set_aside([checked])))
 
 
 def _contract(settings: MeasureSettings, metrics: Sequence[Metric], unit: str) -> Contract:

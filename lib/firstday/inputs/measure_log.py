@@ -205,7 +205,7 @@ class _Reader:
 
 def refuse_unmet(units: Outcomes, exposure: Sequence[str]) -> None:
     """DataError where no unit did any of the actions by which the change is met: a name may be misspelt."""
-    if exposure and units.frame.where(F.col("met")).isEmpty():
+    if exposure and units.triggered and units.frame.where(F.col("met")).isEmpty():
         raise DataError(
             "some unit must have met the change, by one of the actions of --exposure",
             value=list(exposure),
