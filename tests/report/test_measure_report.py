@@ -241,7 +241,8 @@ def test_a_failed_check_withholds_all_verdicts(content: MeasureContent) -> None:
     failed = check({"control": 44_000, "push": 45_700})
     results = frame([failed, content.results.iloc[1:]]).assign(verdict="withheld")
     headline = "No verdict: the sample-ratio check failed, so those compared are not alike."
-    decision = Decision("withheld", headline, (str(failed["note"].iloc[0]),))
+    told_by_rows = "retention_1, push against control: +1.2 points."
+    decision = Decision("withheld", headline, (str(failed["note"].iloc[0]), told_by_rows))
     html = measure_report(replace(content, results=results, decision=decision)).html
     told = answer(html)
     assert told.startswith(f"{headline} Do not believe any figure on this page. The sample-ratio check fails")
@@ -361,10 +362,10 @@ def test_next_to_nothing(content: MeasureContent) -> None:
 
 
 def test_an_effect_that_correction_takes_back(small: MeasureContent) -> None:
-    rows = small.results.assign(verdict="no effect shown", p_adjusted=0.08, note="variance −12.3%")
+    rows = small.results.assign(verdict="no effect shown", p_adjusted=0.08, note="74% of the planned units")
     told = answer(measure_report(replace(small, results=rows)).html)
     assert "No effect shown, as one of several: by itself a rise of 0.48 to 2.49 points." in told
-    assert "(0.080 as one of several). Variance −12.3%." in told
+    assert "(0.080 as one of several). 74% of the planned units." in told
 
 
 def test_the_effect_of_reaching_the_moment(small: MeasureContent) -> None:

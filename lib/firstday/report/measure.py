@@ -70,7 +70,7 @@ def measure_report(content: MeasureContent, *, png: bool = False) -> Report:
         verdict=words.stopped(content.decision.headline),
         notes=_once([*others, *map(words.stopped, content.notes)]),
         blocks=[Block("What now?", sentences=(MEND,))] if rows.withheld else _blocks(rows),
-        sentences=known,
+        sentences=[] if rows.withheld else known,
         run=[
             (title, [(words.name(key), words.name(value)) for key, value in pairs.items()])
             for title, pairs in (("Inputs", content.inputs), ("Settings", content.settings))
@@ -128,7 +128,7 @@ def _effect(rows: Rows, row: Any, label: str) -> Fact:
     """The effect, and what it means: verdict and interval, both values, the chance, what to mind."""
     amount = rows.amount(row)
     figures = joined([levels(row, amount), chance(row)])
-    note = words.sentence(row.note)
+    note = "" if row.method == "cuped" else words.sentence(row.note)  # how much variance it took: a table
     parts = [verdict_and_span(row, amount), f"{figures}." if figures else "", note]
     if row.verdict == CANNOT_TELL:  # a figure would be quoted
         return Fact(label, CANNOT_TELL, note or parts[0])
@@ -202,7 +202,7 @@ def _what_now(rows: Rows) -> Iterable[Block]:
         facts.append(Fact(f"{rows.label(row)}: still needed", value, words.sentence(row.note)))
     clear = {(row.metric, row.treatment) for row in rows.deciding() if row.verdict in (BETTER, WORSE)}
     for row in rows.of("detectable_effect").itertuples(index=False, name="Row"):
-        if (row.metric, row.treatment) in clear:
+        if (row.metric, row.treatment) in clear or words.absent(row.estimate):
             continue
         size = rows.amount(row).size(row.estimate)
         facts.append(Fact(f"{rows.label(row)}: what these units can show", size, words.sentence(row.note)))
