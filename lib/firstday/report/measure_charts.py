@@ -147,7 +147,7 @@ def _seen(rows: Sequence[Record]) -> tuple[float, float]:
     late = [row for row in rows if row["date"] >= dates[len(dates) // 3]]
     ends = [row[end] for row in late for end in ("low", "high") if row[end] is not None]
     ends += [row["value"] for row in rows if row["value"] is not None]
-    return min(0.0, *ends), max(0.0, *ends)
+    return min([0.0, *ends]), max([0.0, *ends])
 
 
 def _points(rows: pd.DataFrame, amount: Amounts, x: alt.X, place: str) -> Chart:
