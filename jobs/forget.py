@@ -66,11 +66,11 @@ def _tell(found: Sequence[Found], settings: ForgetSettings, busy: int) -> None:
         logs.log.info("Earlier versions are purged." if settings.vacuum else PURGED_LATER)
     counted = [each for each in found if each.kind == "counts"]
     if counted:
+        of_one = sum(each.of_one_user or 0 for each in counted)
         logs.log.info(
-            f"{', '.join(each.table for each in counted)} count users and carry no id, so that no row "
-            f"can be told to be theirs; {sum(each.of_one_user or 0 for each in counted):,} rows count one user. "
-            "To count anew without them, remove them from the inputs and run the jobs again, discover "
-            "without --daily."
+            f"{', '.join(each.table for each in counted)} count users and carry no id: no row can be told to "
+            f"be theirs; {of_one:,} rows count one user, whoever it is. To count anew without them, remove "
+            "them from the inputs and run the jobs again, discover without --daily."
         )
     if busy:
         logs.log.warning(

@@ -12,7 +12,11 @@ from firstday import session
 
 REPOSITORY = Path(__file__).parents[1]
 # Of the running session, not of the cluster; each is checked against Spark itself below.
-ALLOWED = {"spark.sql.session.timeZone", "spark.sql.adaptive.enabled"}
+ALLOWED = {
+    "spark.sql.session.timeZone",
+    "spark.sql.adaptive.enabled",
+    "spark.databricks.delta.retentionDurationCheck.enabled",  # while a purge that was asked for runs
+}
 CONFIGURES = (
     "lib/firstday/session.py",
     "lib/firstday/install.py",
