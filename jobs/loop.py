@@ -27,13 +27,8 @@ from firstday.tables import read_published
 if TYPE_CHECKING:
     from firstday.simulation.app_world import App, Policy
 
-# For a world's small tables: hundreds of plans of a second each, of which compiling takes longer than running.
-SMALL = {
-    "spark.sql.shuffle.partitions": "2",
-    "spark.sql.adaptive.enabled": "false",
-    "spark.sql.codegen.wholeStage": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-}
+# For a world's small tables: most of the time goes into planning, waiting and compiling.
+SMALL = {"spark.sql.shuffle.partitions": "2", "spark.sql.adaptive.enabled": "false"}
 QUICK_COMPILER = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
 
 
@@ -96,8 +91,9 @@ class InWorld:
         self.lists = played.lists(self.world, self.published("recommend", "recommendations"))
         treated = played.treatment(moment, self.lists)
         self.world.sign_ups(played.NEW, played.TEST_DAYS)
-        self.experiment(played.NEW, played.test_steps(self.world, moment), treated, played.TEST_DAYS)
-        self.world.existing(played.EXISTING)
+        days = played.TEST_DAYS + played.KNOWN_AFTER
+        self.experiment(played.NEW, played.test_steps(self.world, moment), treated, days)
+        self.world.active(played.EXISTING)
         self.experiment(played.EXISTING, played.ramp_steps(self.world, moment), treated, played.RAMP_DAYS)
         with logs.step("Playing one day more") as step:
             step.note(**self.world.play(1, treated))
@@ -120,7 +116,6 @@ class InWorld:
         self.run({assign: written[assign]})
         self.tests[name] = Test(self.world.app.copy(), treated)
         policy = by_variant(self.published(assign, "assignments"), {"treatment": treated})
-        days += played.KNOWN_AFTER
         with logs.step(f"Playing {days} days") as step:
             step.note(**self.world.play(days, policy))
         self.run({measure: written[measure]})
@@ -139,7 +134,7 @@ class InWorld:
         return _index(self.spark, self.settings, [*self.steps.values()], self.runner, told, effects)
 
     def truth(self) -> tuple[dict[str, str], dict[str, float]]:
-        """By step, what is true; by experiment, the true effect on D1. Only the index page asks for it."""
+        """By step, what is true; by effect, what it is. Only the index page asks for it."""
         from firstday.loop import truth
 
         told = {
@@ -151,17 +146,20 @@ class InWorld:
         assert self.lists is not None
         new, existing = self.tests[played.NEW], self.tests[played.EXISTING]
         on_new = truth.on_new_users(new.start, new.treated, self.lists)
-        on_existing = truth.on_existing_users(existing.start, existing.treated)
+        units = self.published(f"assign_{played.EXISTING}", "assignments")["unit_id"].drop_duplicates()
+        on_active = truth.on_active_users(existing.start, existing.treated, units)
         told["recommend"] = f"Shown to all new users, these lists alone change D1 by {on_new.lists}."
         told[f"measure_{played.NEW}"] = (
             f"Shown to all new users, the change moves D1 by {on_new.treatment}. Pushing the decoy "
             f"{on_new.decoy_action} instead would move it by {on_new.decoy}."
         )
         told[f"measure_{played.EXISTING}"] = (
-            f"Shown to all who are there, the change moves the chance to come back the next day by "
-            f"{on_existing}."
+            f"Shown to all who are active, the change moves D{played.EXISTING_DAY} by {on_active}."
         )
-        return told, {played.NEW: on_new.treatment.effect, played.EXISTING: on_existing.effect}
+        return told, {
+            f"{played.NEW}: retention_{played.NEW_DAY}": on_new.treatment.effect,
+            f"{played.EXISTING}: retention_{played.EXISTING_DAY}": on_active.effect,
+        }
 
 
 def _index(

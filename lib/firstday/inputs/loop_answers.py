@@ -32,7 +32,7 @@ def content(
     truth: Mapping[str, str],
     true_effects: Mapping[str, float],
 ) -> IndexContent:
-    """All of the page. truth: by step, a sentence. true_effects: by experiment, on D1."""
+    """All of the page. truth: by step, a sentence. true_effects: by an effect's label."""
     last = {ran.name: ran for ran in runner.ran}  # of a step that ran twice, the second time
     stages = [_stage(spark, out, step, last[step.name], truth.get(step.name)) for step in steps]
     effects = [
@@ -66,7 +66,7 @@ def _stage(spark: SparkSession, out: str, step: Step, ran: Ran, truth: str | Non
 
 
 def _effects(spark: SparkSession, step: Step, true_effects: Mapping[str, float]) -> list[Effect]:
-    """The effects on shares that a measure step found; of D1 retention with what is true."""
+    """The effects on shares that a measure step found, with what is true of them."""
     assert isinstance(step.settings, MeasureSettings)
     question = asked(step.settings)
     metrics = {metric.name: metric for metric in question.metrics}
@@ -75,8 +75,8 @@ def _effects(spark: SparkSession, step: Step, true_effects: Mapping[str, float])
     for row in rows.to_dict("records"):
         metric = metrics[row["metric"]]
         if metric.kind in SHARES:
-            true = true_effects.get(row["experiment"]) if metric.day == 1 else None
             label = f"{row['experiment']}: {row['metric']}"
+            true = true_effects.get(label)
             found.append(Effect(label, row["estimate"], _known(row["low"]), _known(row["high"]), true))
     return found
 
@@ -100,7 +100,7 @@ def asked(settings: MeasureSettings) -> Question:
 
 
 def deciding(results: pd.DataFrame, question: Question) -> pd.DataFrame:
-    """Of experiment_results, the row that decides on each metric and treatment: the last look of its method."""
+    """Of experiment_results, the rows that decide: of each metric and treatment its method's last look."""
     method = {metric.name: deciding_method(question, metric) for metric in question.metrics}
     everybody = (results["segment"] == "all") & (results["population"] == "all") & results["part"].isna()
     rows = results[everybody & (results["method"] == results["metric"].map(method))]

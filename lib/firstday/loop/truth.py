@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from firstday.loop.world import TEST_DAYS, Moment
+from firstday.loop.world import EXISTING_DAY, TEST_DAYS, Moment
 from firstday.simulation.app_policies import numbers, popularity, push
 from firstday.simulation.app_world import App, Policy
 from firstday.simulation.world import ACTIONS
@@ -68,3 +68,14 @@ def on_existing_users(start: App, treated: Policy) -> TrueEffect:
     """On the chance of a visit on the next own day of those who are there, were all of them shown it."""
     found = start.true_effect(popularity, treated)
     return TrueEffect(found["effect"].iloc[0], found["error"].iloc[0])
+
+
+def on_active_users(start: App, treated: Policy, user_ids: pd.Series) -> TrueEffect:
+    """On the chance that these users visit on their own day that starts EXISTING_DAY days later."""
+    chances = []
+    for policy in (popularity, treated):
+        world = start.copy()
+        world.play(EXISTING_DAY + 1, policy)
+        chances.append(world.return_chances(start.day + EXISTING_DAY)[numbers(user_ids)])
+    gain = chances[1] - chances[0]
+    return TrueEffect(float(gain.mean()), float(gain.std(ddof=1) / len(gain) ** 0.5))

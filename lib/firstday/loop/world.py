@@ -20,11 +20,14 @@ from firstday.errors import OutputError
 from firstday.simulation.app import empty_app
 from firstday.simulation.app_policies import listed, popularity, push
 from firstday.simulation.app_world import App, Policy
-from firstday.simulation.world import ACTIONS, SEGMENTS
+from firstday.simulation.world import SEGMENTS
 
-MONTH, TEST_DAYS, RAMP_DAYS = 28, 14, 12  # days that are played
+MONTH, TEST_DAYS, RAMP_DAYS = 28, 14, 24  # days that are played
 KNOWN_AFTER = 2  # days from the last sign-up until D1 is known
-RAMP = ((0.05, 0), (0.25, 3), (0.5, 6))  # share of the existing users, and the day from which on
+RAMP = ((0.05, 0), (0.25, 8), (0.5, 16))  # share of the active users, and the day from which on
+NEW_DAY, EXISTING_DAY = 1, 7  # Dn that is looked at; in a ramp it must be over before the next stage
+ACTIVE_DAYS = 7  # who did something in the latest days is active
+NAMED = {"experiment_name": "firstday-loop"}  # in MLflow: what is played is kept apart
 NEW, EXISTING = "new_users", "existing_users"  # the experiments, and the tables of their units
 TABLES = {
     "users": "anchored_at",
@@ -78,9 +81,11 @@ class World:
         """A table of who will sign up in the next days, as a backend would draw it up day by day."""
         self._write(name, self.app.sign_ups(days), "all")
 
-    def existing(self, name: str) -> None:
-        """A table of who is there now."""
-        self._write(name, self.app.users, "all")
+    def active(self, name: str) -> None:
+        """A table of who did something lately."""
+        since = self.app.now - timedelta(days=ACTIVE_DAYS)
+        there = self.app.events.loc[self.app.events["occurred_at"] >= since, "user_id"].unique()
+        self._write(name, self.app.users[self.app.users["user_id"].isin(there)], "all")
 
     def plan(self, name: str, content: Mapping[str, Any]) -> str:
         """Write an experiment's plan; returns where it is."""
@@ -110,77 +115,70 @@ class Moment:
 
 
 def month_steps(world: World) -> dict[str, dict[str, Any]]:
-    """label, discover, train and recommend, on what was logged."""
+    """The steps label, discover, train and recommend, on what was logged."""
     functions = str(files("firstday.conf").joinpath("label_functions_demo.yml"))
-    label = yaml.safe_load(files("firstday.conf").joinpath("label_demo.yml").read_text(encoding="utf-8"))
-    label = {key: value for key, value in label.items() if key != "gold"}
     tables = {"tables": world.path(""), "segment": ["country"], "profile": [*SEGMENTS]}
     return {
-        "label": label | {"rows": world.path("accounts"), "functions": functions},
-        "discover": {
+        "label": NAMED | {"rows": world.path("accounts"), "functions": functions},
+        "discover": NAMED
+        | {
             "users": world.path("users"),
             "events": world.path("events"),
-            "segments": [*SEGMENTS],
-            "days": [1, 7],
+            "segments": ["country", "channel"],
+            "days": [1],
             "daily": True,  # the first run is a full one
+            "quick": True,  # pictures and resamples take as long as all the rest
         },
-        "train": tables | {"objective": "hypotheses"},
-        "recommend": tables | {"actions": [*ACTIONS]},
+        "train": NAMED | tables | {"objective": "hypotheses", "registered_model": "firstday-loop-ranker"},
+        "recommend": NAMED | tables,
     }
 
 
 def test_steps(world: World, moment: Moment) -> dict[str, dict[str, Any]]:
-    """Assign and measure of the A/B test on new users, from now on."""
+    """The steps of the A/B test on new users, from now on."""
     starts = world.app.now.to_pydatetime()
-    plan = _plan(NEW, starts, starts + timedelta(days=TEST_DAYS), moment, {"control": 0.5, "treatment": 0.5})
+    plan = {
+        "experiment": NEW,
+        "variants": {"control": 0.5, "treatment": 0.5},
+        "starts_at": _text(starts),
+        "ends_at": _text(starts + timedelta(days=TEST_DAYS + KNOWN_AFTER)),
+        "metrics": _metrics(moment, NEW_DAY),
+    }
     return _experiment(world, NEW, plan, instant_column="anchored_at")
 
 
 def ramp_steps(world: World, moment: Moment) -> dict[str, dict[str, Any]]:
-    """Assign and measure of the ramp-up on existing users, from now on."""
+    """The steps of the ramp-up on active users, from now on."""
     starts = world.app.now.to_pydatetime()
-    stages = [{"share": share, "starts_at": _text(starts + timedelta(days=day))} for share, day in RAMP]
     last = RAMP[-1][0]
-    plan = _plan(
-        EXISTING,
-        starts,
-        starts + timedelta(days=RAMP_DAYS),
-        moment,
-        {"control": 1 - last, "treatment": last},
-    )
-    return _experiment(world, EXISTING, plan | {"ramp": stages})
+    plan = {
+        "experiment": EXISTING,
+        "variants": {"control": 1 - last, "treatment": last},
+        "starts_at": _text(starts),
+        "ends_at": _text(starts + timedelta(days=RAMP_DAYS)),
+        "ramp": [{"share": share, "starts_at": _text(starts + timedelta(days=day))} for share, day in RAMP],
+        "metrics": _metrics(moment, EXISTING_DAY),
+    }
+    return _experiment(world, EXISTING, plan)
 
 
-def _experiment(
-    world: World, name: str, plan: dict[str, Any], instant_column: str | None = None
-) -> dict[str, dict[str, Any]]:
+def _experiment(world: World, name: str, plan: dict[str, Any], **assigned: Any) -> dict[str, dict[str, Any]]:
     log = {table: world.path(table) for table in ("users", "events", "impressions", "reactions")}
     deal = {"plan": world.plan(name, plan), "units": world.path(name)}
-    return {
-        f"assign_{name}": deal | ({"instant_column": instant_column} if instant_column else {}),
-        f"measure_{name}": log,
-    }
+    return {f"assign_{name}": NAMED | deal | assigned, f"measure_{name}": NAMED | log}
 
 
-def _plan(
-    name: str, starts: datetime, ends: datetime, moment: Moment, variants: dict[str, float]
-) -> dict[str, Any]:
-    return {
-        "experiment": name,
-        "variants": variants,
-        "starts_at": _text(starts),
-        "ends_at": _text(ends),
-        "metrics": [
-            {"name": "retention_1", "kind": "retention", "day": 1},
-            {
-                "name": "moment",
-                "kind": "moment",
-                "actions": [moment.action],
-                "threshold": moment.threshold,
-            },
-            {"name": "click_rate", "kind": "click_rate"},
-        ],
-    }
+def _metrics(moment: Moment, day: int) -> list[dict[str, Any]]:
+    return [
+        {"name": f"retention_{day}", "kind": "retention", "day": day},
+        {
+            "name": "moment",
+            "kind": "moment",
+            "actions": [moment.action],
+            "threshold": moment.threshold,
+        },
+        {"name": "click_rate", "kind": "click_rate", "window": "1d"},
+    ]
 
 
 def _text(instant: datetime) -> str:

@@ -26,9 +26,9 @@ class LoopSettings(Settings):
         None, description="Instead of your own tables: play everything in a simulated app with a known truth."
     )
     users: int = Field(
-        10_000, ge=500, le=1_000_000, description="--world: users who sign up in the app's first month."
+        20_000, ge=500, le=1_000_000, description="--world: users who sign up in the app's first month."
     )
-    seed: int = Field(1_160, ge=0, lt=2**31, description="--world: seed of the app.")
+    seed: int = Field(7, ge=0, lt=2**31, description="--world: seed of the app.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
