@@ -13,7 +13,8 @@ from firstday.experiments.analyse_tables import by_cluster
 from firstday.experiments.outcomes import Outcomes
 from firstday.experiments.results import Question
 from firstday.experiments.unit_table import checked_units, unit_outcomes
-from firstday.inputs.measure_log import Measured, measured
+from firstday.frames import cached
+from firstday.inputs.measure_log import Measured, measured, released
 from firstday.settings import ExperimentPlan, MeasureSettings
 from firstday.settings.metrics import Metric
 from firstday.tables import Checked, Output, check, open_input
@@ -54,13 +55,10 @@ def opened(
         return
     assert plan is not None
     found = measured(spark, settings, plan, output)
-    units = by_cluster(found.units, plan.cluster) if plan.cluster else found.units
-    units = replace(units, frame=units.frame.persist())
-    try:
-        yield _of_log(found, units, settings, plan)
-    finally:
-        units.frame.unpersist()
-        found.spans.release()
+    with released(found.spans):
+        units = by_cluster(found.units, plan.cluster) if plan.cluster else found.units
+        with cached(units.frame) as frame:
+            yield _of_log(found, replace(units, frame=frame), settings, plan)
 
 
 def _of_log(found: Measured, units: Outcomes, settings: MeasureSettings, plan: ExperimentPlan) -> Inputs:
@@ -108,8 +106,8 @@ def _of_units(
         triggered=settings.triggered,
         time_zone=settings.time_zone,
     )
-    units = replace(units, frame=units.frame.persist())
     question = _question(settings, plan, metrics, ())
+    units = replace(units, frame=units.frame.persist())
     return Inputs(question, units, (checked,), notes=tuple(_set_aside([checked])))
 
 

@@ -1,6 +1,7 @@
 """Assignments with the log of what happened: each unit's outcomes, counted."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -61,20 +62,39 @@ def measured(
         variants=list(plan.variants),
         time_zone=settings.time_zone,
     )
-    total, late = sum(spans.rows.values()), spans.after_horizon
-    if late == total:
+    try:
+        _refuse_late(spans, horizon)
+        tables: dict[str, Any] = {name: checked.good for name, checked in log.items()}
+        at = microseconds(horizon)
+        units = outcomes(spans, plan.metrics, horizon=at, exposure=settings.exposure, **tables)
+        by_age = _ages(spans, settings, plan, assigned, horizon, tables)
+    except BaseException:
+        spans.release()  # a later run in this session would read what is kept of the old files
+        raise
+    notes = [f"What happened until {horizon:%Y-%m-%d %H:%M} UTC counts."]
+    if spans.after_horizon:
+        notes.append(f"{spans.after_horizon:,} assignments begin after the end of the log and are left out.")
+    checked = (assigned, *([users] if users else []), *log.values())
+    return Measured(units, spans, checked, horizon, by_age, tuple(notes))
+
+
+@contextmanager
+def released(spans: Spans) -> Iterator[None]:
+    """Drop what Spark keeps of the assignments when the `with` is left."""
+    try:
+        yield
+    finally:
+        spans.release()
+
+
+def _refuse_late(spans: Spans, horizon: datetime) -> None:
+    total = sum(spans.rows.values())
+    if spans.after_horizon == total:
         raise DataError(
             "units must be assigned before the end of the log",
             value=f"all {total:,} after {horizon:%Y-%m-%d %H:%M} UTC",
             next_step="give a later log, or check that both are in the same zone",
         )
-    tables: dict[str, Any] = {name: checked.good for name, checked in log.items()}
-    units = outcomes(spans, plan.metrics, horizon=microseconds(horizon), exposure=settings.exposure, **tables)
-    notes = [f"What happened until {horizon:%Y-%m-%d %H:%M} UTC counts."]
-    notes += [f"{late:,} assignments begin after the end of the log and are left out."] if late else []
-    by_age = _ages(spans, settings, plan, assigned, horizon, tables)
-    checked = (assigned, *([users] if users else []), *log.values())
-    return Measured(units, spans, checked, horizon, by_age, tuple(notes))
 
 
 def _described(assigned: DataFrame, users: Checked | None, plan: ExperimentPlan) -> DataFrame:
