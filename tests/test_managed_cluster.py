@@ -106,6 +106,9 @@ def test_the_reader_of_sources_sees_what_is_forbidden() -> None:
 
 @pytest.mark.parametrize("key", sorted(ALLOWED))
 def test_what_is_set_may_be_set_on_a_running_session(key: str, spark: pyspark.sql.SparkSession) -> None:
+    # Delta registers its keys when this class is loaded.
+    delta: Any = getattr(spark._jvm, "org.apache.spark.sql.delta.sources.DeltaSQLConf$")
+    assert getattr(delta, "MODULE$") is not None
     assert spark.conf.isModifiable(key)
     assert not spark.conf.isModifiable("spark.executor.cores")
 

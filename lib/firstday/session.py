@@ -88,6 +88,8 @@ def local_conf(app_name: str, cores: str = "*") -> dict[str, str]:
         "spark.sql.shuffle.partitions": str(4 * parallel),
         # Local tables' logs are short: the default of 50 partitions costs more than it gives.
         "spark.databricks.delta.snapshotPartitions": "2",
+        # VACUUM lists folders in as many tasks as this says: 10,000 of them, unless told otherwise.
+        "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(4 * parallel),
         # A run has one run_id to partition by: rows need not be sorted by it to be written.
         "spark.sql.maxConcurrentOutputFileWriters": "8",
         # Our tables are read whole, by run_id: least and greatest values of columns cost a third of a write.
