@@ -228,7 +228,8 @@ class Output:
             f"the output must be new or have the columns that this run writes, but {name} has "
             + ", ".join(differences),
             value=self.store.location(name),
-            next_step="name another --out (other segments or days need one), or delete the old results",
+            next_step="name another --out (other segments or days need one); where only columns are missing "
+            "that a newer version writes: firstday maintain --add-columns",
         )
 
     def _conflict(self) -> ConflictError:
