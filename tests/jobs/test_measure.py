@@ -1,0 +1,321 @@
+"""`firstday measure`, from units or a log to the table of results; and what is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from pyspark.sql import SparkSession
+
+from tests.jobs.small import Collected, published, status
+
+START = pd.Timestamp("2024-06-01", tz="UTC")
+DAY = pd.Timedelta(days=1)
+PLAN: dict[str, Any] = {
+    "experiment": "push",
+    "variants": {"control": 0.5, "treatment": 0.5},
+    "starts_at": "2024-06-01T00:00:00Z",
+}
+D1 = {"name": "d1", "kind": "retention", "day": 1}
+MOMENT = {"name": "moment", "kind": "moment", "actions": ["chat"], "threshold": 2}
+CHATS = {"name": "chats", "kind": "count", "actions": ["chat"], "window": "2d", "covariate": "pre"}
+VISITS = {"name": "visits", "kind": "count"}
+
+pytestmark = pytest.mark.usefixtures("restored_logs")
+
+
+class Files:
+    """Tables of one test, written where they are asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.out = folder / "out"
+
+    def saved(self, name: str, frame: pd.DataFrame) -> Path:
+        file = self.folder / f"{name}.parquet"
+        frame.to_parquet(file, coerce_timestamps="us", allow_truncated_timestamps=True)
+        return file
+
+    def planned(self, **plan: Any) -> Path:
+        (self.folder / "plan.yml").write_text(yaml.safe_dump(PLAN | plan))
+        return self.folder / "plan.yml"
+
+    def units(self, frame: pd.DataFrame, *flags: object) -> int:
+        units = self.saved("units", frame)
+        return status(["measure", "--units", units, "--out", self.out, *flags])
+
+    def log(self, assignments: pd.DataFrame, events: pd.DataFrame, *flags: object, **plan: Any) -> int:
+        where = ["--plan", self.planned(**plan), "--assignments", self.saved("assignments", assignments)]
+        where += ["--events", self.saved("events", events), "--out", self.out]
+        return status(["measure", *where, *flags])
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+def told(err: str) -> str:
+    lines = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+    return " ".join(line["message"] for line in lines) or err
+
+
+def row(results: pd.DataFrame, method: str, metric: str | None = None, segment: str = "all") -> pd.Series:
+    found = results[(results["method"] == method) & (results["segment"] == segment)]
+    found = found if metric is None else found[found["metric"] == metric]
+    return found[found["population"] == "all"].iloc[-1]
+
+
+def people(count: int = 400) -> pd.DataFrame:
+    draw = np.random.default_rng(1)
+    return pd.DataFrame(
+        {
+            "user_id": range(count),
+            "variant": np.array(["control", "treatment"])[np.arange(count) % 2],
+            "came": (START + pd.to_timedelta(draw.integers(0, 10, count), unit="D")).as_unit("us"),
+            "country": draw.choice(["DE", "KR"], count),
+            "back": draw.random(count) < 0.4,
+            "spend": draw.normal(10, 3, count),
+            "shown": draw.integers(1, 9, count),
+        }
+    )
+
+
+COLUMNS = ("--control", "control", "--metric", "back")
+
+
+@pytest.mark.real_data
+def test_the_gate(collected: Collected, real_data: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = real_data / "cookie_cats" / "cookie_cats.parquet"
+    flags = ["--unit", "userid", "--variant", "version", "--control", "gate_40"]
+    flags += ["--metric", "retention_1", "--metric", "retention_7"]
+    assert status(["measure", "--units", file, *flags, "--out", "memory"]) == 0
+    results = collected.rows("experiment_results")
+    first = results.iloc[0]
+    assert (first["method"], first["segment"]) == ("sample_ratio", "all")
+    assert (round(first["statistic"], 3), round(first["p_value"], 4)) == (6.902, 0.0086)
+    assert "fails at 0.01, passes at 0.001" in first["note"]
+    for metric, values, points, statistic, p_value in (
+        ("retention_1", (0.44819, 0.44228), 0.591, 1.784, 0.0744),
+        ("retention_7", (0.19020, 0.18200), 0.820, 3.164, 0.00155),
+    ):
+        one = row(results, "difference", metric)
+        assert (round(one["value_treatment"], 5), round(one["value_control"], 5)) == values
+        assert round(100 * one["estimate"], 3) == points
+        assert round(one["statistic"], 3) == statistic
+        assert one["p_value"] == pytest.approx(p_value, rel=3e-3)
+        assert (one["n_treatment"], one["n_control"]) == (44_700, 45_489)
+        assert (one["treatment"], one["control"]) == ("gate_30", "gate_40")
+    assert "fails at 0.01, passes at 0.001" in told(capfd.readouterr().err)
+    assert b"passes at 0.001" in collected.files["report.html"]
+
+
+def test_units_with_dates_segments_and_a_covariate_are_published(
+    spark: SparkSession, files: Files, capfd: pytest.CaptureFixture[str]
+) -> None:
+    units = people()
+    units.loc[units.index[:40], "spend"] = np.nan
+    flags = ["--control", "control", "--metric", "spend", "--covariate", "shown", "--date", "came"]
+    assert files.units(units, *flags, "--segments", "country", "--peeking") == 0
+    results = published(spark, files.out, "experiment_results")
+    means = units.groupby("variant")["spend"].mean()
+    one = row(results, "difference", "spend")
+    assert one["estimate"] == pytest.approx(means["treatment"] - means["control"])
+    assert one["n_treatment"] + one["n_control"] == 360
+    assert set(results["segment"]) == {"all", "country=DE", "country=KR"}
+    dates = results[results["method"] == "difference_to_date"]["date"]
+    assert sorted(dates) == sorted(units["came"].dt.date.unique())
+    assert {"cuped", "always_valid", "relative_lift"} <= set(results["method"])
+    sums = published(spark, files.out, "experiment_sums")
+    assert sums[sums["segment"] == "all"]["units"].sum() == 400
+    assert (files.out / "report.html").is_file()
+    assert "40 of 400 outcomes are not known" in told(capfd.readouterr().err)
+
+
+def app(count: int = 600) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Assignments, and a log in which the treatment makes people chat, and chatting makes them come back."""
+    draw = np.random.default_rng(2)
+    treated = np.arange(count) % 2 == 1
+    at = (START + pd.to_timedelta(draw.integers(0, 6 * 24, count), unit="h")).as_unit("us")
+    assignments = pd.DataFrame(
+        {
+            "unit_id": [f"u{number}" for number in range(count)],
+            "experiment": "push",
+            "variant": np.where(treated, "treatment", "control"),
+            "assigned_at": at,
+        }
+    )
+    chats = draw.poisson(1 + 2 * treated)
+    back = draw.random(count) < 0.2 + 0.5 * (chats >= 2)
+    parts = [
+        (np.repeat(range(count), chats), "chat", pd.Timedelta(hours=1)),
+        (np.flatnonzero(back), "open", 1.5 * DAY),
+        (np.arange(0, count, 3), "chat", -DAY),  # before the assignment: known beforehand
+    ]
+    names = assignments["unit_id"].to_numpy()
+    events = [
+        pd.DataFrame({"user_id": names[who], "action": action, "occurred_at": at[who] + since})
+        for who, action, since in parts
+    ]
+    last = pd.DataFrame({"user_id": ["nobody"], "action": ["open"], "occurred_at": [START + 15 * DAY]})
+    log = pd.concat([*events, last], ignore_index=True)
+    return assignments, log.assign(occurred_at=log["occurred_at"].dt.as_unit("us"))
+
+
+def test_a_plan_with_assignments_and_a_log(collected: Collected, files: Files) -> None:
+    assignments, events = app()
+    users = pd.DataFrame({"user_id": assignments["unit_id"], "country": ["DE", "KR", "US"] * 200})
+    plan = {"metrics": [D1, MOMENT, CHATS, VISITS], "encouragement": {"moment": "moment", "outcome": "d1"}}
+    flags = ["--users", files.saved("users", users), "--segments", "country", "--exposure", "chat"]
+    assert files.log(assignments, events, *flags, **plan) == 0
+    results = collected.rows("experiment_results")
+    after = events.merge(assignments, left_on="user_id", right_on="unit_id")
+    after = after[after["occurred_at"] >= after["assigned_at"]]
+    chats = after[after["action"] == "chat"].groupby("unit_id").size()
+    variants = assignments.set_index("unit_id")["variant"]
+    means = chats.reindex(variants.index, fill_value=0).groupby(variants).mean()
+    one = row(results, "difference", "chats")
+    assert one["estimate"] == pytest.approx(means["treatment"] - means["control"])
+    assert row(results, "difference", "d1")["verdict"] == "better"
+    reached = row(results, "encouragement", "d1")
+    assert reached["low"] < 0.5 < reached["high"]
+    assert reached["part"] == "moment"
+    assert set(results["population"]) == {"all", "triggered"}
+    assert {"novelty", "novelty_trend", "cuped"} <= set(results["method"])
+    assert {f"country={name}" for name in ("DE", "KR", "US")} <= set(results["segment"])
+    run = collected.runs[-1]
+    assert run.horizon == (START + 15 * DAY).to_pydatetime()
+    assert set(run.inputs) == {"assignments", "events", "users"}
+
+
+RAMP = [{"share": share, "starts_at": f"2024-06-{day:02}T00:00:00Z"} for share, day in ((0.2, 1), (0.5, 5))]
+CROSSOVER = {"by": "hash", "period": "4d", "periods": 2, "washout": "12h"}
+
+
+@pytest.mark.parametrize(
+    ("design", "methods"),
+    [
+        ({"ramp": RAMP}, {"sample_ratio", "ramp", "ramp_stage"}),
+        ({"crossover": CROSSOVER}, {"sample_ratio", "crossover", "carry_over"}),
+        ({"cluster": "city", "shared_pool": True}, {"sample_ratio", "cluster", "randomisation"}),
+    ],
+)
+def test_what_assign_deals_is_measured_by_its_design(
+    collected_by_place: dict[str, Collected],
+    files: Files,
+    design: dict[str, Any],
+    methods: set[str],
+) -> None:
+    count = 300
+    units = pd.DataFrame({"user_id": range(count), "city": [f"c{number % 15}" for number in range(count)]})
+    plan = files.planned(metrics=[VISITS], ends_at=None, **design)
+    where = ["--plan", plan, "--units", files.saved("units", units), "--out", "dealt"]
+    assert status(["assign", *where]) == 0
+    dealt = collected_by_place["dealt"].rows("assignments").dropna(axis=1, how="all")
+    draw = np.random.default_rng(3)
+    who = draw.integers(0, count, 3_000).astype(str)
+    at = (START + pd.to_timedelta(draw.integers(0, 8 * 24, 3_000), unit="h")).as_unit("us")
+    events = pd.DataFrame({"user_id": who, "action": "open", "occurred_at": at})
+    flags = ("--input-time-zone", "UTC")
+    assert files.log(dealt, events, *flags, metrics=[VISITS], ends_at=None, **design) == 0
+    results = collected_by_place[str(files.out)].rows("experiment_results")
+    assert set(results["method"]) == methods
+    method = next(name for name in ("ramp", "crossover", "cluster") if name in methods)
+    one = row(results, method, "visits")
+    assert one["low"] < 0 < one["high"]
+    assert one["verdict"] == "no effect shown"
+
+
+def test_mistakes_in_units_are_told(
+    collected: Collected, files: Files, capfd: pytest.CaptureFixture[str]
+) -> None:
+    few = people(40)
+    both = pd.concat([few, few[:3].assign(variant="treatment")])
+    endless = few.assign(spend=few["spend"].where(few.index > 0, np.inf))
+    words = few.assign(spend="much")
+    lists = few.assign(spend=[[1.0]] * 40)
+    alone = few.assign(variant="control")
+    halves = "control=0.5,treatment=0.5"
+    spend = ("--control", "control", "--metric", "spend")
+    cases: list[tuple[pd.DataFrame, tuple[str, ...], str]] = [
+        (alone, COLUMNS, "A comparison needs two variants"),
+        (alone, (*COLUMNS, "--shares", halves), "Each variant of the plan has units"),
+        (both, COLUMNS, "A unit has one variant"),
+        (few, (*COLUMNS, "--shares", "control=0.5,other=0.5"), "Each variant is one of the plan's"),
+        (few, (*COLUMNS, "--shares", "control=1.5,treatment=-0.5"), "each share must be above 0"),
+        (few, (*COLUMNS, "--shares", "control=0.5,treatment=0.4"), "must add up to 1"),
+        (few, ("--control", "controll", "--metric", "back"), "must be one of the variants: control, treat"),
+        (few, ("--control", "control", "--metric", "bak"), "nearest to 'bak': 'back'"),
+        (words, spend, "spend is not a number"),
+        (lists, spend, "Spend of units must be numbers"),
+        (endless, spend, "finite numbers"),
+        (few, (*COLUMNS, "--variant", "group"), "must have the column 'group'"),
+        (few, (*COLUMNS, "--date", "country"), "is not an ISO 8601 time"),
+        (few, ("--metric", "back"), "control must be given"),
+        (few, ("--control", "control"), "metric must be given"),
+        (few, (*COLUMNS, "--events", "e"), "--events goes with --assignments"),
+    ]
+    for units, flags, message in cases:
+        assert files.units(units, *flags) == 2, message
+        err = capfd.readouterr().err
+        assert message in told(err), err
+        assert "Traceback" not in err
+    assert not collected.runs
+
+
+def test_mistakes_in_plans_and_logs_are_told(
+    collected: Collected, files: Files, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assignments, events = app(20)
+    swapped = assignments.assign(valid_to=assignments["assigned_at"] - DAY)
+    late = assignments.assign(assigned_at=events["occurred_at"].max() + DAY)
+    both = pd.concat([assignments, assignments[:2].assign(variant="treatment")])
+    stranger = assignments.assign(variant=assignments["variant"].where(assignments.index > 0, "other"))
+    alone = assignments.assign(variant="control")
+    plain: dict[str, Any] = {"metrics": [VISITS]}
+    cases: list[tuple[pd.DataFrame, tuple[str, ...], dict[str, Any], str]] = [
+        (assignments, (), {"metrics": []}, "The plan says what is measured"),
+        (swapped, (), plain, "A variant ends after it begins"),
+        (late, (), plain, "Units must be assigned before the end of the log"),
+        (both, (), plain, "A unit has one variant at a time"),
+        (stranger, (), plain, "Each variant is one of the plan's: control, treatment"),
+        (alone, (), plain, "Each variant of the plan has units"),
+        (assignments, ("--exposure", "chatt"), plain, "Some unit must have met the change"),
+        (assignments, (), plain | {"experiment": "other"}, "rows of the plan's experiment, 'other'"),
+        (assignments, ("--segments", "country"), plain, "give --users"),
+        (assignments, (), {"metrics": [{"name": "clicks", "kind": "click_rate"}]}, "give --impressions"),
+        (assignments, (), plain | {"variants": {"control": 1.5, "treatment": -0.5}}, "above 0"),
+        (assignments, (), plain | {"ends_at": "2024-05-01T00:00:00Z"}, "swapped"),
+        (assignments, (), {"metrics": [VISITS, VISITS]}, "each metric must have a name of its own"),
+        (assignments, (), plain | {"ramp": RAMP}, "must have the column 'stage'"),
+    ]
+    for rows, flags, plan, message in cases:
+        assert files.log(rows, events, *flags, **plan) == 2, message
+        err = capfd.readouterr().err
+        assert message in told(err), err
+        assert "Traceback" not in err
+    assert not collected.runs
+
+
+def test_an_outcome_before_the_assignment_and_metrics_that_say_nothing(
+    collected: Collected, files: Files
+) -> None:
+    units = people(60).assign(constant=1.0, nothing_shown=0)
+    moved = pd.to_timedelta(np.where(np.arange(60) < 20, -1, 1), unit="D")
+    units["back_at"] = (units["came"] + moved).dt.as_unit("us")
+    units["back"] = True
+    metrics = [
+        {"name": "back", "kind": "column", "value": "back", "value_at": "back_at"},
+        {"name": "constant", "kind": "column", "value": "constant"},
+        {"name": "rate", "kind": "column", "value": "spend", "denominator": "nothing_shown"},
+    ]
+    plan = files.planned(metrics=metrics)
+    assert files.units(units, "--plan", plan, "--date", "came") == 0
+    results = collected.rows("experiment_results")
+    assert row(results, "difference", "back")["value_control"] == pytest.approx(2 / 3)
+    for metric, note in (("constant", "nothing varies"), ("rate", "denominators add up to 0")):
+        one = row(results, "difference", metric)
+        assert (one["verdict"], note in one["note"]) == ("cannot tell", True)
