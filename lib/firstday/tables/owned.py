@@ -79,7 +79,8 @@ def hours(retention: timedelta) -> str:
 def _names(store: Store) -> tuple[str, ...]:
     if store.is_folder:
         return folders(store)
-    return tuple(sorted(table.name for table in store.spark.catalog.listTables(store.out)))
+    listed = store.spark.sql(f"SHOW TABLES IN {store.out}").where("NOT isTemporary").collect()
+    return tuple(sorted(row["tableName"] for row in listed))
 
 
 def _columns(store: Store, name: str) -> Mapping[str, Any]:
