@@ -64,7 +64,7 @@ class Test:
 class InWorld:
     """The loop in the simulated app: a month, a test on new users, a ramp on existing ones, one more day."""
 
-    STEPS = 12  # four, two experiments of two, and the four again
+    STEPS = 11  # four, two experiments of two, and three of them again
 
     def __init__(self, settings: LoopSettings, run_id: str) -> None:
         self.settings = settings
@@ -97,7 +97,10 @@ class InWorld:
         self.experiment(played.EXISTING, played.ramp_steps(self.world, moment), treated, played.RAMP_DAYS)
         with logs.step("Playing one day more") as step:
             step.note(**self.world.play(1, treated))
-        self.run(month)
+        # Every day: new dates are counted, lists are made anew. A ranker need not be trained every day.
+        self.run(discovery)
+        if self.moment() is not None:
+            self.run({"recommend": month["recommend"]})
         return self.index()
 
     def run(self, written: Mapping[str, dict[str, Any]]) -> None:
