@@ -32,7 +32,7 @@ class Spans:
     there are), segment_0, ..., covariate_0, ... and, in microseconds: `start`, from which things count (the
     assignment, or the end of the wash-out), `end`, before which they count, and `first`, the unit's first
     assignment, before which its past lies. rows: by variant. after_horizon: rows that begin behind the end
-    of the log and are left out.
+    of the log and are left out. in_cache: what `frame` is made of.
     """
 
     frame: DataFrame
@@ -43,6 +43,7 @@ class Spans:
     time_zone: str
     rows: Mapping[str, int]
     after_horizon: int
+    in_cache: DataFrame
 
     @classmethod
     def of(
@@ -86,11 +87,12 @@ class Spans:
             time_zone,
             counts,
             after_horizon,
+            rows,
         )
 
     def release(self) -> None:
         """Drop everything from Spark's cache that hangs on the assignments."""
-        self.frame.unpersist()
+        self.in_cache.unpersist()  # `frame` is made of it: to unpersist that would drop nothing
 
 
 def _first_rows(
