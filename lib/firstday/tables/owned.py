@@ -73,7 +73,7 @@ def folders(store: Store) -> tuple[str, ...]:
 
 def hours(retention: timedelta) -> str:
     """As VACUUM takes it."""
-    return f"{retention.total_seconds() / 3_600:g}"
+    return f"{retention.total_seconds() / 3_600:.6f}"
 
 
 def _names(store: Store) -> tuple[str, ...]:
