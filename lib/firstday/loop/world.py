@@ -22,7 +22,8 @@ from firstday.simulation.app_policies import listed, popularity, push
 from firstday.simulation.app_world import App, Policy
 from firstday.simulation.world import SEGMENTS
 
-MONTH, TEST_DAYS, RAMP_DAYS = 28, 14, 24  # days that are played
+# Days that are played; of the ramp one more than its stages need, for the log ends a minute before midnight.
+MONTH, TEST_DAYS, RAMP_DAYS = 28, 14, 25
 KNOWN_AFTER = 2  # days from the last sign-up until D1 is known
 RAMP = ((0.05, 0), (0.25, 8), (0.5, 16))  # share of the active users, and the day from which on
 NEW_DAY, EXISTING_DAY = 1, 7  # Dn that is looked at; in a ramp it must be over before the next stage
