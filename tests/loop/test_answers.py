@@ -55,3 +55,9 @@ def test_one_row_decides(tmp_path: Path, plan: str, settings: dict[str, Any], es
 def test_without_a_plan_the_columns_are_asked_for() -> None:
     measure = MeasureSettings(units="u", control="control", metric=("d1",), out="o")
     assert list(deciding(RESULTS, asked(measure))["estimate"]) == [3.0, 4.0]
+
+
+def test_metrics_are_told_in_the_plan_s_order() -> None:
+    measure = MeasureSettings(units="u", control="control", metric=("late", "d1"), out="o")
+    rows = pd.concat([RESULTS, RESULTS.tail(8).head(1).assign(metric="late")], ignore_index=True)
+    assert list(deciding(rows, asked(measure))["metric"]) == ["late", "d1", "d1"]

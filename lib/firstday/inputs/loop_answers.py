@@ -104,11 +104,10 @@ def deciding(results: pd.DataFrame, question: Question) -> pd.DataFrame:
     method = {metric.name: deciding_method(question, metric) for metric in question.metrics}
     everybody = (results["segment"] == "all") & (results["population"] == "all") & results["part"].isna()
     rows = results[everybody & (results["method"] == results["metric"].map(method))]
-    return (
-        rows.sort_values("date", kind="stable")
-        .drop_duplicates(["metric", "treatment"], keep="last")
-        .sort_index()
-    )
+    latest = rows.sort_values("date", kind="stable").drop_duplicates(["metric", "treatment"], keep="last")
+    planned = [*method]  # metrics in the order of the plan
+    in_order = latest.sort_index().assign(place=latest["metric"].map(planned.index))
+    return in_order.sort_values("place", kind="stable").drop(columns="place")
 
 
 Published = Callable[[str], DataFrame]
@@ -197,17 +196,17 @@ def _recommend(published: Published, _: Step) -> Told:
 
 
 def _assign(published: Published, step: Step) -> Told:
-    rows = published("assignments")
-    counts = (
-        rows.groupBy("variant").agg(F.countDistinct("unit_id").alias("units")).orderBy("variant").collect()
-    )
-    named = [f"{words.name(each['variant'])} {words.number(each['units'])}" for each in counts]
     plan = read_plan(step.settings.model_dump()["plan"])
+    rows = published("assignments")
     facts = [Fact("units", words.number(rows.select("unit_id").distinct().count()))]
+    dealt = "Dealt by a hash"
     if plan.ramp:
+        rows, dealt = rows.where(F.col("stage") == len(plan.ramp)), "Dealt by a hash, in the last stage"
         stages = " → ".join(words.share(each.share, 0) for each in plan.ramp)
         facts.append(Fact("ramp", stages, "the treated stay treated; who waits is control"))
-    return f"Dealt by a hash: {words.listed(named)}", facts
+    counts = rows.groupBy("variant").agg(F.countDistinct("unit_id").alias("units")).orderBy("variant")
+    named = [f"{words.name(each['variant'])} {words.number(each['units'])}" for each in counts.collect()]
+    return f"{dealt}: {words.listed(named)}", facts
 
 
 def _measure(published: Published, step: Step) -> Told:
@@ -235,7 +234,9 @@ def _measure(published: Published, step: Step) -> Told:
             )
         )
     name = words.name(first["metric"])
-    return f"{words.sentence(first['verdict']).rstrip('.')}: {name} {_effect(first, question)}", facts
+    verdict = words.sentence(first["verdict"]).rstrip(".")
+    experiment = words.name(first["experiment"])
+    return f"{verdict} ({experiment}): {name} {_effect(first, question)}", facts
 
 
 def _effect(row: Any, question: Question) -> str:
