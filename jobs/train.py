@@ -69,7 +69,7 @@ def run(settings: TrainSettings, run_id: str) -> Path | None:
             measured = _measured(stack, rows, found, ranker, champion, settings)
             step.note(**{each.other.replace(" ", "_"): f"{each.gain:+.4f}" for each in measured.against})
         slots = _slots(found, measured)
-        notes = (*found.notes, *capped, *measured.notes)
+        notes = (*found.notes, *capped, *examples.alike(sizes), *measured.notes)
         slot_notes = slots.notes if slots else ()
         for note in (*notes, *slot_notes):
             logs.log.info(note)

@@ -172,8 +172,8 @@ def test_the_state_tells_what_a_step_was_made_from(office: Office) -> None:
     assert "secret" not in office.file.read_text()
     done = State.read(office.file).done
     assert [*done] == [*STEPS]
-    assert done["discover"].run_id == "run1-discover"
-    assert done["discover"].made.inputs == {"events": "1", "users": "1", "out/label": "run1-label"}
+    assert done["discover"].run_id == "run1-2-discover"
+    assert done["discover"].made.inputs == {"events": "1", "users": "1", "out/label": "run1-1-label"}
     assert office.loop() == []
 
 
@@ -207,3 +207,11 @@ def test_settings_are_compared_as_they_are_kept() -> None:
     kept = Made(**json.loads(json.dumps(vars(made))))
     assert made.changes_since(kept) == []
     assert made_from({"days": (1, 7)}, {}, "1").changes_since(kept) == ["settings: shares"]
+
+
+def test_a_step_that_runs_twice_in_one_loop_has_two_run_ids(office: Office) -> None:
+    office.loop()
+    first = dict(office.outputs)
+    office.inputs["events"] = "2"
+    office.runner.run(steps_of(LoopSettings(out="out", steps=office.steps)))
+    assert office.outputs["out/discover"] != first["out/discover"]

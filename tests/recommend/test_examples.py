@@ -40,6 +40,8 @@ def test_examples_that_teach_are_let_through() -> None:
     refuse_unfit(found(), "lambdarank")
     one = Sizes(**{**vars(FINE), "greatest_label": 1.0, "mixed": 0})
     refuse_unfit({"train": one, "valid": one}, "binary")
+    assert examples.alike(found()) == ()
+    assert "cannot be measured" in examples.alike({"valid": one})[0]
 
 
 def test_sizes_and_baselines_of_a_small_table(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,7 +70,7 @@ class Runner:
                 return
             told.note(because=why)
             started = time.monotonic()
-            run_id = f"{self.run_id}-{step.name}"
+            run_id = f"{self.run_id}-{len(self.ran) + 1}-{step.name}"  # a step may run twice in one loop
             self.doors.job(step, run_id)
             seconds = round(time.monotonic() - started, 3)
             self.state.keep(step.name, Done(run_id, made, seconds))

@@ -60,6 +60,16 @@ def sizes(rows: DataFrame) -> dict[str, Sizes]:
     return {row[SPLIT]: Sizes(**_without(row.asDict(), SPLIT)) for row in by_split.collect()}
 
 
+def alike(sizes: Mapping[str, Sizes]) -> tuple[str, ...]:
+    """A note where no list can tell one order from another: then no model is better than chance there."""
+    if VALID not in sizes or sizes[VALID].mixed:
+        return ()
+    return (
+        "In no list to measure on do labels differ, so the order within lists cannot be measured: a moment "
+        "is reached after a whole list. Mix in clicks: --moment-share 0.5.",
+    )
+
+
 def refuse_unfit(found: Mapping[str, Sizes], objective: str) -> None:
     """Raise DataError where a fit on these examples would not end, or end in a constant."""
     for split, whose in ((TRAIN, "to learn from"), (VALID, "to measure on")):
