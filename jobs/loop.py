@@ -98,7 +98,7 @@ class InWorld:
         with logs.step("Playing one day more") as step:
             step.note(**self.world.play(1, treated))
         # New dates are counted. New lists, which every day has too, would take as long as the first ones did.
-        self.run(discovery)
+        self.run(discovery | {"discover": discovery["discover"] | {"daily": True}})
         return self.index()
 
     def run(self, written: Mapping[str, dict[str, Any]]) -> None:

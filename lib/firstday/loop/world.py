@@ -127,7 +127,6 @@ def month_steps(world: World) -> dict[str, dict[str, Any]]:
             "events": world.path("events"),
             "segments": ["country", "channel"],
             "days": [1],
-            "daily": True,  # the first run is a full one
             "quick": True,  # pictures and resamples take as long as all the rest
         },
         # The moment is reached by a whole list; which of its contents helped is told by the clicks.
