@@ -173,7 +173,7 @@ WEIGHTS = {"d": 0.5, "e": 0.25, "f": 0.25, "g": None}
 @pytest.mark.parametrize(
     ("exploring", "expected"),
     [
-        (Exploring(2, uniform=0.2), [0.2 / 4 + 0.8 * each / 10 for each in (4, 3, 2, 1)]),
+        (Exploring(2, uniform=0.2, temperature=1.0), [0.2 / 4 + 0.8 * each / 10 for each in (4, 3, 2, 1)]),
         (Exploring(4, uniform=0.0, temperature=0.5), [each / 30 for each in (16, 9, 4, 1)]),
         (Exploring(3, uniform=0.1, weights="weight"), [0.475, 0.25, 0.25, 0.025]),
         (Exploring(1, uniform=0.0, weights="nothing"), [0.25] * 4),
