@@ -23,6 +23,7 @@ from firstday.tables.schemas import QUARANTINE, table_schema
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 ODD = 'o\'Hara "x\\y" é/😀'
 PEOPLE = ["7", ODD]
+INSIDE = "7"  # of arrays and structs only ids that JSON writes as they are: docs/forget.md
 LISTS = table_schema([("user_id", StringType()), ("category", StringType())])
 SCORES = table_schema([("list", StringType()), ("score", DoubleType())])
 CELLS = table_schema([("action", StringType()), ("users", LongType())])
@@ -134,7 +135,7 @@ def test_a_purge_leaves_no_file_with_them(spark: SparkSession, tmp_path: Path) -
 
 
 VALUES = st.sampled_from(
-    ["7", "77", 7, 7.5, "a7", "-7", "7-", "x 7 y", ODD, None, ["7"], {"a": 7}, ["77", ODD]]
+    ["7", "77", 7, 7.5, "a7", "-7", "7-", "x 7 y", ODD, None, ["7"], {"a": 7}, ["77", INSIDE]]
 )
 
 
@@ -213,7 +214,7 @@ def test_maintenance_joins_files_and_keeps_rows_and_versions(spark: SparkSession
 
 def test_only_declared_columns_are_added_and_only_at_the_end(spark: SparkSession, out: str) -> None:
     store = publish(spark, out, "one")
-    wider = table_schema([*((item.name, item.dataType) for item in LISTS), ("why not", StringType())])
+    wider = table_schema([*((item.name, item.dataType) for item in LISTS), ("why-not", StringType())])
     newer = {
         "recommendations": wider,
         "ranker_scores": table_schema([("list", StringType()), ("score", LongType()), ("more", LongType())]),
@@ -222,13 +223,13 @@ def test_only_declared_columns_are_added_and_only_at_the_end(spark: SparkSession
     }
     for change in (False, True):
         evolved = maintain.evolve(store, newer, change=change)
-        assert evolved.added == {"recommendations": ("why not",)}
+        assert evolved.added == {"recommendations": ("why-not",)}
         assert evolved.refused == {
             "ranker_scores": "'score' is double, not bigint",
             "moment_counts": "'users' is no longer written",
         }
-        assert ("why not" in store.schema("recommendations").names) is change
-    assert rows(store, "recommendations").where("`why not` IS NULL").count() == 4
+        assert ("why-not" in store.schema("recommendations").names) is change
+    assert rows(store, "recommendations").where("`why-not` IS NULL").count() == 4
     assert maintain.evolve(store, newer).added == {}
     # The next run of the newer version is taken.
     with open_output(
