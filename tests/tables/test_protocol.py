@@ -289,11 +289,3 @@ def test_files_are_written_once_the_run_is_published_and_while_it_is_the_latest(
     assert memory.files == {"report.html": b"in time"}
     memory.is_folder = False
     assert late.write_file("report.html", b"nowhere to put it") is None
-
-
-def test_a_run_id_is_used_once() -> None:
-    memory = Memory()
-    run_whole(memory, "first", "new")
-    with pytest.raises(ValueError, match="the run first is published"):
-        run_whole(memory, "first", "newer")
-    assert memory.naive() == memory.published() == clean("new")

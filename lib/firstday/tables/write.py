@@ -106,8 +106,6 @@ class Output:
         for name, schema in SHARED.items():
             self.store.create(name, schema)
         self.base = self.store.latest_run(job=self.job) if RUNS_TABLE in existing else None
-        if self.base is not None and self.base.run_id == self.run_id:
-            raise ValueError(f"the run {self.run_id} is published: its rows would be there twice")
         self.store.attempt(self.job, self.run_id, self.started_at)
 
     def previous(self, name: str) -> DataFrame | None:
