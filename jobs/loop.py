@@ -19,7 +19,7 @@ from firstday.loop.runner import Doors, Runner
 from firstday.loop.state import State
 from firstday.loop.steps import Step, steps_of
 from firstday.loop.world import Moment
-from firstday.session import get_session, leave, local_conf, start_local
+from firstday.session import get_session, leaving, local_conf, start_local
 from firstday.settings import LoopSettings
 from firstday.simulation.app_policies import by_variant
 from firstday.tables import read_published
@@ -193,15 +193,8 @@ def _small_session() -> SparkSession:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command `firstday loop`."""
-    status = 1
-    try:
+    with leaving():
         run_job("loop", argv)
-        status = 0
-    except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else 1
-        raise
-    finally:
-        leave(status)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from firstday.recommend.monitoring_drift import encoded_columns, profile, unpack
 from firstday.recommend.ranker import Ranker, fit, watched
 from firstday.recommend.slot_count import SlotCount, slot_count
 from firstday.recommend.slot_sums import slot_sums
-from firstday.session import get_session, leave
+from firstday.session import get_session, leaving
 from firstday.settings import TrainSettings
 from firstday.tables import Output, open_output
 from firstday.tracking import Registered, TrackedRun, tracked_run
@@ -308,15 +308,8 @@ def _register(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """The command `firstday train`."""
-    status = 1
-    try:
+    with leaving():
         run_job("train", argv)
-        status = 0
-    except SystemExit as end:
-        status = end.code if isinstance(end.code, int) else 1
-        raise
-    finally:
-        leave(status)
 
 
 if __name__ == "__main__":

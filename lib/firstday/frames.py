@@ -11,7 +11,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import IntegerType, LongType, StructType
 
-from firstday.errors import SettingsError
+from firstday.errors import LimitError, SettingsError
 from firstday.tables.schemas import column
 
 ADAPTIVE = "spark.sql.adaptive.enabled"
@@ -26,6 +26,16 @@ def cached(rows: DataFrame) -> Iterator[DataFrame]:
         yield kept
     finally:
         kept.unpersist()
+
+
+def to_driver(rows: DataFrame, what: str, limit: int, next_step: str) -> pd.DataFrame:
+    """The rows as pandas. Raises LimitError, which says `next_step`, where they are more than `limit`."""
+    frame = rows.limit(limit + 1).toPandas()
+    if len(frame) > limit:
+        raise LimitError(
+            f"{what} may have at most {limit:,} rows", value=f"more than {limit:,}", next_step=next_step
+        )
+    return frame
 
 
 def cut(rows: DataFrame) -> DataFrame:

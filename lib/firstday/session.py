@@ -5,6 +5,8 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,6 +112,20 @@ def leave(status: int) -> None:
     spark.stop()
     if jvm is not None:
         jvm.java.lang.System.exit(status)
+
+
+@contextmanager
+def leaving() -> Iterator[None]:
+    """`leave` after the block, with the exit status that it ends with."""
+    status = 1
+    try:
+        yield
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else 1
+        raise
+    finally:
+        leave(status)
 
 
 def heap_mb() -> int:

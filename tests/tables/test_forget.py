@@ -1,7 +1,6 @@
 """People are removed from all that runs have written, on Delta itself; and what maintenance may change."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -29,16 +28,6 @@ SCORES = table_schema([("list", StringType()), ("score", DoubleType())])
 CELLS = table_schema([("action", StringType()), ("users", LongType())])
 SCHEMAS_HERE = {"recommendations": LISTS, "ranker_scores": SCORES, "moment_counts": CELLS}
 SHOWN = "2024-06-01T00:00:00Z"
-
-
-@pytest.fixture(params=["folder", "schema"])
-def out(request: pytest.FixtureRequest, spark: SparkSession, tmp_path: Path) -> Iterator[str]:
-    if request.param == "folder":
-        yield str(tmp_path / "out [1] é")
-        return
-    spark.sql("CREATE DATABASE forget_test")
-    yield "spark_catalog.forget_test"
-    spark.sql("DROP DATABASE forget_test CASCADE")
 
 
 def publish(

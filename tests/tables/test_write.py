@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -23,16 +23,6 @@ ODD = 'a "b", c;\n`d`.e\\ 😀 DROP TABLE users;--'
 NUMBERS = table_schema([("number", LongType())])
 NAMES = table_schema([(ODD, StringType()), ("number", LongType())])
 SCHEMAS = {"numbers": NUMBERS, "names": NAMES, "unwritten": NUMBERS}
-
-
-@pytest.fixture(params=["folder", "schema"])
-def out(request: pytest.FixtureRequest, spark: SparkSession, tmp_path: Path) -> Iterator[str]:
-    if request.param == "folder":
-        yield str(tmp_path / "out [1] é")
-        return
-    spark.sql("CREATE DATABASE write_test")
-    yield "spark_catalog.write_test"
-    spark.sql("DROP DATABASE write_test CASCADE")
 
 
 def opened(

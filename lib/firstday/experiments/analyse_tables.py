@@ -7,11 +7,11 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from firstday.errors import LimitError
 from firstday.experiments.aggregate import aggregate, retention_by_categories
 from firstday.experiments.outcomes import Outcomes
 from firstday.experiments.panel_outcomes import panel_table, periods
 from firstday.experiments.results import CATEGORIES, SUMS, Question
+from firstday.frames import to_driver
 from firstday.settings.metrics import Metric
 
 MOST_ROWS = 500_000
@@ -55,14 +55,7 @@ def tables(question: Question, units: Outcomes, *, ages: DataFrame | None = None
 
 
 def _told(rows: DataFrame, what: str, limit: int = MOST_ROWS) -> pd.DataFrame:
-    frame = rows.limit(limit + 1).toPandas()
-    if len(frame) > limit:
-        raise LimitError(
-            f"{what} may have at most {limit:,} rows",
-            value=f"more than {limit:,}",
-            next_step="give fewer --segments, or columns with fewer values",
-        )
-    return frame
+    return to_driver(rows, what, limit, "give fewer --segments, or columns with fewer values")
 
 
 def by_cluster(units: Outcomes, cluster: str) -> Outcomes:

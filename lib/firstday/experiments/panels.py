@@ -77,8 +77,9 @@ class PanelSums:
             return np.stack(each, axis=-3)
 
         n = np.broadcast_to([float(len(who)) for who in members], (*outcome.shape[:-2], groups))
-        crossed = [products(*pair) for pair in ((outcome, outcome), (outcome, base), (base, base))]
-        return cls(n, total(outcome), total(base), *crossed)
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused with its reason
+            crossed = [products(*pair) for pair in ((outcome, outcome), (outcome, base), (base, base))]
+            return cls(n, total(outcome), total(base), *crossed)
 
     @property
     def seen(self) -> npt.NDArray[np.bool_]:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from scipy.stats import chisquare
 
 from firstday.errors import DataError, SettingsError
+from firstday.settings.kinds import ROUNDING
 
 LIMIT = 0.001  # a daily check of many experiments cries wolf once in a thousand
 STRICT_LIMIT = 0.01  # told beside it, as other tools use it
-ADD_UP = 1e-6  # shares are written by hand, in decimals
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _checked(shares: Mapping[str, float]) -> Mapping[str, float]:
     wrong = {variant: share for variant, share in shares.items() if not share > 0}
     if wrong:
         raise SettingsError("shares are above 0", value=wrong, next_step="leave variants without a share out")
-    if abs(sum(shares.values()) - 1) > ADD_UP:
+    if abs(sum(shares.values()) - 1) > ROUNDING:
         raise SettingsError(
             "shares add up to 1", value=dict(shares), next_step="give each variant's part of all units"
         )

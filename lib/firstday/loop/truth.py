@@ -64,12 +64,6 @@ def on_new_users(start: App, treated: Policy, lists: Policy) -> OnNewUsers:
     return OnNewUsers(treatment, only, pushed, decoy)
 
 
-def on_existing_users(start: App, treated: Policy) -> TrueEffect:
-    """On the chance of a visit on the next own day of those who are there, were all of them shown it."""
-    found = start.true_effect(popularity, treated)
-    return TrueEffect(found["effect"].iloc[0], found["error"].iloc[0])
-
-
 def on_active_users(start: App, treated: Policy, user_ids: pd.Series) -> TrueEffect:
     """On the chance that these users visit on their own day that starts EXISTING_DAY days later."""
     chances = []

@@ -7,6 +7,7 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from firstday import frames
 from firstday.errors import LimitError
 from firstday.moments.counts import sum_of_arrays
 from firstday.tables.schemas import quoted
@@ -17,14 +18,8 @@ MOST_ROWS = 500_000
 
 def to_driver(rows: DataFrame, what: str, limit: int = MOST_ROWS) -> pd.DataFrame:
     """The rows as pandas; LimitError where there are more than `limit`."""
-    frame = rows.limit(limit + 1).toPandas()
-    if len(frame) > limit:
-        raise LimitError(
-            f"{what} may have at most {limit:,} rows",
-            value=f"more than {limit:,}",
-            next_step="give fewer --segments or --thresholds, or lower --count-cap",
-        )
-    return frame
+    next_step = "give fewer --segments or --thresholds, or lower --count-cap"
+    return frames.to_driver(rows, what, limit, next_step)
 
 
 def cohorts_by_date(counts: DataFrame, days: Sequence[int]) -> pd.DataFrame:

@@ -1,28 +1,27 @@
 """The plan of an experiment: who takes part, who gets what, and when. Written before anybody is assigned."""
 
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from firstday.errors import SettingsError
-from firstday.settings.kinds import Duration, Names, OpenShare, Settings, Share, duration_text
+from firstday.settings.kinds import (
+    ROUNDING,
+    Duration,
+    Instant,
+    Names,
+    OpenShare,
+    Settings,
+    Share,
+    duration_text,
+)
 from firstday.settings.metrics import Metric
 
-ROUNDING = 1e-6  # by which shares, written as decimals, may miss their sum
 MOST_SPANS = 200  # stages or periods: each unit has a row in each
-
-
-def _with_offset(instant: datetime) -> datetime:
-    if instant.tzinfo is None:
-        raise ValueError("must have a time and an offset, as in 2024-05-31T00:00:00Z")
-    return instant.astimezone(UTC)
-
-
-Instant = Annotated[datetime, AfterValidator(_with_offset)]
 Name = Annotated[str, Field(min_length=1)]
 
 

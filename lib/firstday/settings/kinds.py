@@ -1,12 +1,13 @@
 """Kinds of values that settings hold: durations, lists, zones, shares; and what all settings share."""
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
+ROUNDING = 1e-6  # by which shares, written as decimals, may miss their sum
 DURATION = re.compile(r"(\d+)\s*([smhd])")
 DURATION_UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
@@ -54,6 +55,12 @@ def _distinct_names(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _with_offset(instant: datetime) -> datetime:
+    if instant.tzinfo is None:
+        raise ValueError("must have a time and an offset, as in 2024-05-31T00:00:00Z")
+    return instant.astimezone(UTC)
+
+
 def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -73,6 +80,7 @@ Duration = Annotated[
     PlainSerializer(duration_text, return_type=str, when_used="json"),
 ]
 Names = Annotated[tuple[str, ...], BeforeValidator(listed), AfterValidator(_distinct_names)]
+Instant = Annotated[datetime, AfterValidator(_with_offset)]
 Integers = Annotated[
     tuple[Annotated[int, Field(ge=1)], ...], BeforeValidator(listed), AfterValidator(_sorted_unique)
 ]

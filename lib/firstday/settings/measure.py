@@ -1,15 +1,23 @@
 """Settings of `firstday measure`."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from firstday.settings.kinds import Location, Names, OpenShare, Settings, Share, TimeZone, listed
+from firstday.settings.kinds import (
+    ROUNDING,
+    Instant,
+    Location,
+    Names,
+    OpenShare,
+    Settings,
+    Share,
+    TimeZone,
+    listed,
+)
 from firstday.settings.metrics import Metric
 
 Name = Annotated[str, Field(min_length=1)]
-ADD_UP = 1e-6  # by which shares, written as decimals, may miss their sum
 MOST_LOG_DAYS = 60
 
 
@@ -36,15 +44,9 @@ def _shares(pairs: tuple[tuple[str, float], ...]) -> tuple[tuple[str, float], ..
         raise ValueError("each variant may stand there once")
     if any(share <= 0 for _, share in pairs):
         raise ValueError("each share must be above 0")
-    if abs(sum(share for _, share in pairs) - 1) > ADD_UP:
+    if abs(sum(share for _, share in pairs) - 1) > ROUNDING:
         raise ValueError(f"shares must add up to 1, not {sum(share for _, share in pairs):g}")
     return pairs
-
-
-def _with_offset(instant: datetime) -> datetime:
-    if instant.tzinfo is None:
-        raise ValueError("must have an offset, as in 2024-05-31T00:00:00Z")
-    return instant.astimezone(UTC)
 
 
 VariantShares = Annotated[tuple[tuple[str, float], ...], BeforeValidator(_pairs), AfterValidator(_shares)]
@@ -92,7 +94,7 @@ class MeasureSettings(Settings):
         description="Actions by which a unit meets the change: those that did are compared, too "
         "[default: any impression, where --impressions are given].",
     )
-    horizon: Annotated[datetime, AfterValidator(_with_offset)] | None = Field(
+    horizon: Instant | None = Field(
         None, description="What happens later does not count [default: the latest instant of the log]."
     )
     peeking: bool = Field(

@@ -129,12 +129,7 @@ class App:
 
     def live_contents(self, second: Whole) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """By second: the categories with a live content, and the contents that are live."""
-        days, place = np.unique(second // DAY, return_inverse=True)  # contents start and end at midnight
-        contents = self.banners.live(days * DAY)
-        categories = np.zeros((len(days), len(NAMES)), bool)
-        for content, category in enumerate(self.banners.category):
-            categories[:, category] |= contents[:, content]
-        return categories[place], contents[place]
+        return self.banners.live_by_category(second, len(NAMES))
 
     def return_chances(self, day: int) -> Floats:
         """Of each user, to visit on the own day that started on the played date `day`; 1 on the first."""

@@ -86,6 +86,17 @@ class Contents:
         at = np.asarray(second)[..., None]
         return np.asarray((self.starts <= at) & (at < self.ends))
 
+    def live_by_category(
+        self, second: NDArray[np.int64], categories: int
+    ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """By second: which categories, of so many, have a live content, and which contents are live."""
+        days, place = np.unique(second // DAY, return_inverse=True)  # contents start and end at midnight
+        contents = self.live(days * DAY)
+        found = np.zeros((len(days), categories), bool)
+        for content, category in enumerate(self.category):
+            found[:, category] |= contents[:, content]
+        return found[place], contents[place]
+
 
 def make_contents(draw: np.random.Generator, history_days: int) -> Contents:
     """Two to four a category. The first runs always; others start or end before, in or after the history.

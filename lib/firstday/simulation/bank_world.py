@@ -163,12 +163,7 @@ class Bank:
 
     def live_contents(self, second: Whole) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """By second: the categories with a live content, and the contents that are live."""
-        days, place = np.unique(second // DAY, return_inverse=True)  # contents start and end at midnight
-        contents = self.banners.live(days * DAY)
-        categories = np.zeros((len(days), len(NAMES)), bool)
-        for content, category in enumerate(self.banners.category):
-            categories[:, category] |= contents[:, content]
-        return categories[place], contents[place]
+        return self.banners.live_by_category(second, len(NAMES))
 
     def click_chances(self, *, rested: bool = False) -> Floats:
         """Of a click in slot 1 on a content of average appeal, now; `rested`: as if never shown."""
