@@ -62,8 +62,9 @@ run: install
 
 # --- develop
 
+# Two processes, each with one Spark session for all of its tests: planning, most of a small query, is one thread.
 test: lint
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 # All jobs by spark-submit on a cluster of a master and two workers, which is started here; faults are injected.
 cluster-test: dist

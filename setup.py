@@ -28,6 +28,7 @@ DEV = [
     "packaging>=24",
     "polars>=1.30",
     "pytest>=8",
+    "pytest-xdist>=3.6",
     "ruff>=0.12",
     "setuptools>=77",
     "types-PyYAML",

@@ -191,6 +191,14 @@ def test_a_plan_with_assignments_and_a_log(collected: Collected, files: Files) -
     assert set(run.inputs) == {"assignments", "events", "users"}
 
 
+def test_a_log_that_ends_before_the_horizon_is_told_of(
+    collected: Collected, files: Files, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assignments, events = app(60)
+    assert files.log(assignments, events, "--horizon", "2024-06-25T00:00:00Z", metrics=[VISITS]) == 0
+    assert "The log ends on 2024-06-16 00:00 UTC, before the horizon" in told(capfd.readouterr().err)
+
+
 RAMP = [{"share": share, "starts_at": f"2024-06-{day:02}T00:00:00Z"} for share, day in ((0.2, 1), (0.5, 5))]
 CROSSOVER = {"by": "hash", "period": "4d", "periods": 2, "washout": "12h"}
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -71,7 +71,7 @@ def measured(
     except BaseException:
         spans.release()  # a later run in this session would read what is kept of the old files
         raise
-    notes = [f"What happened until {horizon:%Y-%m-%d %H:%M} UTC counts."]
+    notes = [f"What happened until {horizon:%Y-%m-%d %H:%M} UTC counts.", *_unknown(horizon, reader.last(log))]
     if spans.after_horizon:
         notes.append(f"{spans.after_horizon:,} assignments begin after the end of the log and are left out.")
     checked = (assigned, *([users] if users else []), *log.values())
@@ -85,6 +85,16 @@ def released(spans: Spans) -> Iterator[None]:
         yield
     finally:
         spans.release()
+
+
+def _unknown(horizon: datetime, last: datetime | None) -> list[str]:
+    """A note where the log ends more than a day before the horizon: a quiet day is no missing one."""
+    if last is None or horizon - last <= timedelta(days=1):
+        return []
+    return [
+        f"The log ends on {last:%Y-%m-%d %H:%M} UTC, before the horizon: what came after is not known, and "
+        "counts as nothing done. Leave --horizon out to measure as far as the log goes."
+    ]
 
 
 def _refuse_late(spans: Spans, horizon: datetime) -> None:
@@ -207,12 +217,18 @@ class _Reader:
         return found
 
     def latest(self, log: dict[str, Checked]) -> datetime:
-        instants = [checked.profile.latest for checked in log.values() if checked.profile.latest is not None]
-        if not instants:
+        last = self.last(log)
+        if last is None:
             raise DataError(
                 "the log must have rows", value=list(log), next_step="check the addresses, or say --horizon"
             )
-        return max(instants)
+        return last
+
+    @staticmethod
+    def last(log: dict[str, Checked]) -> datetime | None:
+        """The latest instant of the log; None where it has no rows."""
+        instants = [checked.profile.latest for checked in log.values() if checked.profile.latest is not None]
+        return max(instants, default=None)
 
     def _opened(self, name: str, address: str) -> Input:
         return open_input(self.spark, address, name=name, time_zone=self.settings.input_time_zone)
