@@ -71,7 +71,8 @@ def measured(
     except BaseException:
         spans.release()  # a later run in this session would read what is kept of the old files
         raise
-    notes = [f"What happened until {horizon:%Y-%m-%d %H:%M} UTC counts.", *_unknown(horizon, reader.last(log))]
+    notes = [f"What happened until {horizon:%Y-%m-%d %H:%M} UTC counts."]
+    notes += _unknown(horizon, reader.last(log))
     if spans.after_horizon:
         notes.append(f"{spans.after_horizon:,} assignments begin after the end of the log and are left out.")
     checked = (assigned, *([users] if users else []), *log.values())
