@@ -41,12 +41,22 @@ class Cost:
 
 def spent(spark: SparkSession) -> Cost:
     """Tasks from Spark's status store, which is kept without a UI too; bytes from Hadoop's file systems."""
-    context: Any = spark.sparkContext
-    jvm, none = context._jvm, context._gateway.new_array(context._jvm.double, 0)
-    stages = context._jsc.sc().statusStore().stageList(None, False, False, none, jvm.java.util.ArrayList())
-    tasks = sum(stages.apply(place).executorRunTime() for place in range(stages.size()))
+    jvm: Any = spark._jvm
+    tasks = sum(stage.executorRunTime() for stage in stages(spark))
     read = sum(each.getBytesRead() for each in jvm.org.apache.hadoop.fs.FileSystem.getAllStatistics())
     return Cost(tasks / 1000, read / 1e6, time.perf_counter())
+
+
+def stages(spark: SparkSession, *quantiles: float) -> list[Any]:
+    """All stages so far, as Spark's status store has them, with these quantiles of their tasks' measures."""
+    context: Any = spark.sparkContext
+    jvm, gateway = context._jvm, context._gateway
+    asked = gateway.new_array(jvm.double, len(quantiles))
+    for place, quantile in enumerate(quantiles):
+        asked[place] = quantile
+    store = context._jsc.sc().statusStore()
+    found = store.stageList(None, False, bool(quantiles), asked, jvm.java.util.ArrayList())
+    return [found.apply(place) for place in range(found.size())]
 
 
 def run(spark: SparkSession, settings: dict[str, Any], run_id: str) -> Cost:

@@ -12,7 +12,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import defaultdict
 from dataclasses import dataclass, replace
@@ -27,6 +26,7 @@ import pyarrow.parquet as pq
 
 from benchmarks import label_rivals
 from benchmarks.label_rivals import ABSTAIN
+from benchmarks.memory import peak_memory
 from firstday.labels.models import fitting
 from firstday.labels.patterns import Patterns
 
@@ -36,7 +36,6 @@ SHARE = 0.3  # of class 1
 ACCURACIES, PROPENSITIES = (0.6, 0.9), (0.3, 0.7)
 CHUNK = 1_000_000  # rows that are made at once
 SAMPLE = 1_000_000  # rows whose patterns are fitted again with more rows
-EVERY = 0.2  # seconds between looks at the memory
 START, END = "from the start to the first step", "from the last step to the end"
 
 
@@ -75,47 +74,20 @@ def make(folder: Path, rows: int, functions: int) -> None:
     kept.flush()
 
 
-def resident_mb(root: int) -> float:
-    """Memory of the process and all below it; what they share counts for each."""
-    parents, pages = {}, {}
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            # The name in brackets may hold anything; behind it come the state and the parent.
-            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            pages[int(entry.name)] = int((entry / "statm").read_text().split()[1])
-        except OSError:  # it has ended
-            continue
-    tree, last = {root}, 0
-    while len(tree) > last:
-        last = len(tree)
-        tree |= {child for child, parent in parents.items() if parent in tree}
-    return sum(pages.get(process, 0) for process in tree) * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
 def job(folder: Path, rows: int, number: int) -> Run:
     """The whole job on votes.parquet; raises where it does not label every row."""
     out, log = folder / f"out{number}", folder / f"log{number}"
     command = [str(Path(sys.executable).with_name("firstday")), "label"]
     command += ["--votes", str(folder / "votes.parquet"), "--out", str(out)]
     tracking = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/mlflow.db"}
-    peaks = [0.0]
-    done = threading.Event()
     with log.open("w") as errors:
         begun, start = time.time(), time.perf_counter()
         process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=errors, cwd=folder, env={**os.environ, **tracking}
         )
-
-        def watch() -> None:
-            while not done.wait(EVERY):
-                peaks.append(resident_mb(process.pid))
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        status = process.wait()
-        seconds = time.perf_counter() - start
-        done.set()
-        watcher.join()
+        with peak_memory(process.pid) as peak:
+            status = process.wait()
+            seconds = time.perf_counter() - start
     lines = log.read_text().splitlines()
     if status:
         raise RuntimeError("\n".join(lines[-20:]))
@@ -128,7 +100,7 @@ def job(folder: Path, rows: int, number: int) -> Run:
     steps = {START: ends[0] - told[0]["seconds"]}
     steps |= {step["message"]: step["seconds"] for step in told}
     steps[END] = seconds - ends[-1]
-    return Run(seconds, max(peaks), steps)
+    return Run(seconds, peak.megabytes, steps)
 
 
 def snorkel(model: str, folder: Path) -> Run:

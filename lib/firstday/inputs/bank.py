@@ -12,7 +12,7 @@ from firstday.errors import DataError
 from firstday.frames import cut, matching
 from firstday.recommend.history import facts
 from firstday.settings.bank import TABLES, BankSettings, Table
-from firstday.tables import Checked, Output, check, find_table
+from firstday.tables import Checked, Output, check, find_table, latest_instant
 from firstday.tables.schemas import Contract, Field
 
 REQUIRED: tuple[Table, ...] = ("customers", "categories", "contents")
@@ -78,13 +78,9 @@ def read(
     tables: dict[str, DataFrame] = {name: completed(name, checked.good) for name, checked in found.items()}
     for missing, schema in ABSENT.items():
         tables.setdefault(missing, spark.createDataFrame([], schema))
-    instants = [
-        found[name].profile
-        for name in ("impressions", "reactions", "transactions", "events")
-        if name in found
-    ]
+    timed: tuple[Table, ...] = ("impressions", "reactions", "transactions", "events")
     earliest = found["impressions"].profile.earliest if "impressions" in found else None
-    latest = max((each.latest for each in instants if each.latest is not None), default=None)
+    latest = latest_instant(found[name] for name in timed if name in found)
     counted = _actions(tables.get("events"), settings.actions) if actions is None else tuple(actions)
     return Bank(tuple(found.values()), tables, counted, earliest, latest)
 

@@ -15,7 +15,7 @@ from firstday.experiments.panel_outcomes import ages
 from firstday.experiments.spans import Panel, Spans
 from firstday.settings import ExperimentPlan, MeasureSettings
 from firstday.settings.metrics import PRE
-from firstday.tables import Checked, Input, Output, check, column, open_input, open_table
+from firstday.tables import Checked, Input, Output, check, column, latest_instant, open_input, open_table
 from firstday.tables.schemas import Contract, Field
 from firstday.windows import microseconds
 
@@ -72,7 +72,7 @@ def measured(
         spans.release()  # a later run in this session would read what is kept of the old files
         raise
     notes = [f"What happened until {horizon:%Y-%m-%d %H:%M} UTC counts."]
-    notes += _unknown(horizon, reader.last(log))
+    notes += _unknown(horizon, latest_instant(log.values()))
     if spans.after_horizon:
         notes.append(f"{spans.after_horizon:,} assignments begin after the end of the log and are left out.")
     checked = (assigned, *([users] if users else []), *log.values())
@@ -218,18 +218,12 @@ class _Reader:
         return found
 
     def latest(self, log: dict[str, Checked]) -> datetime:
-        last = self.last(log)
+        last = latest_instant(log.values())
         if last is None:
             raise DataError(
                 "the log must have rows", value=list(log), next_step="check the addresses, or say --horizon"
             )
         return last
-
-    @staticmethod
-    def last(log: dict[str, Checked]) -> datetime | None:
-        """The latest instant of the log; None where it has no rows."""
-        instants = [checked.profile.latest for checked in log.values() if checked.profile.latest is not None]
-        return max(instants, default=None)
 
     def _opened(self, name: str, address: str) -> Input:
         return open_input(self.spark, address, name=name, time_zone=self.settings.input_time_zone)

@@ -1,6 +1,6 @@
 """The only reader and writer of tables: contracts, quarantine, idempotent Delta writes."""
 
-from firstday.tables.check import Checked, Profile, check
+from firstday.tables.check import Checked, Profile, check, latest_instant
 from firstday.tables.delta import Run
 from firstday.tables.faults import data_errors
 from firstday.tables.published import find_table, open_table, read_published
@@ -18,6 +18,7 @@ __all__ = [
     "column",
     "data_errors",
     "find_table",
+    "latest_instant",
     "open_input",
     "open_output",
     "open_table",

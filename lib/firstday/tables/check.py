@@ -64,6 +64,11 @@ class Checked:
     profile: Profile
 
 
+def latest_instant(inputs: Iterable[Checked]) -> datetime | None:
+    """The latest instant of good rows of any input; None where they have none."""
+    return max((each.profile.latest for each in inputs if each.profile.latest is not None), default=None)
+
+
 def check(source: Input, contract: Contract, *, now: datetime, since: datetime | None = None) -> Checked:
     """Check `source` against `contract`; with `since`, only its rows from that instant on.
 
