@@ -10,15 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from firstday import __version__, logs
 from firstday.cli import JOBS, run_job
 from firstday.inputs import loop as inputs
+from firstday.inputs.loop_answers import TrueEffects
 from firstday.loop import world as played
 from firstday.loop.runner import Doors, Runner
 from firstday.loop.state import State
 from firstday.loop.steps import Step, steps_of
 from firstday.loop.world import Moment
+from firstday.segments import ALL
 from firstday.session import get_session, leaving, local_conf, start_local
 from firstday.settings import LoopSettings
 from firstday.simulation.app_policies import by_variant
@@ -55,10 +58,10 @@ def _runner(spark: SparkSession, settings: LoopSettings, run_id: str) -> Runner:
 
 @dataclass
 class Test:
-    """An experiment in the world: the app as it was when it began, and what the treated saw."""
+    """An experiment in the world: the app as it was when it began, and what each variant saw."""
 
     start: "App"
-    treated: "Policy"
+    policies: Mapping[str, "Policy"]
 
 
 class InWorld:
@@ -89,14 +92,15 @@ class InWorld:
             return self.index()
         self.run({name: month[name] for name in ("train", "recommend")})
         self.lists = played.lists(self.world, self.published("recommend", "recommendations"))
-        treated = played.treatment(moment, self.lists)
+        treated = {played.TREATMENT: played.pushed(moment.action, self.lists)}
+        rival = {played.RIVAL: played.pushed(self.most_correlated(moment), self.lists)}
         self.world.sign_ups(played.NEW, played.TEST_DAYS)
         days = played.TEST_DAYS + played.KNOWN_AFTER
-        self.experiment(played.NEW, played.test_steps(self.world, moment), treated, days)
+        self.experiment(played.NEW, played.test_steps(self.world, moment), treated | rival, days)
         self.world.active(played.EXISTING)
         self.experiment(played.EXISTING, played.ramp_steps(self.world, moment), treated, played.RAMP_DAYS)
         with logs.step("Playing one day more") as step:
-            step.note(**self.world.play(1, treated))
+            step.note(**self.world.play(1, treated[played.TREATMENT]))
         # New dates are counted. New lists, which every day has too, would take as long as the first ones did.
         self.run(discovery | {"discover": discovery["discover"] | {"daily": True}})
         return self.index()
@@ -110,13 +114,13 @@ class InWorld:
         self.steps.update({step.name: step for step in steps})
 
     def experiment(
-        self, name: str, written: Mapping[str, dict[str, Any]], treated: "Policy", days: int
+        self, name: str, written: Mapping[str, dict[str, Any]], policies: Mapping[str, "Policy"], days: int
     ) -> None:
         """Assign, play until all outcomes are known, measure."""
         assign, measure = written
         self.run({assign: written[assign]})
-        self.tests[name] = Test(self.world.app.copy(), treated)
-        policy = by_variant(self.published(assign, "assignments"), {"treatment": treated})
+        self.tests[name] = Test(self.world.app.copy(), policies)
+        policy = by_variant(self.published(assign, "assignments"), policies)
         with logs.step(f"Playing {days} days") as step:
             step.note(**self.world.play(days, policy))
         self.run({measure: written[measure]})
@@ -129,12 +133,21 @@ class InWorld:
         [row] = read_published(self.spark, self.steps["discover"].out, "hypotheses").collect()
         return Moment(row["action"], row["threshold"]) if row["verdict"] == "moment" else None
 
+    def most_correlated(self, moment: "Moment") -> str:
+        """The action, other than the moment's, that goes best with coming back."""
+        candidates = read_published(self.spark, self.steps["discover"].out, "moments")
+        others = candidates.where(
+            (F.col("segment") == ALL) & (F.col("day") == played.NEW_DAY) & (F.col("action") != moment.action)
+        )
+        [row] = others.orderBy(F.desc_nulls_last("phi"), "action").limit(1).collect()
+        return str(row["action"])
+
     def index(self) -> Path | None:
         with logs.step("Asking the simulation for the truth"):
             told, effects = self.truth()
         return _index(self.spark, self.settings, [*self.steps.values()], self.runner, told, effects)
 
-    def truth(self) -> tuple[dict[str, str], dict[str, float]]:
+    def truth(self) -> tuple[dict[str, str], TrueEffects]:
         """By step, what is true; by effect, what it is. Only the index page asks for it."""
         from firstday.loop import truth
 
@@ -146,20 +159,23 @@ class InWorld:
             return told, {}
         assert self.lists is not None
         new, existing = self.tests[played.NEW], self.tests[played.EXISTING]
-        on_new = truth.on_new_users(new.start, new.treated, self.lists)
+        treated, rival = new.policies[played.TREATMENT], new.policies[played.RIVAL]
+        on_new = truth.on_new_users(new.start, treated, rival, self.lists)
         units = self.published(f"assign_{played.EXISTING}", "assignments")["unit_id"].drop_duplicates()
-        on_active = truth.on_active_users(existing.start, existing.treated, units)
+        on_active = truth.on_active_users(existing.start, existing.policies[played.TREATMENT], units)
         told["recommend"] = f"Shown to all new users, these lists alone change D1 by {on_new.lists}."
         told[f"measure_{played.NEW}"] = (
-            f"Shown to all new users, the change moves D1 by {on_new.treatment}. Pushing the decoy "
-            f"{on_new.decoy_action} instead would move it by {on_new.decoy}."
+            f"Shown to all new users, {played.TREATMENT} moves D1 by {on_new.treatment}, and {played.RIVAL}, "
+            f"the push to the action that correlation alone would choose, by {on_new.rival}."
         )
         told[f"measure_{played.EXISTING}"] = (
             f"Shown to all who are active, the change moves D{played.EXISTING_DAY} by {on_active}."
         )
+        day, later = f"retention_{played.NEW_DAY}", f"retention_{played.EXISTING_DAY}"
         return told, {
-            f"{played.NEW}: retention_{played.NEW_DAY}": on_new.treatment.effect,
-            f"{played.EXISTING}: retention_{played.EXISTING_DAY}": on_active.effect,
+            (played.NEW, day, played.TREATMENT): on_new.treatment.effect,
+            (played.NEW, day, played.RIVAL): on_new.rival.effect,
+            (played.EXISTING, later, played.TREATMENT): on_active.effect,
         }
 
 
@@ -169,7 +185,7 @@ def _index(
     steps: Sequence[Step],
     runner: Runner,
     truth: Mapping[str, str] = MappingProxyType({}),
-    true_effects: Mapping[str, float] = MappingProxyType({}),
+    true_effects: TrueEffects = MappingProxyType({}),
 ) -> Path:
     """Write the page that links the steps' reports; returns where it is."""
     from firstday.inputs.loop_answers import content

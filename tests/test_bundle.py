@@ -20,6 +20,7 @@ from firstday.settings import LabelSettings, Settings, TrainSettings
 REPOSITORY = Path(__file__).parents[1]
 FILES = (REPOSITORY / "databricks.yml", *sorted((REPOSITORY / "resources").glob("*.yml")))
 KINDS: dict[str, Any] = {"jobs": Job, "schemas": Schema, "experiments": MlflowExperiment}
+PLAN = REPOSITORY / "conf" / "experiment.yml"
 REFERENCE = re.compile(r"\$\{([\w.]+)\}")
 # What only one workspace has, and what nobody should read in a repository.
 LITERALS = re.compile(
@@ -41,7 +42,9 @@ for described in FILES[1:]:
     for its_kind, its_resources in loaded(described)["resources"].items():
         RESOURCES.setdefault(its_kind, {}).update(its_resources)
 DAILY = RESOURCES["jobs"]["daily"]
-TASKS = {task["task_key"]: task for task in DAILY["tasks"]}
+CONDITION = "experiment"
+TASKS = {task["task_key"]: task for task in DAILY["tasks"] if task["task_key"] != CONDITION}
+DAILY_TASKS, EXPERIMENT = ["label", "discover", "train", "recommend"], ["assign", "measure"]
 CLUSTERS = {cluster["job_cluster_key"]: cluster["new_cluster"] for cluster in DAILY["job_clusters"]}
 
 
@@ -60,7 +63,7 @@ def texts(value: Any) -> Iterator[str]:
 def resolved(text: str, target: str) -> str:
     """With variables as a target sets them; the name of a resource, or of the workspace, by its last part."""
     variables = {name: variable.get("default") for name, variable in BUNDLE["variables"].items()}
-    variables |= BUNDLE["targets"][target].get("variables", {})
+    variables |= BUNDLE["targets"][target].get("variables", {}) | {"experiment_plan": str(PLAN)}
 
     def replacement(reference: re.Match[str]) -> str:
         space, _, name = reference[1].partition(".")
@@ -112,7 +115,8 @@ def test_each_task_is_a_command_that_takes_its_parameters(
     job, settings = settings_of(TASKS[name], target, monkeypatch)
     assert TASKS[name]["python_wheel_task"]["package_name"] == distribution("firstday").name
     assert job is cli.JOBS[name]
-    assert settings.model_dump()["out"] == "main.results"  # of resources.schemas.results
+    # Of resources.schemas.
+    assert settings.model_dump()["out"] == f"main.{'experiment' if name in EXPERIMENT else 'results'}"
 
 
 def test_a_parameter_that_is_no_option_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,10 +139,24 @@ def test_models_are_registered_in_unity_catalog(monkeypatch: pytest.MonkeyPatch)
 
 def test_tasks_follow_one_another() -> None:
     before = {name: {each["task_key"] for each in task.get("depends_on", [])} for name, task in TASKS.items()}
-    assert len(TASKS) == len(DAILY["tasks"])
-    assert set().union(*before.values()) <= set(TASKS)
+    assert len(TASKS) == len(DAILY["tasks"]) - 1
+    assert set().union(*before.values()) <= {*TASKS, CONDITION}
     order = list(graphlib.TopologicalSorter(before).static_order())  # raises CycleError
-    assert order == ["label", "discover", "train", "recommend"]
+    assert [name for name in order if name in DAILY_TASKS] == DAILY_TASKS
+    assert [name for name in order if name in EXPERIMENT] == EXPERIMENT
+
+
+def test_without_a_plan_no_experiment_is_dealt() -> None:
+    [condition] = [task["condition_task"] for task in DAILY["tasks"] if task["task_key"] == CONDITION]
+    assert condition == {"op": "NOT_EQUAL", "left": "${var.experiment_plan}", "right": ""}
+    assert BUNDLE["variables"]["experiment_plan"]["default"] == ""
+    assert TASKS["assign"]["depends_on"] == [{"task_key": CONDITION, "outcome": "true"}]
+
+
+def test_what_is_measured_is_what_was_dealt(monkeypatch: pytest.MonkeyPatch) -> None:
+    dealt, measured = (settings_of(TASKS[name], "prod", monkeypatch)[1].model_dump() for name in EXPERIMENT)
+    assert measured["assignments"] == dealt["out"]
+    assert measured["plan"] == dealt["plan"] == str(PLAN)
 
 
 def test_variables_are_declared_and_used() -> None:

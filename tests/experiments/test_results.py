@@ -137,6 +137,27 @@ def test_looks_have_all_units_to_date_and_daily_ones_are_wider() -> None:
     assert daily.decision.verdict == row(daily, "always_valid")["verdict"] == "no effect shown"
 
 
+def test_who_looks_daily_is_held_to_it_in_segments_too() -> None:
+    people = world(effect=0.1)
+    late = people["assigned_on"] > START + timedelta(days=10)
+    people = people[~(late & (people["country"] == "DE"))]  # nobody comes in from there any more
+    found = analysed(replace(QUESTION, daily=True, metrics=(BACK,)), people)
+    parts = found.results[(found.results["method"] == "always_valid") & (found.results["segment"] != "all")]
+    assert list(parts["segment"]) == ["country=DE", "country=KR", "country=US"]
+    assert set(parts["date"]) == {people["assigned_on"].max()}
+    plain = found.results[(found.results["method"] == "difference") & (found.results["segment"] != "all")]
+    np.testing.assert_allclose(parts["estimate"], plain["estimate"])
+    widths = [told["high"].to_numpy() - told["low"].to_numpy() for told in (parts, plain)]
+    big = (parts[["n_treatment", "n_control"]].min(axis=1) >= 500).to_numpy()
+    assert 0 < big.sum() < 3
+    # Each is tuned for its share of the planned units, of which it has a fifth.
+    assert (widths[0][big] > 1.55 * widths[1][big]).all()
+    assert (widths[0][big] < 2.2 * widths[1][big]).all()
+    assert list(parts["verdict"][~big]) == ["cannot tell"] * int((~big).sum())
+    known = parts["p_value"][big]
+    np.testing.assert_allclose(parts["p_adjusted"][big], multipletests(known, method="fdr_bh")[1])
+
+
 def test_an_outcome_that_goes_on_growing_has_no_daily_looks() -> None:
     growing = Metric(name="spend", kind="count")
     found = analysed(replace(QUESTION, daily=True, metrics=(growing,)), world(effect=3.0))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from pyspark.sql import SparkSession
 
+from tests.jobs.measured import Files
 from tests.jobs.small import Collected, Log, made
 
 
@@ -40,3 +41,9 @@ def collected_by_place(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> 
     stores: dict[str, Collected] = defaultdict(lambda: Collected(spark))
     monkeypatch.setattr("firstday.tables.write.Store", lambda spark, out: stores[out])
     return stores
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    """What `firstday measure` reads."""
+    return Files(tmp_path)

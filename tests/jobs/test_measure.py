@@ -1,72 +1,17 @@
 """`firstday measure`, from units or a log to the table of results; and what is refused."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 from pyspark.sql import SparkSession
 
+from tests.jobs.measured import CHATS, D1, DAY, MOMENT, RAMP, START, VISITS, Files, app, row, told
 from tests.jobs.small import Collected, published, status
 
-START = pd.Timestamp("2024-06-01", tz="UTC")
-DAY = pd.Timedelta(days=1)
-PLAN: dict[str, Any] = {
-    "experiment": "push",
-    "variants": {"control": 0.5, "treatment": 0.5},
-    "starts_at": "2024-06-01T00:00:00Z",
-}
-D1 = {"name": "d1", "kind": "retention", "day": 1}
-MOMENT = {"name": "moment", "kind": "moment", "actions": ["chat"], "threshold": 2}
-CHATS = {"name": "chats", "kind": "count", "actions": ["chat"], "window": "2d", "covariate": "pre"}
-VISITS = {"name": "visits", "kind": "count"}
-
 pytestmark = pytest.mark.usefixtures("restored_logs")
-
-
-class Files:
-    """Tables of one test, written where they are asked for."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.out = folder / "out"
-
-    def saved(self, name: str, frame: pd.DataFrame) -> Path:
-        file = self.folder / f"{name}.parquet"
-        frame.to_parquet(file, coerce_timestamps="us", allow_truncated_timestamps=True)
-        return file
-
-    def planned(self, **plan: Any) -> Path:
-        (self.folder / "plan.yml").write_text(yaml.safe_dump(PLAN | plan))
-        return self.folder / "plan.yml"
-
-    def units(self, frame: pd.DataFrame, *flags: object) -> int:
-        units = self.saved("units", frame)
-        return status(["measure", "--units", units, "--out", self.out, *flags])
-
-    def log(self, assignments: pd.DataFrame, events: pd.DataFrame, *flags: object, **plan: Any) -> int:
-        where = ["--plan", self.planned(**plan), "--assignments", self.saved("assignments", assignments)]
-        where += ["--events", self.saved("events", events), "--out", self.out]
-        return status(["measure", *where, *flags])
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> Files:
-    return Files(tmp_path)
-
-
-def told(err: str) -> str:
-    lines = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
-    return " ".join(line["message"] for line in lines) or err
-
-
-def row(results: pd.DataFrame, method: str, metric: str | None = None, segment: str = "all") -> pd.Series:
-    found = results[(results["method"] == method) & (results["segment"] == segment)]
-    found = found if metric is None else found[found["metric"] == metric]
-    return found[found["population"] == "all"].iloc[-1]
 
 
 def people(count: int = 400) -> pd.DataFrame:
@@ -135,36 +80,6 @@ def test_units_with_dates_segments_and_a_covariate_are_published(
     assert "40 of 400 outcomes are not known" in told(capfd.readouterr().err)
 
 
-def app(count: int = 600) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Assignments, and a log in which the treatment makes people chat, and chatting makes them come back."""
-    draw = np.random.default_rng(2)
-    treated = np.arange(count) % 2 == 1
-    at = (START + pd.to_timedelta(draw.integers(0, 6 * 24, count), unit="h")).as_unit("us")
-    assignments = pd.DataFrame(
-        {
-            "unit_id": [f"u{number}" for number in range(count)],
-            "experiment": "push",
-            "variant": np.where(treated, "treatment", "control"),
-            "assigned_at": at,
-        }
-    )
-    chats = draw.poisson(1 + 2 * treated)
-    back = draw.random(count) < 0.2 + 0.5 * (chats >= 2)
-    parts = [
-        (np.repeat(range(count), chats), "chat", pd.Timedelta(hours=1)),
-        (np.flatnonzero(back), "open", 1.5 * DAY),
-        (np.arange(0, count, 3), "chat", -DAY),  # before the assignment: known beforehand
-    ]
-    names = assignments["unit_id"].to_numpy()
-    events = [
-        pd.DataFrame({"user_id": names[who], "action": action, "occurred_at": at[who] + since})
-        for who, action, since in parts
-    ]
-    last = pd.DataFrame({"user_id": ["nobody"], "action": ["open"], "occurred_at": [START + 15 * DAY]})
-    log = pd.concat([*events, last], ignore_index=True)
-    return assignments, log.assign(occurred_at=log["occurred_at"].dt.as_unit("us"))
-
-
 def test_a_plan_with_assignments_and_a_log(collected: Collected, files: Files) -> None:
     assignments, events = app()
     users = pd.DataFrame({"user_id": assignments["unit_id"], "country": ["DE", "KR", "US"] * 200})
@@ -197,44 +112,6 @@ def test_a_log_that_ends_before_the_horizon_is_told_of(
     assignments, events = app(60)
     assert files.log(assignments, events, "--horizon", "2024-06-25T00:00:00Z", metrics=[VISITS]) == 0
     assert "The log ends on 2024-06-16 00:00 UTC, before the horizon" in told(capfd.readouterr().err)
-
-
-RAMP = [{"share": share, "starts_at": f"2024-06-{day:02}T00:00:00Z"} for share, day in ((0.2, 1), (0.5, 5))]
-CROSSOVER = {"by": "hash", "period": "4d", "periods": 2, "washout": "12h"}
-
-
-@pytest.mark.parametrize(
-    ("design", "methods"),
-    [
-        ({"ramp": RAMP}, {"sample_ratio", "ramp", "ramp_stage"}),
-        ({"crossover": CROSSOVER}, {"sample_ratio", "crossover", "carry_over"}),
-        ({"cluster": "city", "shared_pool": True}, {"sample_ratio", "cluster", "randomisation"}),
-    ],
-)
-def test_what_assign_deals_is_measured_by_its_design(
-    collected_by_place: dict[str, Collected],
-    files: Files,
-    design: dict[str, Any],
-    methods: set[str],
-) -> None:
-    count = 300
-    units = pd.DataFrame({"user_id": range(count), "city": [f"c{number % 15}" for number in range(count)]})
-    plan = files.planned(metrics=[VISITS], ends_at=None, **design)
-    where = ["--plan", plan, "--units", files.saved("units", units), "--out", "dealt"]
-    assert status(["assign", *where]) == 0
-    dealt = collected_by_place["dealt"].rows("assignments").dropna(axis=1, how="all")
-    draw = np.random.default_rng(3)
-    who = draw.integers(0, count, 3_000).astype(str)
-    at = (START + pd.to_timedelta(draw.integers(0, 8 * 24, 3_000), unit="h")).as_unit("us")
-    events = pd.DataFrame({"user_id": who, "action": "open", "occurred_at": at})
-    flags = ("--input-time-zone", "UTC")
-    assert files.log(dealt, events, *flags, metrics=[VISITS], ends_at=None, **design) == 0
-    results = collected_by_place[str(files.out)].rows("experiment_results")
-    assert set(results["method"]) == methods
-    method = next(name for name in ("ramp", "crossover", "cluster") if name in methods)
-    one = row(results, method, "visits")
-    assert one["low"] < 0 < one["high"]
-    assert one["verdict"] == "no effect shown"
 
 
 def test_mistakes_in_units_are_told(

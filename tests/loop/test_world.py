@@ -109,7 +109,7 @@ def test_the_treated_see_the_moment_s_contents_first(world: World) -> None:
             "propensity": [1.0],
         }
     )
-    treated = played.treatment(Moment("follow", 2), played.lists(world, lists))
+    treated = played.pushed("follow", played.lists(world, lists))
     world.sign_ups("later", 2)
     units = table(world, "later")
     assigned = pd.DataFrame(

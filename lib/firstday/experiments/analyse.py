@@ -98,6 +98,8 @@ def _effects(question: Question, told: Tables) -> Iterator[pd.DataFrame]:
     else:
         yield from arms.scopes(question, told.sums)
         yield from arms.looks(question, told.sums)
+        if question.daily:
+            yield from arms.daily_segments(question, told.sums)
         yield from arms.power(question, told.sums)
         if told.ages is not None:
             yield from panels.novelty(question, told.ages)

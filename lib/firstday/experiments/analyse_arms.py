@@ -17,7 +17,7 @@ from firstday.experiments.guardrails import non_inferior
 from firstday.experiments.planning import days_needed, detectable_effect, units_needed
 from firstday.experiments.results import SCOPE, Question, figure, of_arms, rows
 from firstday.experiments.sequential import always_valid
-from firstday.experiments.sums import PARTS, Sums
+from firstday.experiments.sums import PARTS, Floats, Sums
 from firstday.segments import ALL
 from firstday.settings.metrics import Metric
 
@@ -99,17 +99,48 @@ def looks(question: Question, sums: pd.DataFrame) -> Iterator[pd.DataFrame]:
                     unknown = Estimate(*([np.full(1, np.nan)] * 6))
                     yield rows(place, "always_valid", unknown, note=GROWS)
                 continue
-            held = always_valid(
-                effect.estimate,
-                effect.standard_error,
-                smaller,
-                planned_units=question.planned_units,
-                alpha=question.alpha,
-            )
-            notes = np.where(np.isnan(held.p_value), FEW, "")
-            yield rows(told, "always_valid", held, **of_arms(treatment, control), note=notes)
+            held = _always_valid(question, effect, smaller)
+            yield rows(told, "always_valid", held, **of_arms(treatment, control), note=_few(held))
             if question.looks is not None:
                 yield _planned(question, place, dates, effect, treatment, control)
+
+
+def daily_segments(question: Question, sums: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """What always holds in each segment, as of the last date: a look at the segments is one of many, too."""
+    own = sums[sums["population"] == EVERYONE]
+    dates = sorted(own["assigned_on"].dropna().unique())
+    for metric in filter(counted_once, question.metrics):
+        of_metric = own[own["metric"] == metric.name]
+        everybody = of_metric.loc[of_metric["segment"] == ALL, "units"].sum()
+        for segment, part in of_metric[of_metric["segment"] != ALL].groupby("segment"):
+            arms, seen = _by_date(part)
+            planned = max(1.0, question.planned_units * part["units"].sum() / everybody)
+            for name in question.treatments:
+                if not {name, question.control} <= set(arms):
+                    continue
+                treatment, control = arms[name].cumulative(), arms[question.control].cumulative()
+                effect = effect_of(metric, treatment, control, question.alpha)
+                held = _always_valid(question, effect, np.minimum(treatment.n, control.n), planned)
+                place = {"metric": metric.name, "treatment": name, "segment": segment}
+                place["date"] = dates[-1] if dates else seen[-1]  # one date for all: they are one family
+                told = rows(place, "always_valid", held, **of_arms(treatment, control), note=_few(held))
+                yield told.tail(1)
+
+
+def _always_valid(
+    question: Question, effect: Estimate, smaller: Floats, planned: float | None = None
+) -> Estimate:
+    return always_valid(
+        effect.estimate,
+        effect.standard_error,
+        smaller,
+        planned_units=planned or question.planned_units,
+        alpha=question.alpha,
+    )
+
+
+def _few(held: Estimate) -> np.ndarray:
+    return np.where(np.isnan(held.p_value), FEW, "")
 
 
 def _by_date(rows_of_metric: pd.DataFrame) -> tuple[dict[str, Sums], list[date | None]]:

@@ -22,6 +22,7 @@ from firstday.tables import read_published
 from firstday.tables.address import is_path
 
 SHARES = ("retention", "moment", "click_rate")  # kinds of metrics whose effects are points
+TrueEffects = Mapping[tuple[str, str, str], float]  # by experiment, metric and treatment
 
 
 def content(
@@ -30,9 +31,9 @@ def content(
     steps: Sequence[Step],
     runner: Runner,
     truth: Mapping[str, str],
-    true_effects: Mapping[str, float],
+    true_effects: TrueEffects,
 ) -> IndexContent:
-    """All of the page. truth: by step, a sentence. true_effects: by an effect's label."""
+    """All of the page. truth: by step, a sentence."""
     last = {ran.name: ran for ran in runner.ran}  # of a step that ran twice, the second time
     stages = [_stage(spark, out, step, last[step.name], truth.get(step.name)) for step in steps]
     effects = [
@@ -65,7 +66,7 @@ def _stage(spark: SparkSession, out: str, step: Step, ran: Ran, truth: str | Non
     return Stage(step.name, step.job, step.question, answer, tuple(facts), _report(out, step), truth, state)
 
 
-def _effects(spark: SparkSession, step: Step, true_effects: Mapping[str, float]) -> list[Effect]:
+def _effects(spark: SparkSession, step: Step, true_effects: TrueEffects) -> list[Effect]:
     """The effects on shares that a measure step found, with what is true of them."""
     assert isinstance(step.settings, MeasureSettings)
     question = asked(step.settings)
@@ -75,8 +76,8 @@ def _effects(spark: SparkSession, step: Step, true_effects: Mapping[str, float])
     for row in rows.to_dict("records"):
         metric = metrics[row["metric"]]
         if metric.kind in SHARES:
-            label = f"{row['experiment']}: {row['metric']}"
-            true = true_effects.get(label)
+            label = f"{row['experiment']}: {row['metric']}{_which(row['treatment'], question)}"
+            true = true_effects.get((row["experiment"], row["metric"], row["treatment"]))
             found.append(Effect(label, row["estimate"], _known(row["low"]), _known(row["high"]), true))
     return found
 
@@ -220,7 +221,7 @@ def _measure(published: Published, step: Step) -> Told:
     first = rows.iloc[0]
     facts = [
         Fact(
-            words.name(row.metric),
+            words.name(row.metric) + _which(row.treatment, question),
             _effect(row, question),
             f"{words.text(row.verdict)}; p {words.probability(row.p_value)}",
         )
@@ -233,7 +234,7 @@ def _measure(published: Published, step: Step) -> Told:
                 "sample-ratio check", f"p {words.probability(check['p_value'])}", words.text(check["verdict"])
             )
         )
-    name = words.name(first["metric"])
+    name = words.name(first["metric"]) + _which(first["treatment"], question)
     verdict = words.sentence(first["verdict"]).rstrip(".")
     experiment = words.name(first["experiment"])
     return f"{verdict} ({experiment}): {name} {_effect(first, question)}", facts
@@ -244,6 +245,11 @@ def _effect(row: Any, question: Question) -> str:
     if question.metric(row.metric).kind in SHARES:
         return words.points_with(row.estimate, row.low, row.high)
     return f"{words.decimal(row.estimate)} ({words.interval(row.low, row.high, 3)})"
+
+
+def _which(treatment: str, question: Question) -> str:
+    """Which treatment it is of, where there are several."""
+    return f", {words.name(treatment)}" if len(question.treatments) > 1 else ""
 
 
 def _known(value: float | None) -> float | None:

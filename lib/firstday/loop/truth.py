@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from firstday.loop.world import EXISTING_DAY, TEST_DAYS, Moment
-from firstday.simulation.app_policies import numbers, popularity, push
+from firstday.simulation.app_policies import numbers, popularity
 from firstday.simulation.app_world import App, Policy
 from firstday.simulation.world import ACTIONS
 
@@ -51,17 +51,14 @@ class OnNewUsers:
     """True effects on D1 of those who sign up in the test's days, were all of them shown it."""
 
     treatment: TrueEffect
+    rival: TrueEffect
     lists: TrueEffect
-    decoy: TrueEffect
-    decoy_action: str
 
 
-def on_new_users(start: App, treated: Policy, lists: Policy) -> OnNewUsers:
+def on_new_users(start: App, treated: Policy, rival: Policy, lists: Policy) -> OnNewUsers:
     """Played in copies of the app as it was when the test began."""
-    decoy = ACTIONS[start.plan.decoy]
-    found = start.true_effect(popularity, treated, lists, push(decoy), sign_up_days=TEST_DAYS)
-    treatment, only, pushed = (TrueEffect(row.effect, row.error) for row in found.itertuples(index=False))
-    return OnNewUsers(treatment, only, pushed, decoy)
+    found = start.true_effect(popularity, treated, rival, lists, sign_up_days=TEST_DAYS)
+    return OnNewUsers(*(TrueEffect(row.effect, row.error) for row in found.itertuples(index=False)))
 
 
 def on_active_users(start: App, treated: Policy, user_ids: pd.Series) -> TrueEffect:

@@ -30,6 +30,9 @@ NEW_DAY, EXISTING_DAY = 1, 7  # Dn that is looked at; in a ramp it must be over 
 ACTIVE_DAYS = 7  # who did something in the latest days is active
 NAMED = {"experiment_name": "firstday-loop"}  # in MLflow: what is played is kept apart
 NEW, EXISTING = "new_users", "existing_users"  # the experiments, and the tables of their units
+# The variants: the moment is pushed, or the action that correlation alone would have chosen instead.
+TREATMENT, RIVAL = "treatment", "most_correlated"
+NEW_SHARES = {"control": 0.4, TREATMENT: 0.4, RIVAL: 0.2}
 TABLES = {
     "users": "anchored_at",
     "customers": "joined_at",
@@ -147,7 +150,7 @@ def test_steps(world: World, moment: Moment) -> dict[str, dict[str, Any]]:
     starts = world.app.now.to_pydatetime()
     plan = {
         "experiment": NEW,
-        "variants": {"control": 0.5, "treatment": 0.5},
+        "variants": NEW_SHARES,
         "starts_at": _text(starts),
         "ends_at": _text(starts + timedelta(days=TEST_DAYS + KNOWN_AFTER)),
         "metrics": _metrics(moment, NEW_DAY),
@@ -161,7 +164,7 @@ def ramp_steps(world: World, moment: Moment) -> dict[str, dict[str, Any]]:
     last = RAMP[-1][0]
     plan = {
         "experiment": EXISTING,
-        "variants": {"control": 1 - last, "treatment": last},
+        "variants": {"control": 1 - last, TREATMENT: last},
         "starts_at": _text(starts),
         "ends_at": _text(starts + timedelta(days=RAMP_DAYS)),
         "ramp": [{"share": share, "starts_at": _text(starts + timedelta(days=day))} for share, day in RAMP],
@@ -198,6 +201,6 @@ def lists(world: World, recommendations: pd.DataFrame) -> Policy:
     return listed(world.app, recommendations, by=("country",))
 
 
-def treatment(moment: Moment, after: Policy) -> Policy:
-    """What the treated see: the contents that lead to the moment first, then the lists."""
-    return push(moment.action, after)
+def pushed(action: str, after: Policy) -> Policy:
+    """What the treated see: the contents that lead to the action first, then the lists."""
+    return push(action, after)

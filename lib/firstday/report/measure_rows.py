@@ -14,7 +14,7 @@ WITHHELD, BETTER, WORSE, CANNOT_TELL = "withheld", "better", "worse", "cannot te
 # Which method decides where nobody says so: the first that is there.
 DECIDING = ("crossover", "ramp", "cluster", "cuped", "difference")
 BY_DATE = ("difference_to_date", "always_valid", "group_sequential")
-IN_SEGMENTS = ("cuped", "difference")  # the nearest to what decides first
+IN_SEGMENTS = ("always_valid", "cuped", "difference")  # the nearest to what decides first
 IN_PARTS = ("ramp_stage", "novelty")
 LABEL = 40
 METHODS = {
