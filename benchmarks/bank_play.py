@@ -103,7 +103,7 @@ def firstday(
     if not recipes or (retrain and bank.day not in recipes):
         first = bank.impressions["shown_at"].min().to_pydatetime()
         recipes[bank.day] = trained(read, log, first, now)
-    made = lists.make(read, log, now, change(recipes[max(recipes)]), f"day {bank.day}")
+    made = lists.make(read, log, now, change(recipes[max(recipes)]))
     frame: pd.DataFrame = made.lists.toPandas()
     return frame[["user_id", "slot", "category", "content_id", "propensity"]].assign(policy="firstday")
 

@@ -56,7 +56,7 @@ def run(settings: RecommendSettings, run_id: str) -> Path | None:
             step.note(**{each.source.name: each.profile.rows for each in found.checked})
         now = settings.now or found.latest or datetime.now(UTC)
         with logs.step("Making the lists"):
-            made = lists.make(found.tables, found.facts, now, recipe, run_id)
+            made = lists.make(found.tables, found.facts, now, recipe)
             figures = steps.figures(made, found.tables["categories"], recipe)
         recommended = _stamped(made.lists, now, settings, run_id)
         with logs.step("Looking at how the last lists were taken"):

@@ -4,11 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
+from firstday.simulation.fraud import simulate_fraud
+from tests.cluster.conftest import SEED
 from tests.cluster.outputs import begun_file, rows, run_ids, same_tables, tables
 from tests.cluster.standalone import REPOSITORY, Cluster, wait_for
 
 CONF = REPOSITORY / "conf"
+ACCOUNTS = 4_000
 NEAR = 0.1  # F1 of classifiers that two workers trained on few rows, against one process
 ERROR = 1  # the exit status of a failure that is told
 DISCOVER = ("--segments", "country", "--days", "1,3", "--bootstrap", "20", "--quick")
@@ -16,12 +20,12 @@ WRITES_WITHIN = 400.0  # seconds from the submit
 
 
 def test_an_executor_is_killed_and_the_job_ends_right(
-    cluster: Cluster, world: Path, local: Callable[..., Path], tmp_path: Path
+    cluster: Cluster, local: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:
-    told = (
-        *("--rows", world / "accounts", "--functions", CONF / "label_functions_demo.yml"),
-        *("--config", CONF / "label_demo.yml"),
-    )
+    accounts = tmp_path_factory.mktemp("accounts") / "accounts.parquet"
+    simulate_fraud(users=ACCOUNTS, seed=SEED).rows.to_parquet(accounts)
+    functions = CONF / "label_functions_demo.yml"
+    told = ("--rows", accounts, "--functions", functions, "--config", CONF / "label_demo.yml")
     labelling = cluster.submit("label", *told, "--out", tmp_path)
     wait_for(lambda: begun_file(tmp_path, "soft_labels"), "file of the table soft_labels", WRITES_WITHIN)
     killed = cluster.kill_an_executor()

@@ -142,7 +142,7 @@ def chosen(
     lists = by_hash(spark.createDataFrame(rows, LISTS), seed)
     live = content_shares(contents_of(spark), log, NOW, sharing)
     return (
-        choose(lists, live, log, sharing, refreshing, seed=1, batch_id="b")
+        choose(lists, live, log, sharing, refreshing, seed=1, occasion="b")
         .orderBy("user_id", "slot")
         .collect()
     )

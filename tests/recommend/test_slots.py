@@ -58,7 +58,7 @@ def test_lists_are_full_in_order_and_repeatable(
     blocked, rows = drawn_users(size)
     rows.append(("stranger", "a", "novelty", 0.5, None))
     frames = candidates_of(spark, rows), blocked_of(spark, blocked)
-    lists = fill(*frames, categories_of(spark), slots, seed=3, batch_id="b")
+    lists = fill(*frames, categories_of(spark), slots, seed=3, occasion="b")
     found = lists_of(lists)
     other = fill(
         by_hash(frames[0], size),
@@ -66,7 +66,7 @@ def test_lists_are_full_in_order_and_repeatable(
         by_hash(categories_of(spark), 1),
         slots,
         seed=3,
-        batch_id="b",
+        occasion="b",
     )
     assert lists_of(other) == found
     fallback = {name: 0.01 + place / 1000 for place, name in enumerate(CATEGORIES)}
@@ -120,7 +120,7 @@ def test_refill_and_quota_by_hand(spark: SparkSession) -> None:
     frames = candidates_of(spark, rows), blocked_of(spark, {"u": ["g"], "nobody": list(CATEGORIES)})
     told = {}
     for quota in (None, 1):
-        lists = fill(*frames, categories_of(spark), Slots(4, quota), seed=3, batch_id="b").cache()
+        lists = fill(*frames, categories_of(spark), Slots(4, quota), seed=3, occasion="b").cache()
         told[quota] = [
             (row["slot"], row["category"], row["source"], row["reason"]) for row in lists_of(lists)["u"]
         ]
@@ -157,7 +157,7 @@ def test_no_candidates_repeated_ones_and_ties(spark: SparkSession) -> None:
         categories_of(spark),
         Slots(2),
         seed=3,
-        batch_id="b",
+        occasion="b",
     )
     found = lists_of(lists)
     assert [(row["category"], row["source"]) for row in found["twice"]] == [("a", "relevance"), ("g", REFILL)]
@@ -189,7 +189,7 @@ def test_draws_have_the_propensities_that_are_told(
     each = spark.createDataFrame(told, "category string, score double, weight double, nothing double")
     candidates = users.crossJoin(each).selectExpr("*", "'novelty' as source", "'r' as reason")
     blocked = users.crossJoin(blocked_of(spark, {"u": []}).select("blocked"))
-    lists = fill(candidates, blocked, categories_of(spark), Slots(4, None, exploring), seed=5, batch_id="b")
+    lists = fill(candidates, blocked, categories_of(spark), Slots(4, None, exploring), seed=5, occasion="b")
     rows = lists.groupBy("slot", "category", "propensity").count().collect()
     drawn = {row["category"]: row for row in rows if row["propensity"] is not None}
     assert {row["slot"] for row in drawn.values()} == {exploring.slot}
@@ -206,8 +206,8 @@ def test_another_batch_or_seed_draws_anew(spark: SparkSession) -> None:
     frames = candidates_of(spark, []), blocked_of(spark, users)
     slots = Slots(1, None, Exploring(1, uniform=1.0))
 
-    def drawn(seed: int, batch_id: str) -> list[str]:
-        lists = fill(*frames, categories_of(spark), slots, seed=seed, batch_id=batch_id)
+    def drawn(seed: int, occasion: str) -> list[str]:
+        lists = fill(*frames, categories_of(spark), slots, seed=seed, occasion=occasion)
         return [row["category"] for row in lists.orderBy("user_id").collect()]
 
     first, others = drawn(1, "b"), (drawn(1, "c"), drawn(2, "b"))

@@ -113,13 +113,13 @@ def choose(
     refreshing: Refreshing,
     *,
     seed: int,
-    batch_id: str,
+    occasion: str,
 ) -> DataFrame:
     """The lists (of `slots.fill`) with content_id, and with the propensity of that content in that slot.
 
     The propensity is the category's there times the content's given the category: null where neither was
-    drawn. A content is drawn where the customer may get several; one draw a customer, category and batch.
-    Rows of a category without a live content are left out: `filters.blocked` keeps them from lists.
+    drawn. A content is drawn where the customer may get several; one draw a customer, category and
+    occasion. Rows of a category without a live content are left out: `filters.blocked` keeps them from lists.
     """
     rule = refreshing.rule().alias("rule")
     joined = lists.join(F.broadcast(content_shares), "category")
@@ -127,7 +127,7 @@ def choose(
     position = F.call_function("array_position", F.col("memory.category"), F.col("category")).cast("int")
     told = joined.select(*lists.columns, "live", rule, F.get("memory", position - 1).alias("past"))
     told = told.withColumn("pool", _pool())
-    number = drawn("user_id", "category", F.lit(batch_id), seed, DRAW)
+    number = drawn("user_id", "category", F.lit(occasion), seed, DRAW)
     chosen = F.element_at("pool", 1) if sharing.choice == "optimistic" else _drawn_of("pool", number)
     told = told.withColumn("chosen", chosen)
     own = F.lit(None).cast("double")

@@ -69,10 +69,8 @@ class Made:
     weighted: DataFrame
 
 
-def make(
-    tables: Mapping[str, DataFrame], facts: DataFrame, now: datetime, recipe: Recipe, batch_id: str
-) -> Made:
-    """The lists of all customers at `now`, of facts before it.
+def make(tables: Mapping[str, DataFrame], facts: DataFrame, now: datetime, recipe: Recipe) -> Made:
+    """The lists of all customers at `now`, of facts before it. The same again draws the same.
 
     Raises SettingsError or DataError where rules, model and tables do not fit each other.
     """
@@ -84,8 +82,8 @@ def make(
     scored = _scored(candidates, known, customers, now, recipe, share)
     weighted = cut(weighted_by(scored, categories, recipe.boost))
     offered = categories.join(_fallback(categories, known, now), "category", "left")
-    filled = fill(weighted, blocked, offered, recipe.slots, seed=recipe.seed, batch_id=batch_id)
-    lists = _with_contents(filled, tables, now, recipe, batch_id)
+    filled = fill(weighted, blocked, offered, recipe.slots, seed=recipe.seed, occasion=str(now))
+    lists = _with_contents(filled, tables, now, recipe)
     return Made(cut(lists), blocked, weighted)
 
 
@@ -171,11 +169,11 @@ def _fallback(categories: DataFrame, facts: DataFrame, now: datetime) -> DataFra
 
 
 def _with_contents(
-    filled: DataFrame, tables: Mapping[str, DataFrame], now: datetime, recipe: Recipe, batch_id: str
+    filled: DataFrame, tables: Mapping[str, DataFrame], now: datetime, recipe: Recipe
 ) -> DataFrame:
     days = max(recipe.sharing.days, recipe.refreshing.days)
     reacted = reacted_to(tables["impressions"], tables["reactions"], now, days)
     shares = content_shares(tables["contents"], reacted, now, recipe.sharing)
     return choose(
-        filled, shares, reacted, recipe.sharing, recipe.refreshing, seed=recipe.seed, batch_id=batch_id
+        filled, shares, reacted, recipe.sharing, recipe.refreshing, seed=recipe.seed, occasion=str(now)
     )

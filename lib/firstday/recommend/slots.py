@@ -9,7 +9,7 @@ So a list is shorter than its size only where no allowed category is left: the q
 taken is then sorted again, by score alone. Scores are on one scale, that of weighted click probabilities.
 
 With an exploring slot the order fills all others, and that one's category is drawn from all allowed ones that
-are not yet placed, whatever their group: by inverse CDF, one draw a customer and batch.
+are not yet placed, whatever their group: by inverse CDF, one draw a customer and occasion.
 """
 
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ def fill(
     slots: Slots,
     *,
     seed: int,
-    batch_id: str,
+    occasion: str,
 ) -> DataFrame:
     """The lists: user_id, slot (1, 2, ... without a gap), category, source, reason, score, propensity.
 
@@ -91,7 +91,7 @@ def fill(
     customer who may get a list; candidates that are blocked, of other customers or of other categories are
     passed over. categories: category, category_group, fallback (a score; null is 0). propensity: the
     probability of that category in that slot after all steps up to here; null where it was not drawn.
-    batch_id: another one draws anew.
+    occasion: another one draws anew.
 
     Candidates are shuffled once, by user_id, and `blocked` only where it is not by user_id yet.
     """
@@ -107,7 +107,7 @@ def fill(
     if slots.exploring is None:
         taken = rows.where(F.col("place") <= slots.size).withColumn("propensity", F.lit(None).cast("double"))
     else:
-        number = drawn("user_id", F.lit(batch_id), seed, DRAW)
+        number = drawn("user_id", F.lit(occasion), seed, DRAW)
         taken = _explored(rows, in_order, slots.placed, slots.exploring, number)
     return _numbered(taken, slots)
 
