@@ -84,13 +84,11 @@ def test_impressions_and_reactions(collected: Collected, files: Files) -> None:
             "impression_id": [f"i{number}" for number in range(len(shown))],
             "user_id": assignments["unit_id"].to_numpy()[shown],
             "category": draw.choice(["news", "people", "live", "games", "talk", "art"], len(shown)),
-            "shown_at": (
-                assignments["assigned_at"].to_numpy()[shown]
-                + pd.to_timedelta(draw.integers(-24, 48, len(shown)), unit="h").to_numpy()
-            ),
+            "shown_at": assignments["assigned_at"].iloc[shown].reset_index(drop=True)
+            + pd.to_timedelta(draw.integers(-24, 48, len(shown)), unit="h"),
         }
     )
-    impressions["shown_at"] = impressions["shown_at"].dt.tz_localize("UTC").dt.as_unit("us")
+    impressions["shown_at"] = impressions["shown_at"].dt.as_unit("us")
     treated = (assignments["variant"] == "treatment").to_numpy()[shown]
     clicked = impressions[draw.random(len(shown)) < 0.1 + 0.2 * treated]
     reactions = pd.DataFrame(

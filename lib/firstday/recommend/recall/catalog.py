@@ -1,10 +1,14 @@
 """The categories, in the one order that all arrays of recall have."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
-from pyspark.sql import Column, DataFrame, SparkSession
+import numpy as np
+from numpy.typing import NDArray
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from firstday.errors import DataError, LimitError
@@ -27,13 +31,18 @@ class Catalog:
     def places(self) -> dict[str, int]:
         return {name: place for place, name in enumerate(self.names)}
 
-    def frame(self, spark: SparkSession) -> DataFrame:
-        """category, place: where the category stands in an array, from 0."""
-        return spark.createDataFrame(list(self.places.items()), f"category string, {PLACE} int")
+    def place_of(self, category: Column) -> Column:
+        """Where the category stands in an array, from 0; null for an unknown one.
+
+        A search in dozens of names, which spares the job that a join with them would be.
+        """
+        found = F.call_function("array_position", texts(self.names), category).cast("int")
+        return F.when(found > 0, found - 1)
 
     def placed(self, rows: DataFrame) -> DataFrame:
         """The rows with the `place` of their category instead of it; without those of unknown categories."""
-        return rows.join(F.broadcast(self.frame(rows.sparkSession)), "category").drop("category")
+        placed = rows.withColumn(PLACE, self.place_of(F.col("category"))).drop("category")
+        return placed.where(F.col(PLACE).isNotNull())
 
     def name_of(self, place: Column) -> Column:
         return F.element_at(texts(self.names), place + 1)
@@ -83,9 +92,21 @@ def flags(rows: DataFrame, catalog: Catalog, name: str) -> DataFrame:
 
 def texts(values: Sequence[str]) -> Column:
     """An array of these texts."""
-    return F.array(*(F.lit(value) for value in values))
+    return _constant(list(values), "array<string>")
 
 
 def numbers(values: Sequence[float]) -> Column:
     """An array of these numbers, as doubles."""
-    return F.array(*(F.lit(float(value)) for value in values))
+    return _constant([float(value) for value in values], "array<double>")
+
+
+def matrix(rows: NDArray[np.float64]) -> Column:
+    """An array of the rows, each an array of doubles."""
+    return _constant(rows.astype(float).tolist(), "array<array<double>>")
+
+
+def _constant(values: list[Any], kind: str) -> Column:
+    """One expression instead of one a value, which Spark would take longer to read than to use; the shortest
+    decimal that stands for a double is that double again.
+    """
+    return F.from_json(F.lit(json.dumps(values)), kind)

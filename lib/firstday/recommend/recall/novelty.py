@@ -19,7 +19,7 @@ from pyspark.sql.types import BooleanType, NumericType
 
 from firstday.errors import LimitError, SettingsError
 from firstday.recommend.history import USED
-from firstday.recommend.recall.catalog import PLACE, Catalog, by_place
+from firstday.recommend.recall.catalog import PLACE, Catalog, by_place, texts
 from firstday.recommend.recall.interests import before
 from firstday.tables.schemas import column
 
@@ -142,7 +142,7 @@ def _held_groups(known: DataFrame, catalog: Catalog) -> DataFrame:
     spans = catalog.placed(known.where(F.col("kind").isin("since", "until")))
     change = F.sum(F.when(F.col("kind") == "since", 1).otherwise(-1))
     held = spans.groupBy("user_id", PLACE).agg(change.alias("open")).where(F.col("open") > 0)
-    group = F.element_at(F.array(*(F.lit(name) for name in catalog.groups)), F.col(PLACE) + 1)
+    group = F.element_at(texts(catalog.groups), F.col(PLACE) + 1)
     return held.groupBy("user_id").agg(F.array_join(F.array_sort(F.collect_set(group)), " + ").alias(HOLDS))
 
 

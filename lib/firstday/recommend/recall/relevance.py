@@ -14,7 +14,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from firstday.errors import SettingsError
-from firstday.recommend.recall.catalog import PLACE, Catalog, numbers
+from firstday.recommend.recall.catalog import PLACE, Catalog, matrix, numbers
 
 Floats = NDArray[np.float64]
 BUCKETS = 256  # of customers, numbered within each in parallel
@@ -77,12 +77,12 @@ def als(interests: DataFrame, catalog: Catalog, seed: int, factors: Factors | No
         ratingCol="weight",
         seed=seed,
     ).fit(rated)
-    matrix = np.zeros((given.rank, len(catalog)))
+    factors_of = np.zeros((given.rank, len(catalog)))
     for row in model.itemFactors.collect():
-        matrix[:, row["id"]] = row["features"]
+        factors_of[:, row["id"]] = row["features"]
     scores = _weighted(
         F.sequence(F.lit(0), F.lit(given.rank - 1)),
-        matrix,
+        factors_of,
         lambda place: (place, F.element_at("features", place + 1).cast("double")),
     )
     known = numbered.join(model.userFactors.withColumnRenamed("id", "number"), "number")
@@ -101,18 +101,18 @@ def _rounded(scores: Column) -> Column:
     return F.transform(scores, lambda score: F.rint(score / GRAIN) * GRAIN + 0.0)  # never -0
 
 
-def _weighted(terms: Column, matrix: Floats, term: Callable[[Column], tuple[Column, Column]]) -> Column:
-    """The sum over an array of a weight times a row of the matrix; `term` gives the row's number and weight.
+def _weighted(terms: Column, table: Floats, term: Callable[[Column], tuple[Column, Column]]) -> Column:
+    """The sum over an array of a weight times a row of the table; `term` gives the row's number and weight.
 
     Added in the array's order.
     """
-    rows = F.array(*(numbers(row) for row in matrix))
+    rows = matrix(table)
 
     def added(total: Column, each: Column) -> Column:
         row, weight = term(each)
         return F.zip_with(total, F.element_at(rows, row + 1), lambda one, other: one + weight * other)
 
-    return F.aggregate(terms, numbers(np.zeros(matrix.shape[1]).tolist()), added)
+    return F.aggregate(terms, numbers([0.0] * table.shape[1]), added)
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def because(met: Column, place: Column, found: CoOccurrence) -> Column:
 
     met: as co_occurrence_scores has it. Of equal shares the first place's counts.
     """
-    similar = F.element_at(F.array(*(numbers(row) for row in found.similarity)), place + 1)
+    similar = F.element_at(matrix(found.similarity), place + 1)
     shares = F.transform(
         met,
         lambda each: F.struct(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from firstday.frames import cut
@@ -28,11 +28,10 @@ class Recalled:
 
     def features(self, pairs: DataFrame) -> DataFrame:
         """The pairs (user_id, category, ...) with RECALL_FEATURES; null where a source says nothing."""
-        places = self.catalog.frame(pairs.sparkSession)
-        arrays = self.scores.select("user_id", *VIEWS.values())
-        joined = pairs.join(F.broadcast(places), "category", "left").join(arrays, "user_id", "left")
-        found = {name: _at(view) for name, view in zip(RECALL_FEATURES, VIEWS.values(), strict=True)}
-        return joined.select(*pairs.columns, *(value.alias(name) for name, value in found.items()))
+        place = self.catalog.place_of(F.col("category"))
+        joined = pairs.join(self.scores.select("user_id", *VIEWS.values()), "user_id", "left")
+        views = zip(RECALL_FEATURES, VIEWS.values(), strict=True)
+        return joined.select(*pairs.columns, *(F.get(F.col(view), place).alias(name) for name, view in views))
 
 
 def recalled(
@@ -60,7 +59,3 @@ def recalled(
         segments,
     )
     return Recalled(cut(scores), catalog, found)
-
-
-def _at(view: str) -> Column:
-    return F.get(F.col(view), F.col("place"))
