@@ -1,7 +1,6 @@
 """Find what, done on the first day, makes users stay: from users and events to one hypothesis."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -264,9 +263,7 @@ def _write(
         with cached(outputs.moments(metrics.mark_frontier(candidates), whole, verdicts)) as moments:
             output.write("moments", moments)
             shown = story.shown(moments, settings.days[0])
-        # At once: of a small table's commit most is waiting, for the storage or for the driver.
-        with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda table: output.write(*table), further.items()))
+        output.write_all(further)
     return shown
 
 

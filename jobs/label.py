@@ -1,7 +1,6 @@
 """Correct labels: votes to patterns, a label model on the patterns, soft labels for the rows."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -129,9 +128,7 @@ def _write(
         "soft_labels": soft.soft_labels(cast, answered, few=few),
         "label_patterns": answered.drop(*cast.words),
     }
-    # At once: of a small table's commit most is waiting, for the storage or for the driver.
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda table: output.write(*table), rest.items()))
+    output.write_all(rest)
     return tables
 
 

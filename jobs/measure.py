@@ -64,8 +64,9 @@ def _write(spark: SparkSession, output: Output, summed: Tables, found: Found) ->
         "experiment_sums": summed.sums,
         "retention_by_categories": summed.categories,
     }
-    for name, frame in small.items():
-        output.write(name, from_pandas(spark, _plain(frame), results.TABLES[name]))
+    output.write_all(
+        {name: from_pandas(spark, _plain(frame), results.TABLES[name]) for name, frame in small.items()}
+    )
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:

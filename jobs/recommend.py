@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
@@ -16,6 +16,7 @@ from firstday.cli import run_job
 from firstday.errors import DataError
 from firstday.frames import from_pandas
 from firstday.inputs import bank
+from firstday.parallel import side_by_side
 from firstday.recommend import contents, filters, lists, recommendation_outputs, steps, weights
 from firstday.recommend.encoding import Encoding
 from firstday.recommend.examples import BINARY
@@ -97,23 +98,32 @@ def _watched(
     recipe: lists.Recipe,
 ) -> Watched:
     window = timedelta(days=settings.watch_days)
-    told = monitored(
-        found.tables,
-        found.facts,
-        now,
-        window=window,
-        recommendations=output.previous("recommendations"),
-        lists=made.lists,
-        segment=tuple(recipe.segment),
-    )
-    # What is shown is compared with what was shown: among all candidates features have other shares.
-    pair = ["user_id", "category"]
-    some = made.weighted.where(F.col(lists.SAMPLE).isNotNull()).join(made.lists.select(pair), pair, "semi")
-    rows = unpacked(some, recipe.encoding, lists.SAMPLE, weights.UNWEIGHTED)
-    before = read_published(spark, settings.ranker, "ranker_profile").toPandas()
-    moved = drift(before, rows, encoded_columns(recipe.encoding, weights.UNWEIGHTED))
-    value = policy_value(found.tables, now, window, made.lists)
-    return Watched(told, moved, value.sentences)
+
+    def told() -> MonitoringTables:
+        return monitored(
+            found.tables,
+            found.facts,
+            now,
+            window=window,
+            recommendations=output.previous("recommendations"),
+            lists=made.lists,
+            segment=tuple(recipe.segment),
+        )
+
+    def moved() -> pd.DataFrame:
+        # What is shown is compared with what was shown: among all candidates features have other shares.
+        pair = ["user_id", "category"]
+        some = made.weighted.where(F.col(lists.SAMPLE).isNotNull())
+        some = some.join(made.lists.select(pair), pair, "semi")
+        rows = unpacked(some, recipe.encoding, lists.SAMPLE, weights.UNWEIGHTED)
+        before = read_published(spark, settings.ranker, "ranker_profile").toPandas()
+        return drift(before, rows, encoded_columns(recipe.encoding, weights.UNWEIGHTED))
+
+    def value() -> tuple[str, ...]:
+        return policy_value(found.tables, now, window, made.lists).sentences
+
+    found_out: list[Any] = side_by_side(told, moved, value)
+    return Watched(*found_out)
 
 
 def _report(
@@ -221,15 +231,16 @@ def _write(
     watched: Watched,
     output: Output,
 ) -> None:
-    output.write("recommendations", recommended)
-    output.write("not_shown", filters.blocked_rows(made.blocked))
     small = {
         "recommend_steps": figures,
         "recommend_monitoring": watched.monitoring.monitoring,
         "recommend_drift": watched.drift,
     }
-    for name, frame in small.items():
-        output.write(name, from_pandas(spark, frame, recommendation_outputs.TABLES[name]))
+    tables = {
+        name: from_pandas(spark, frame, recommendation_outputs.TABLES[name]) for name, frame in small.items()
+    }
+    tables |= {"recommendations": recommended, "not_shown": filters.blocked_rows(made.blocked)}
+    output.write_all(tables)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -19,6 +19,7 @@ from firstday.cli import run_job
 from firstday.errors import FirstdayError
 from firstday.frames import cached, drawn, from_pandas
 from firstday.inputs.train import Examples, read
+from firstday.parallel import side_by_side
 from firstday.recommend import examples, explain, outputs, ranking, verdict
 from firstday.recommend.baselines import with_baselines
 from firstday.recommend.encoding import Encoding
@@ -30,7 +31,7 @@ from firstday.recommend.slot_count import SlotCount, slot_count
 from firstday.recommend.slot_sums import slot_sums
 from firstday.session import get_session, leaving
 from firstday.settings import TrainSettings
-from firstday.tables import Output, open_output
+from firstday.tables import open_output
 from firstday.tracking import Registered, TrackedRun, tracked_run
 
 if TYPE_CHECKING:
@@ -75,12 +76,13 @@ def run(settings: TrainSettings, run_id: str) -> Path | None:
             logs.log.info(note)
         importance = explain.importance(ranker, _sample(measured.scored))
         with logs.step("Writing the results"):
-            _write(spark, found, ranker, measured, importance, (*notes, *slot_notes), settings, output)
+            tables = _tables(spark, found, ranker, measured, importance, (*notes, *slot_notes), settings)
             if found.encoding is not None:
                 told = _profile(measured.scored, found.encoding)
-                output.write("ranker_profile", from_pandas(spark, told, outputs.TABLES["ranker_profile"]))
+                tables["ranker_profile"] = from_pandas(spark, told, outputs.TABLES["ranker_profile"])
             if slots:
-                output.write("ranker_slots", from_pandas(spark, slots.table, outputs.RANKER_SLOTS))
+                tables["ranker_slots"] = from_pandas(spark, slots.table, outputs.RANKER_SLOTS)
+            output.write_all(tables)
         report = _report(found, measured, importance, slots, sizes, notes, settings, run_id)
         output.publish(
             inputs=[each.source for each in found.checked], settings=settings.model_dump(mode="json")
@@ -169,9 +171,11 @@ def _measured(
     if not found.categories:
         notes.append("Without --category, chance is the only baseline.")
     scored = stack.enter_context(cached(scored))
-    metrics = ranking.ndcg(scored, models)
+    scored.count()  # into the cache, before several jobs ask for it at once
+    measures = [lambda: [ranking.ndcg(scored, models)]]
     if found.objective == BINARY:
-        metrics = pd.concat([metrics, *_areas(scored, models)], ignore_index=True)
+        measures.append(lambda: _areas(scored, models))
+    metrics = pd.concat([part for parts in side_by_side(*measures) for part in parts], ignore_index=True)
     compared = verdict.against(metrics, MODEL, models[1:])
     last = compared[-1] if models[-1] == CHAMPION else None
     baselines = tuple(each for each in compared if each.other != CHAMPION)
@@ -223,7 +227,7 @@ def _profile(scored: DataFrame, encoding: Encoding) -> pd.DataFrame:
     return profile(rows, encoded_columns(encoding, MODEL), encoding)
 
 
-def _write(
+def _tables(
     spark: SparkSession,
     found: Examples,
     ranker: Ranker,
@@ -231,10 +235,7 @@ def _write(
     importance: pd.DataFrame,
     notes: Sequence[str],
     settings: TrainSettings,
-    output: Output,
-) -> None:
-    for name, frame in (("ranker_metrics", measured.metrics), ("ranker_features", importance)):
-        output.write(name, from_pandas(spark, frame, outputs.TABLES[name]))
+) -> dict[str, DataFrame]:
     told = settings.model_dump(mode="json") | {"actions": list(found.actions)}
     model = (
         found.objective,
@@ -246,9 +247,13 @@ def _write(
         list(notes),
         ranker.native,
     )
-    output.write("ranker_model", spark.createDataFrame([model], outputs.RANKER_MODEL))
     scores = measured.scored.withColumn("score", F.col(MODEL))
-    output.write("ranker_scores", scores.select(*outputs.RANKER_SCORES.names))
+    return {
+        "ranker_metrics": from_pandas(spark, measured.metrics, outputs.TABLES["ranker_metrics"]),
+        "ranker_features": from_pandas(spark, importance, outputs.TABLES["ranker_features"]),
+        "ranker_model": spark.createDataFrame([model], outputs.RANKER_MODEL),
+        "ranker_scores": scores.select(*outputs.RANKER_SCORES.names),
+    }
 
 
 def _report(

@@ -11,7 +11,10 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 # What all stages may import.
-SHARED = ("errors", "redact", "settings", "frames", "expressions", "tables.schemas", "windows", "segments")
+SHARED = (
+    *("errors", "redact", "settings", "frames", "expressions", "parallel"),
+    *("tables.schemas", "windows", "segments"),
+)
 STAGES = ("moments", "labels", "recommend", "experiments", "report", "simulation")
 # What each module or package of firstday may import of firstday. Jobs may import all but one another;
 # `inputs` is the part of a job that reads.
@@ -19,6 +22,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "redact": (),
     "errors": ("redact",),
     "settings": ("errors", "settings"),
+    "parallel": (),
     "java": ("errors",),
     "jars": ("errors",),
     "frames": ("errors", "tables.schemas"),
@@ -29,7 +33,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "session": ("errors", "jars", "java"),
     "install": ("errors", "jars", "java", "session"),
     "cli": ("errors", "logs", "settings"),
-    "tables": ("errors", "redact", "settings", "tables"),
+    "tables": ("errors", "parallel", "redact", "settings", "tables"),
     "tracking": ("errors", "logs", "redact", "settings"),
     "inputs": (*SHARED, "inputs", "logs", "loop", "tables", *STAGES),
     "loop": (*SHARED, "logs", "loop", "simulation"),

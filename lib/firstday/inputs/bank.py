@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from firstday.errors import DataError
 from firstday.frames import cut, matching
+from firstday.parallel import side_by_side
 from firstday.recommend.history import facts
 from firstday.settings.bank import TABLES, BankSettings, Table
 from firstday.tables import Checked, Output, check, find_table, latest_instant
@@ -58,19 +59,22 @@ def read(
     Raises SettingsError or DataError where a table of REQUIRED or `needed` is not there, or has no rows.
     """
     now = datetime.now(UTC)
-    found: dict[Table, Checked] = {}
-    for name in TABLES:
+
+    def checked_one(name: Table) -> Checked | None:
         address = settings.address(name)
         source = find_table(spark, address, name, settings.input_time_zone) if address else None
-        if source is None:
-            if name in (*REQUIRED, *needed) or name in settings.table:
-                raise DataError(
-                    f"there must be the table {name}",
-                    value=address or "nowhere",
-                    next_step=f"check --tables, or say where it is with --set table.{name}=...",
-                )
-            continue
-        found[name] = check(source, contract(name, source.columns), now=now)
+        if source is not None:
+            return check(source, contract(name, source.columns), now=now)
+        if name in (*REQUIRED, *needed) or name in settings.table:
+            raise DataError(
+                f"there must be the table {name}",
+                value=address or "nowhere",
+                next_step=f"check --tables, or say where it is with --set table.{name}=...",
+            )
+        return None
+
+    opened = side_by_side(*(partial(checked_one, name) for name in TABLES))
+    found = {name: one for name, one in zip(TABLES, opened, strict=True) if one is not None}
     output.quarantine(*found.values(), max_bad_share=settings.max_bad_share)
     for name in (*REQUIRED, *needed):
         if found[name].profile.rows == found[name].profile.bad_rows:

@@ -19,6 +19,7 @@ the tables themselves would take longer than to write.)
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -27,6 +28,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from firstday.errors import ConflictError, OutputError
+from firstday.parallel import side_by_side
 from firstday.tables.check import Checked, refuse_beyond
 from firstday.tables.delta import ATTEMPTS_TABLE, QUARANTINE_TABLE, RUNS_TABLE, Run, Store
 from firstday.tables.faults import data_errors
@@ -120,6 +122,10 @@ class Output:
             raise ValueError(f"{name} has {_types(frame.schema)}, not {_types(self.schemas[name])}")
         self._append(name, frame, self.schemas[name])
 
+    def write_all(self, frames: Mapping[str, DataFrame]) -> None:
+        """The same for several tables side by side: of a small one's commit most is waiting."""
+        side_by_side(*(partial(self.write, name, frame) for name, frame in frames.items()))
+
     def quarantine(self, *inputs: Checked, max_bad_share: float) -> None:
         """Keep the inputs' bad rows. Raises DataError when they are more than `max_bad_share` of one."""
         for checked in inputs:
@@ -140,8 +146,9 @@ class Output:
         horizon: datetime | None = None,
     ) -> Run:
         """Make this run's rows the published ones. Raises ConflictError when another run was quicker."""
-        for name in self.schemas.keys() - self._rows.keys():
-            self.store.create(name, self.schemas[name])  # a table without rows, too, is there to be read
+        # A table without rows, too, is there to be read.
+        empty = {name: schema for name, schema in self.schemas.items() if name not in self._rows}
+        side_by_side(*(partial(self.store.create, name, schema) for name, schema in empty.items()))
         began = self.store.attempts(self.job)
         base = {self.base.run_id} if self.base else set()
         others = (began.keys() | base) - {self.run_id}
@@ -163,8 +170,9 @@ class Output:
             raise self._conflict()
         self.run = run
         self.store.remove(QUARANTINE_TABLE, unpublished)
-        for name in self.schemas.keys() | (self.base.row_counts.keys() if self.base else set()):
-            self.store.remove(name, others)  # also where this run writes no such table
+        # Also where this run writes no such table.
+        written = self.schemas.keys() | (self.base.row_counts.keys() if self.base else set())
+        side_by_side(*(partial(self.store.remove, name, others) for name in sorted(written)))
         # One that is not published may be at work still, and write rows after these were deleted.
         over = {
             other

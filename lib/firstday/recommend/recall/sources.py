@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from firstday.frames import cut
+from firstday.parallel import side_by_side
 from firstday.recommend.recall.catalog import Catalog, catalog_of
 from firstday.recommend.recall.interests import interests
 from firstday.recommend.recall.merge import VIEWS, gathered
@@ -47,15 +49,13 @@ def recalled(
     """What relevance, novelty and serendipity say at `until`, of facts before it. Runs some jobs at once."""
     catalog = catalog_of(categories)
     met = cut(interests(facts, catalog, until))
-    found = co_occurrence(met, catalog)
     segments = segmented(customers, segment)
-    drawn = draws(segments, facts, catalog, until, seed)
-    scores = gathered(
-        customers,
-        als(met, catalog, seed),
-        co_occurrence_scores(met, found),
-        novelty(customers, facts, met, catalog, until, Profile(tuple(profile))),
-        serendipity(segments, drawn),
-        segments,
+    by_source: list[Any] = side_by_side(
+        lambda: als(met, catalog, seed),
+        lambda: co_occurrence(met, catalog),
+        lambda: novelty(customers, facts, met, catalog, until, Profile(tuple(profile))),
+        lambda: serendipity(segments, draws(segments, facts, catalog, until, seed)),
     )
+    fitting, found, unmet, drawn = by_source
+    scores = gathered(customers, fitting, co_occurrence_scores(met, found), unmet, drawn, segments)
     return Recalled(cut(scores), catalog, found)

@@ -1,0 +1,22 @@
+"""Independent pieces of work side by side."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from pyspark import inheritable_thread_target
+
+MOST = 4  # at once: beyond, the driver's memory is what they share
+
+Found = TypeVar("Found")
+
+
+def side_by_side(*calls: Callable[[], Found]) -> list[Found]:
+    """What the calls return, in their order.
+
+    Of jobs on small tables most of the time is planning, which is one thread's, or waiting for the storage.
+    Raises the first call's error, of those that fail, once all have ended.
+    """
+    with ThreadPoolExecutor(MOST) as pool:
+        started = [pool.submit(inheritable_thread_target(call)) for call in calls]
+    return [each.result() for each in started]
