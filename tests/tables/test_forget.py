@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import DoubleType, LongType, StringType, StructField, StructType
@@ -128,7 +128,8 @@ VALUES = st.sampled_from(
 )
 
 
-@given(st.lists(st.dictionaries(st.sampled_from("abc"), VALUES), min_size=1, max_size=40))
+@settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(st.lists(st.dictionaries(st.sampled_from("abc"), VALUES), min_size=100, max_size=400))
 def test_quarantined_rows_are_told_as_by_hand(spark: SparkSession, rows: list[dict[str, object]]) -> None:
     texts = [json.dumps(row, ensure_ascii=False) for row in rows]
     assert quarantined(spark, texts) == [theirs(row) for row in rows]
