@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ from firstday.moments import analyse, counts, labelled, metrics, outputs, story
 from firstday.moments.collect import cohorts_by_date, to_driver
 from firstday.moments.findings import Findings, choosing_until, find
 from firstday.moments.labelled import Tables
+from firstday.parallel import side_by_side
 from firstday.redact import redacted_values
 from firstday.segments import ALL
 from firstday.session import get_session
@@ -58,8 +60,10 @@ def run(settings: DiscoverSettings, run_id: str) -> Path | None:
         with _counted(inputs, since, horizon, settings, windows, output) as counted:
             cohorts = cohorts_by_date(counted.kept.moment_counts, settings.days)
             with _found(counted.kept, cohorts, settings, inputs) as found:
-                shown = _write(counted.kept.moment_counts, found, settings, output)
-                changed = _changed(counted, cohorts, found, settings, output, inputs)
+                shown, changed = side_by_side(
+                    partial(_write, counted.kept.moment_counts, found, settings, output),
+                    partial(_changed, counted, cohorts, found, settings, output, inputs),
+                )
         facts = story.Facts(
             unmatured=story.unmatured(cohorts, settings.days),
             tallies=counted.tallies,

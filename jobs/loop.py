@@ -3,6 +3,7 @@
 import importlib
 import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -30,9 +31,8 @@ from firstday.tables import read_published
 if TYPE_CHECKING:
     from firstday.simulation.app_world import App, Policy
 
-# For a world's small tables: most of the time goes into planning, waiting and compiling.
+# For a world's small tables: most of the time goes into planning and waiting.
 SMALL = {"spark.sql.shuffle.partitions": "2", "spark.sql.adaptive.enabled": "false"}
-QUICK_COMPILER = "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
 
 
 def run(settings: LoopSettings, run_id: str) -> Path | None:
@@ -101,9 +101,15 @@ class InWorld:
         self.experiment(played.EXISTING, played.ramp_steps(self.world, moment), treated, played.RAMP_DAYS)
         with logs.step("Playing one day more") as step:
             step.note(**self.world.play(1, treated[played.TREATMENT]))
-        # New dates are counted. New lists, which every day has too, would take as long as the first ones did.
-        self.run(discovery | {"discover": discovery["discover"] | {"daily": True}})
-        return self.index()
+        # The truth is the driver's alone, while Spark is at work.
+        units = self.published(f"assign_{played.EXISTING}", "assignments")["unit_id"].drop_duplicates()
+        with ThreadPoolExecutor(1) as pool:
+            effects = pool.submit(self.effects, units)
+            # New dates are counted. New lists, which every day has too, would take as long as the first did.
+            self.run(discovery | {"discover": discovery["discover"] | {"daily": True}})
+            with logs.step("Asking the simulation for the truth"):
+                found = effects.result()
+        return self.index(*found)
 
     def run(self, written: Mapping[str, dict[str, Any]]) -> None:
         """Run these steps; those that ran before are joined to them."""
@@ -142,35 +148,39 @@ class InWorld:
         [row] = others.orderBy(F.desc_nulls_last("phi"), "action").limit(1).collect()
         return str(row["action"])
 
-    def index(self) -> Path | None:
-        with logs.step("Asking the simulation for the truth"):
-            told, effects = self.truth()
-        return _index(self.spark, self.settings, [*self.steps.values()], self.runner, told, effects)
-
-    def truth(self) -> tuple[dict[str, str], TrueEffects]:
-        """By step, what is true; by effect, what it is. Only the index page asks for it."""
+    def index(
+        self, told: Mapping[str, str] = MappingProxyType({}), effects: TrueEffects = MappingProxyType({})
+    ) -> Path:
+        """Write the page. told: by step, what is true beside labels and moment; effects: the true ones."""
         from firstday.loop import truth
 
-        told = {
+        known = {
             "label": truth.labels(self.world.app, self.published("label", "soft_labels")),
             "discover": truth.moment(self.world.app, self.moment()),
         }
-        if not self.tests:
-            return told, {}
+        return _index(
+            self.spark, self.settings, [*self.steps.values()], self.runner, {**known, **told}, effects
+        )
+
+    def effects(self, active: "pd.Series[str]") -> tuple[dict[str, str], TrueEffects]:
+        """What lists and experiments truly do, by step and by effect; active: whom the ramp is on."""
+        from firstday.loop import truth
+
         assert self.lists is not None
         new, existing = self.tests[played.NEW], self.tests[played.EXISTING]
         treated, rival = new.policies[played.TREATMENT], new.policies[played.RIVAL]
         on_new = truth.on_new_users(new.start, treated, rival, self.lists)
-        units = self.published(f"assign_{played.EXISTING}", "assignments")["unit_id"].drop_duplicates()
-        on_active = truth.on_active_users(existing.start, existing.policies[played.TREATMENT], units)
-        told["recommend"] = f"Shown to all new users, these lists alone change D1 by {on_new.lists}."
-        told[f"measure_{played.NEW}"] = (
-            f"Shown to all new users, {played.TREATMENT} moves D1 by {on_new.treatment}, and {played.RIVAL}, "
-            f"the push to the action that correlation alone would choose, by {on_new.rival}."
-        )
-        told[f"measure_{played.EXISTING}"] = (
-            f"Shown to all who are active, the change moves D{played.EXISTING_DAY} by {on_active}."
-        )
+        on_active = truth.on_active_users(existing.start, existing.policies[played.TREATMENT], active)
+        told = {
+            "recommend": f"Shown to all new users, these lists alone change D1 by {on_new.lists}.",
+            f"measure_{played.NEW}": (
+                f"Shown to all new users, {played.TREATMENT} moves D1 by {on_new.treatment}, and "
+                f"{played.RIVAL}, the push to what correlation alone would choose, by {on_new.rival}."
+            ),
+            f"measure_{played.EXISTING}": (
+                f"Shown to all who are active, the change moves D{played.EXISTING_DAY} by {on_active}."
+            ),
+        }
         day, later = f"retention_{played.NEW_DAY}", f"retention_{played.EXISTING_DAY}"
         return told, {
             (played.NEW, day, played.TREATMENT): on_new.treatment.effect,
@@ -201,9 +211,7 @@ def _index(
 def _small_session() -> SparkSession:
     """Local mode, set up for small tables where nobody else has set it up."""
     if SparkSession.getActiveSession() is None and "PYSPARK_GATEWAY_PORT" not in os.environ:
-        conf = local_conf("firstday loop")
-        options = f"{conf['spark.driver.extraJavaOptions']} {QUICK_COMPILER}"
-        start_local(conf | SMALL | {"spark.driver.extraJavaOptions": options})
+        start_local(local_conf("firstday loop") | SMALL)
     return get_session("firstday loop")
 
 

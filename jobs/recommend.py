@@ -122,7 +122,7 @@ def _watched(
     def value() -> tuple[str, ...]:
         return policy_value(found.tables, now, window, made.lists).sentences
 
-    found_out: list[Any] = side_by_side(told, moved, value)
+    found_out: tuple[Any, ...] = side_by_side(told, moved, value)
     return Watched(*found_out)
 
 

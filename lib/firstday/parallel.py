@@ -2,16 +2,21 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar, overload
 
 from pyspark import inheritable_thread_target
 
 MOST = 4  # at once: beyond, the driver's memory is what they share
 
 Found = TypeVar("Found")
+Other = TypeVar("Other")
 
 
-def side_by_side(*calls: Callable[[], Found]) -> list[Found]:
+@overload
+def side_by_side(first: Callable[[], Found], second: Callable[[], Other], /) -> tuple[Found, Other]: ...
+@overload
+def side_by_side(*calls: Callable[[], Found]) -> tuple[Found, ...]: ...
+def side_by_side(*calls: Callable[[], Any]) -> tuple[Any, ...]:
     """What the calls return, in their order.
 
     Of jobs on small tables most of the time is planning, which is one thread's, or waiting for the storage.
@@ -19,4 +24,4 @@ def side_by_side(*calls: Callable[[], Found]) -> list[Found]:
     """
     with ThreadPoolExecutor(MOST) as pool:
         started = [pool.submit(inheritable_thread_target(call)) for call in calls]
-    return [each.result() for each in started]
+    return tuple(each.result() for each in started)

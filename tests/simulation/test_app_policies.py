@@ -20,7 +20,7 @@ from firstday.simulation.app_policies import (
     push,
     uniform,
 )
-from firstday.simulation.app_world import App
+from firstday.simulation.app_world import App, Policy
 from firstday.simulation.bank_catalog import DAY
 from firstday.simulation.world import ACTIONS
 
@@ -39,6 +39,12 @@ def recommendations(app: App, users: pd.Series, category: str = "guides", slot: 
     content = app.contents.query("category == @category and ends_at.isna()").iloc[0]["content_id"]
     columns = {"category": category, "content_id": content, "policy": "test", "propensity": 0.5}
     return pd.DataFrame({"user_id": users, "slot": slot, **columns})
+
+
+def shown(app: App, days: int, policy: Policy) -> pd.DataFrame:
+    """The impressions of so many days, which are played."""
+    app.play(days, policy)
+    return app.log_since(app.day - days)["impressions"]
 
 
 def slots_of(impressions: pd.DataFrame, column: str = "category") -> pd.DataFrame:
@@ -83,12 +89,12 @@ def test_popularity_shows_what_was_clicked_and_explores() -> None:
 def test_push_shows_the_actions_categories_first_then_the_base() -> None:
     app = history()
     one, other = app.copy(), app.copy()
-    base, _ = one.play(1, uniform)
-    impressions, _ = other.play(1, push("message", uniform))
-    shown, before = slots_of(impressions), slots_of(base)
-    assert shown.index.equals(before.index)
-    assert (shown[[1, 2]] == LEADING).all(axis=None)
-    for after, was in zip(shown.to_numpy()[:50], before.to_numpy()[:50], strict=True):
+    base = shown(one, 1, uniform)
+    impressions = shown(other, 1, push("message", uniform))
+    now, before = slots_of(impressions), slots_of(base)
+    assert now.index.equals(before.index)
+    assert (now[[1, 2]] == LEADING).all(axis=None)
+    for after, was in zip(now.to_numpy()[:50], before.to_numpy()[:50], strict=True):
         assert list(after[2:]) == [name for name in was if name not in LEADING][:2]
     assert impressions["policy"].unique().tolist() == ["push_message"]
     assert impressions["propensity"].isna().all()
@@ -108,7 +114,7 @@ def test_each_user_sees_the_variant_assigned_last() -> None:
     )
     policy = by_variant(assignments, {"control": uniform, "treatment": push("message")}, popularity)
     world = app.copy()
-    impressions, _ = world.play(2, policy)
+    impressions = shown(world, 2, policy)
     number = numbers(impressions["user_id"])
     treated = (number < len(old)) & (number % 2 == 0) & (impressions["shown_at"] >= app.now + ONE_DAY)
     expected = np.where(treated, "push_message", np.where(number < len(old), "uniform", "popularity"))
@@ -118,15 +124,15 @@ def test_each_user_sees_the_variant_assigned_last() -> None:
         assignments.sample(frac=1, random_state=1),
         {"treatment": push("message"), "control": uniform},
     )
-    again, _ = app.copy().play(2, shuffled)
+    again = shown(app.copy(), 2, shuffled)
     pd.testing.assert_frame_equal(again, impressions)
 
 
 def test_nobody_assigned_sees_the_usual() -> None:
     app = history()
     nobody = pd.DataFrame({"unit_id": [], "variant": [], "assigned_at": []})
-    impressions, _ = app.copy().play(1, by_variant(nobody, {"treatment": push("message")}))
-    expected, _ = app.copy().play(1, popularity)
+    impressions = shown(app.copy(), 1, by_variant(nobody, {"treatment": push("message")}))
+    expected = shown(app.copy(), 1, popularity)
     pd.testing.assert_frame_equal(impressions, expected)
 
 
@@ -141,7 +147,7 @@ def test_lists_are_shown_and_new_users_get_their_segments() -> None:
         ]
     )
     world = app.copy()
-    impressions, _ = world.play(2, listed(world, lists.sample(frac=1, random_state=1), by=["gender"]))
+    impressions = shown(world, 2, listed(world, lists.sample(frac=1, random_state=1), by=["gender"]))
     rows = impressions.merge(world.users, on="user_id")
     new = ~rows["user_id"].isin(app.users["user_id"])
     assert 0 < new.sum() < len(rows)
@@ -161,7 +167,7 @@ def test_who_has_neither_list_nor_segment_sees_the_usual() -> None:
     app = history()
     women = app.users["user_id"][app.users["gender"] == "f"]
     world = app.copy()
-    impressions, _ = world.play(1, listed(world, recommendations(app, women.head(1)), ["gender"], uniform))
+    impressions = shown(world, 1, listed(world, recommendations(app, women.head(1)), ["gender"], uniform))
     rows = impressions.merge(world.users, on="user_id")
     assert set(rows["policy"][rows["gender"] == "m"]) == {"uniform"}
     assert set(rows["policy"][rows["gender"] == "f"]) <= {"segment", "test"}

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +15,7 @@ from firstday.experiments.results import Question
 from firstday.experiments.results_decision import deciding_method
 from firstday.loop.runner import Ran, Runner
 from firstday.loop.steps import Step
+from firstday.parallel import side_by_side
 from firstday.report import words
 from firstday.report.index import Effect, IndexContent, Stage
 from firstday.report.page import Fact
@@ -35,16 +37,17 @@ def content(
 ) -> IndexContent:
     """All of the page. truth: by step, a sentence."""
     last = {ran.name: ran for ran in runner.ran}  # of a step that ran twice, the second time
-    stages = [_stage(spark, out, step, last[step.name], truth.get(step.name)) for step in steps]
-    effects = [
-        effect for step in steps if step.job == "measure" for effect in _effects(spark, step, true_effects)
-    ]
+    stages = side_by_side(
+        *(partial(_stage, spark, out, step, last[step.name], truth.get(step.name)) for step in steps)
+    )
+    measured = [step for step in steps if step.job == "measure"]
+    effects = side_by_side(*(partial(_effects, spark, step, true_effects) for step in measured))
     return IndexContent(
         runner.run_id,
         "From raw logs to a proved decision",
         _verdict(stages),
         stages,
-        effects,
+        [effect for found in effects for effect in found],
         seconds=[(ran.name, ran.seconds, ran.why) for ran in runner.ran],
     )
 

@@ -33,13 +33,6 @@ NEW, EXISTING = "new_users", "existing_users"  # the experiments, and the tables
 # The variants: the moment is pushed, or the action that correlation alone would have chosen instead.
 TREATMENT, RIVAL = "treatment", "most_correlated"
 NEW_SHARES = {"control": 0.4, TREATMENT: 0.4, RIVAL: 0.2}
-TABLES = {
-    "users": "anchored_at",
-    "customers": "joined_at",
-    "events": "occurred_at",
-    "impressions": "shown_at",
-    "reactions": "reacted_at",
-}  # tables that grow, and the instant of a row
 MARK = "made_by_firstday_loop"
 
 
@@ -71,15 +64,13 @@ class World:
 
     def play(self, days: int, policy: Policy) -> dict[str, int]:
         """Play whole days and add their rows to the tables; how many, by table."""
-        since = self.app.now
+        since, people = self.app.now, len(self.app.people)
         self.app.play(days, policy)
-        counts = {}
-        for name, at in TABLES.items():
-            frame = getattr(self.app, name)
-            new = frame[frame[at] >= since]
-            self._write(name, new, f"from-{since:%Y-%m-%d}")
-            counts[name] = len(new)
-        return counts
+        new = {"users": self.app.users[people:], "customers": self.app.customers[people:]}
+        new |= self.app.log_since(self.app.day - days)
+        for name, rows in new.items():
+            self._write(name, rows, f"from-{since:%Y-%m-%d}")
+        return {name: len(rows) for name, rows in new.items()}
 
     def sign_ups(self, name: str, days: int) -> None:
         """A table of who will sign up in the next days, as a backend would draw it up day by day."""
@@ -87,8 +78,7 @@ class World:
 
     def active(self, name: str) -> None:
         """A table of who did something lately."""
-        since = self.app.now - timedelta(days=ACTIVE_DAYS)
-        there = self.app.events.loc[self.app.events["occurred_at"] >= since, "user_id"].unique()
+        there = self.app.log_since(self.app.day - ACTIVE_DAYS)["events"]["user_id"].unique()
         self._write(name, self.app.users[self.app.users["user_id"].isin(there)], "all")
 
     def plan(self, name: str, content: Mapping[str, Any]) -> str:

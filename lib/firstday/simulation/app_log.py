@@ -34,29 +34,30 @@ def in_order(log: Exposures) -> Exposures:
     return {name: column[order] for name, column in log.items()}
 
 
-def impression_rows(log: Exposures, content_ids: NDArray[np.object_]) -> pd.DataFrame:
-    """The table impressions; ids are numbered in the order of the log."""
+def impression_rows(log: Exposures, content_ids: NDArray[np.object_], since: int = 0) -> pd.DataFrame:
+    """The table impressions, from a second on; ids are numbered in the order of the log."""
+    place = np.flatnonzero(log["second"] >= since)
     return pd.DataFrame(
         {
-            "impression_id": _impression_ids(np.arange(len(log["user"]))),
-            "user_id": user_ids(log["user"]),
-            "category": np.array(NAMES, object)[log["category"]],
-            "content_id": content_ids[log["content"]],
-            "slot": log["slot"],
-            "shown_at": instants(log["second"]),
-            "policy": log["policy"],
-            "propensity": log["propensity"],
+            "impression_id": _impression_ids(place),
+            "user_id": user_ids(log["user"][place]),
+            "category": np.array(NAMES, object)[log["category"][place]],
+            "content_id": content_ids[log["content"][place]],
+            "slot": log["slot"][place],
+            "shown_at": instants(log["second"][place]),
+            "policy": log["policy"][place],
+            "propensity": log["propensity"][place],
         }
     )
 
 
-def reaction_rows(log: Exposures, before: int) -> pd.DataFrame:
-    """The table reactions, sorted by time, up to before a second."""
+def reaction_rows(log: Exposures, before: int, since: int = 0) -> pd.DataFrame:
+    """The table reactions, sorted by time, from a second on up to before another."""
     place = np.concatenate([np.flatnonzero(log[kind]) for kind in REACTIONS])
     kind = np.repeat(REACTIONS, [np.count_nonzero(log[kind]) for kind in REACTIONS]).astype(object)
     second = log["second"][place] + np.concatenate([log[kind][log[kind] > 0] for kind in REACTIONS])
     order = np.lexsort((place, second))
-    order = order[second[order] < before]
+    order = order[(since <= second[order]) & (second[order] < before)]
     return pd.DataFrame(
         {
             "impression_id": _impression_ids(place[order]),
@@ -66,13 +67,11 @@ def reaction_rows(log: Exposures, before: int) -> pd.DataFrame:
     )
 
 
-def event_rows(parts: list[Events], before: int) -> pd.DataFrame:
-    """The table events, sorted by time, up to before a second."""
-    if not parts:
-        parts = [(np.zeros(0, np.int64),) * 3]
-    user, action, second = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    order = np.lexsort((action, user, second))
-    order = order[second[order] < before]
+def event_rows(parts: list[Events], before: int, since: int = 0) -> pd.DataFrame:
+    """The table events, sorted by time, from a second on up to before another."""
+    user, action, second = np.hstack([np.zeros((3, 0), np.int64), *map(np.array, parts)])
+    wanted = np.flatnonzero((since <= second) & (second < before))
+    order = wanted[np.lexsort((action[wanted], user[wanted], second[wanted]))]
     return pd.DataFrame(
         {
             "user_id": user_ids(user[order]),

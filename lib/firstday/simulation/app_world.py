@@ -91,6 +91,16 @@ class App:
         """Clicks and dismissals before now."""
         return self._table("reactions", lambda: log.reaction_rows(self.exposures(), self.day * DAY))
 
+    def log_since(self, day: int) -> dict[str, pd.DataFrame]:
+        """Of events, impressions and reactions what happened on the played dates from `day` on."""
+        since, before = day * DAY, self.day * DAY
+        exposures = self.exposures()
+        return {
+            "events": log.event_rows(self._events, before, since),
+            "impressions": log.impression_rows(exposures, self.banners.ids, since),
+            "reactions": log.reaction_rows(exposures, before, since),
+        }
+
     def exposures(self, since: int = 0, columns: Sequence[str] = log.EXPOSURE_COLUMNS) -> log.Exposures:
         """The log of what was shown from a day on, as arrays of numbers: see `app_log.EXPOSURE_COLUMNS`."""
         return log.joined_up(self._exposures[since:], columns)
@@ -112,20 +122,12 @@ class App:
             later = later.followed_by(self._cohort(day))
         return users_table(later).iloc[len(self.people) :].reset_index(drop=True)
 
-    def play(self, days: int, policy: Policy) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Play whole days with lists chosen at each visit: their impressions and reactions.
-
-        Raises SettingsError for less than a day.
-        """
+    def play(self, days: int, policy: Policy) -> None:
+        """Play whole days with lists chosen at each visit. Raises SettingsError for less than a day."""
         if days < 1:
             raise SettingsError("whole days are played", value=days, next_step="give 1 or more")
-        first = self.day
         for _ in range(days):
             self._play_day(policy)
-        return (
-            self.impressions[self.impressions["shown_at"] >= START + pd.Timedelta(days=first)],
-            self.reactions[self.reactions["reacted_at"] >= START + pd.Timedelta(days=first)],
-        )
 
     def live_contents(self, second: Whole) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
         """By second: the categories with a live content, and the contents that are live."""

@@ -50,7 +50,7 @@ def recalled(
     catalog = catalog_of(categories)
     met = cut(interests(facts, catalog, until))
     segments = segmented(customers, segment)
-    by_source: list[Any] = side_by_side(
+    by_source: tuple[Any, ...] = side_by_side(
         lambda: als(met, catalog, seed),
         lambda: co_occurrence(met, catalog),
         lambda: novelty(customers, facts, met, catalog, until, Profile(tuple(profile))),
