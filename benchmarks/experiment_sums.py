@@ -1,8 +1,9 @@
 """An experiment's table of sums from its log of unit-days, beside DuckDB on the same files and cores.
 
-`python -m benchmarks.experiment_sums [--rows 50000000] [--repeats 3]` makes the log, runs both sides as
-processes of their own in turns, checks that they made the same sums, and prints Markdown. Days active, clicks
-with their sum over the week before as covariate, and D7 retention; by variant, date, and two segment columns.
+`python -m benchmarks.experiment_sums [--rows 50000000] [--repeats 3] [--heap-mb 2048]` makes the log, runs
+both sides as processes of their own in turns, checks that they made the same sums, and prints Markdown. Days
+active, clicks with their sum over the week before as covariate, and D7 retention; by variant, date, and two
+segment columns.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,12 +120,14 @@ def run_duckdb(folder: Path, out: Path, repeats: int) -> dict[str, float | list[
     return {"seconds": seconds, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
-def run_firstday(folder: Path, out: Path, repeats: int) -> dict[str, float | list[float]]:
-    """Seconds of each repeat, and megabytes at the peak of Spark's process."""
+def run_firstday(
+    folder: Path, out: Path, repeats: int, heap_mb: int | None = None
+) -> dict[str, float | list[float]]:
+    """Seconds of each repeat, and megabytes at the peak of Spark's process. heap_mb: not our default."""
     from firstday.experiments.aggregate import aggregate
     from firstday.experiments.outcomes import outcomes
     from firstday.experiments.spans import Spans
-    from firstday.session import get_session
+    from firstday.session import local_conf, start_local
     from firstday.settings.metrics import Metric
     from firstday.windows import microseconds
 
@@ -132,7 +136,8 @@ def run_firstday(folder: Path, out: Path, repeats: int) -> dict[str, float | lis
         Metric(name="clicks", kind="sum", value="clicks", covariate="pre"),
         Metric(name="d7", kind="retention", day=7),
     )
-    spark = get_session("firstday benchmark", str(CORES))
+    heap = {"spark.driver.memory": f"{heap_mb}m"} if heap_mb else {}
+    spark = start_local(local_conf("firstday benchmark", str(CORES)) | heap)
     horizon = microseconds(HORIZON)
 
     def once() -> None:
@@ -160,7 +165,7 @@ def timed(once: Callable[[], None], repeats: int) -> list[float]:
     return seconds
 
 
-SIDES = {"firstday": run_firstday, "duckdb": run_duckdb}
+SIDES = ("firstday", "duckdb")
 
 
 def same(folder: Path) -> int:
@@ -183,11 +188,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=50_000_000)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--heap-mb", type=int, help="of firstday's Java, instead of the default")
     parser.add_argument("--side", choices=SIDES)
     parser.add_argument("--folder", type=Path)
     asked = parser.parse_args()
     if asked.side:
-        print(json.dumps(SIDES[asked.side](asked.folder, asked.folder / asked.side, asked.repeats)))
+        run = partial(run_firstday, heap_mb=asked.heap_mb) if asked.side == "firstday" else run_duckdb
+        print(json.dumps(run(asked.folder, asked.folder / asked.side, asked.repeats)))
         return
     with tempfile.TemporaryDirectory(prefix="firstday-sums-") as name:
         make(Path(name), asked.rows)
@@ -196,6 +203,7 @@ def main() -> None:
             for side in SIDES:
                 command = [sys.executable, "-m", "benchmarks.experiment_sums", "--side", side]
                 command += ["--folder", name, "--repeats", str(asked.repeats)]
+                command += ["--heap-mb", str(asked.heap_mb)] if asked.heap_mb else []
                 done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
                 found[side].append(json.loads(done.stdout.strip().splitlines()[-1]))
         rows = same(Path(name))

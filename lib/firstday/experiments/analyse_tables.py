@@ -1,7 +1,8 @@
 """From units to the small tables that everything is read off: sums, panels, clusters, on the driver."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import pandas as pd
 from pyspark.sql import DataFrame
@@ -12,6 +13,7 @@ from firstday.experiments.outcomes import Outcomes
 from firstday.experiments.panel_outcomes import panel_table, periods
 from firstday.experiments.results import CATEGORIES, SUMS, Question
 from firstday.frames import to_driver
+from firstday.parallel import side_by_side
 from firstday.settings.metrics import Metric
 
 MOST_ROWS = 500_000
@@ -43,15 +45,18 @@ def tables(question: Question, units: Outcomes, *, ages: DataFrame | None = None
     """
     sums = _told(aggregate(units), "sums by segment and date").reindex(columns=SUMS.names)
     numbers = sorted({int(number) for name in ("stage", "period") for number in sums[name].dropna().unique()})
-    panel = _told(panel_table(periods(units, numbers)), "panels") if numbers else None
-    return Tables(
-        sums,
-        panel,
-        None if ages is None else _told(panel_table(ages), "panels by age"),
-        _clusters(units) if question.clustered and not numbers else None,
-        _encouraged(question, units) if question.encouragement and not question.clustered else None,
-        _categories(units) if question.design == "plain" and not question.clustered else _no_categories(),
-    )
+    further: dict[str, Callable[[], pd.DataFrame]] = {}
+    if numbers:
+        further["panel"] = lambda: _told(panel_table(periods(units, numbers)), "panels")
+    if ages is not None:
+        further["ages"] = lambda: _told(panel_table(ages), "panels by age")
+    if question.clustered and not numbers:
+        further["clusters"] = partial(_clusters, units)
+    if question.encouragement and not question.clustered:
+        further["encouraged"] = partial(_encouraged, question, units)
+    if question.design == "plain" and not question.clustered:
+        further["categories"] = partial(_categories, units)
+    return Tables(sums, **dict(zip(further, side_by_side(*further.values()), strict=True)))
 
 
 def _told(rows: DataFrame, what: str, limit: int = MOST_ROWS) -> pd.DataFrame:
@@ -107,7 +112,7 @@ def _encouraged(question: Question, units: Outcomes) -> pd.DataFrame:
 
 def _categories(units: Outcomes) -> pd.DataFrame:
     """Retention by how many categories were met, where those are counted before the day of the return."""
-    found = [_no_categories()]
+    found = [pd.DataFrame(columns=CATEGORIES.names)]
     for met, back in _pairs(units.metrics):
         told = _told(retention_by_categories(units, met, back), "retention by categories")
         found.append(told.assign(categories=met, retention=back)[CATEGORIES.names])
@@ -122,7 +127,3 @@ def _pairs(metrics: Sequence[Metric]) -> list[tuple[str, str]]:
         if met.kind == "categories" and back.kind == "retention" and met.window is not None
         if met.window.total_seconds() <= 86_400 * (back.day or 0)
     ]
-
-
-def _no_categories() -> pd.DataFrame:
-    return pd.DataFrame(columns=CATEGORIES.names)

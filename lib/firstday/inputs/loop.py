@@ -1,14 +1,17 @@
 """What a loop reads: which version each input of a step has now, and which run published its output."""
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pyspark.sql import SparkSession
 
 from firstday.loop.steps import Step
+from firstday.parallel import side_by_side
 from firstday.settings.bank import TABLES, BankSettings
-from firstday.tables import find_table, open_table
+from firstday.tables import Input, find_table, open_table
 from firstday.tables.delta import Store
 
 # By job, the settings that name a table, and the table's name where the setting names an output of ours.
@@ -31,20 +34,18 @@ def versions(spark: SparkSession, step: Step) -> dict[str, str]:
     Of data only names, sizes and times are read. Raises DataError where an input is missing.
     """
     settings: Any = step.settings
-    found = {}
+    zone = getattr(settings, "input_time_zone", None)
+    calls: dict[str, Callable[[], Input | None]] = {}
     for setting, table in READS[step.job].items():
         address = getattr(settings, setting)
         if address is not None:
-            opened = open_table(
-                spark, address, table, name=setting, time_zone=getattr(settings, "input_time_zone", None)
-            )
-            found[setting] = opened.version
+            calls[setting] = partial(open_table, spark, address, table, name=setting, time_zone=zone)
     if isinstance(settings, BankSettings) and getattr(settings, "examples", None) is None:
         for name in TABLES:
-            where = settings.address(name)
-            there = find_table(spark, where, name, settings.input_time_zone) if where else None
-            if there is not None:
-                found[name] = there.version
+            if where := settings.address(name):
+                calls[name] = partial(find_table, spark, where, name, zone)
+    opened = zip(calls, side_by_side(*calls.values()), strict=True)
+    found = {name: there.version for name, there in opened if there is not None}
     for setting in FILES:
         file = getattr(settings, setting, None)
         if file is not None and Path(file).is_file():

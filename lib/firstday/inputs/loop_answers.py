@@ -18,6 +18,7 @@ from firstday.loop.steps import Step
 from firstday.parallel import side_by_side
 from firstday.report import words
 from firstday.report.index import Effect, IndexContent, Stage
+from firstday.report.measure_rows import chance
 from firstday.report.page import Fact
 from firstday.settings import MeasureSettings, read_plan
 from firstday.tables import read_published
@@ -226,7 +227,7 @@ def _measure(published: Published, step: Step) -> Told:
         Fact(
             words.name(row.metric) + _which(row.treatment, question),
             _effect(row, question),
-            f"{words.text(row.verdict)}; p {words.probability(row.p_value)}",
+            f"{words.text(row.verdict)}; {chance(row)}",
         )
         for row in rows.itertuples(index=False)
     ]
