@@ -320,7 +320,11 @@ def test_since_when_the_band_is_clear() -> None:
 
 
 def test_those_that_met_the_change(small: MeasureContent) -> None:
-    row = small.results[small.results["method"] == "difference"].head(1).assign(population="triggered")
+    every = small.results[small.results["method"] == "difference"].head(1).assign(population="triggered")
+    told = answer(measure_report(replace(small, results=frame([small.results, every]))).html)
+    assert "All units met the change" in told
+    assert "of those that met the change" not in told
+    row = every.assign(n_treatment=9_050, n_control=9_000)
     met = frame([small.results, row, check({"control": 9_000, "push": 9_050}, "triggered")])
     told = answer(measure_report(replace(small, results=met)).html)
     assert "retention_1, of those that met the change +1.49 points Better:" in told

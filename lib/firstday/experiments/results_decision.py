@@ -92,6 +92,9 @@ def _overall(ratio: SampleRatio, deciding: Sequence[Row], guards: Sequence[Row])
     return NOT_HARMED if only_guards else CANNOT_TELL
 
 
+MINUS = "\u2212"
+
+
 @dataclass(frozen=True)
 class _Teller:
     """Rows in words."""
@@ -105,17 +108,35 @@ class _Teller:
             return "No verdict: the sample-ratio check failed, so those compared are not alike."
         if verdict == CANNOT_TELL:
             return "These units cannot tell: no metric has a test yet."
+        treatments = dict.fromkeys(str(row["treatment"]) for row in (*deciding, *guards))
         told = [
-            f"{row['treatment']} is {row['verdict']} than {self.question.control} on {row['metric']} "
-            f"({self.amount(row['metric'], row['estimate'])})"
-            for row in deciding
-            if row["verdict"] in (BETTER, WORSE)
+            self.of_treatment(
+                f"{treatment}: " if len(treatments) > 1 else "",
+                [row for row in deciding if row["treatment"] == treatment],
+                [row for row in guards if row["treatment"] == treatment],
+            )
+            for treatment in treatments
         ]
+        return " ".join(f"{each}." for each in told if each) or "No guardrail is harmed."
+
+    def of_treatment(self, name: str, deciding: Sequence[Row], guards: Sequence[Row]) -> str:
+        """'push is better than control on d7 (+0.90 points); no effect shown on d1'; name: before the latter
+        where it stands alone.
+        """
+        told = []
+        for verdict in (BETTER, WORSE):
+            rows = [row for row in deciding if row["verdict"] == verdict]
+            found = [f"{row['metric']} ({self.amount(row['metric'], row['estimate'])})" for row in rows]
+            if found:
+                told.append(
+                    f"{rows[0]['treatment']} is {verdict} than {self.question.control} on {', '.join(found)}"
+                )
         told += [f"{row['treatment']} harms {row['metric']}" for row in guards if row["verdict"] == HARMED]
-        quiet = dict.fromkeys(row["metric"] for row in deciding if row["verdict"] == NO_EFFECT)
+        quiet = [row["metric"] for row in deciding if row["verdict"] == NO_EFFECT]
         if quiet:
-            told.append(f"{'no' if told else 'No'} effect shown on {', '.join(quiet)}")
-        return "; ".join(told or ["No guardrail is harmed"]) + "."
+            start = "no" if told or name else "No"
+            told.append(f"{'' if told else name}{start} effect shown on {', '.join(quiet)}")
+        return "; ".join(told)
 
     def sentence(self, row: Row) -> str:
         metric, level = row["metric"], f"{1 - self.question.alpha:.0%}"
@@ -153,7 +174,8 @@ class _Teller:
 
     def amount(self, metric: str, effect: float) -> str:
         """An effect: of shares in points."""
-        return f"{100 * effect:+.2f} points" if metric in self.shares else f"{effect:+.4g}"
+        told = f"{100 * effect:+.2f} points" if metric in self.shares else f"{effect:+.4g}"
+        return f"{MINUS}{told[1:]}" if told.startswith("-") else told
 
     def value(self, metric: str, value: float) -> str:
         return f"{value:.3%}" if metric in self.shares else f"{value:.4g}"

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 from firstday.report import words
 from firstday.report.content import MeasureContent
 from firstday.report.measure_rows import (
@@ -151,7 +153,20 @@ def _for_whom(rows: Rows) -> Block:
     if check is not None and check.verdict in ("fails", WITHHELD):
         told.append(f"Leave the figures of those that met the change aside. {words.sentence(check.note)}")
         return Block("For whom?", sentences=tuple(told))
-    return Block("For whom?", sentences=tuple(told), facts=tuple(_met(rows)))
+    met = rows.of("difference", population=TRIGGERED)
+    if _are_all(rows, met):
+        return Block("For whom?", sentences=(*told, "All units met the change: this is its effect on them."))
+    facts = [
+        _effect(rows, row, f"{rows.label(row)}, of those that met the change")
+        for row in met.head(MOST_FACTS).itertuples(index=False, name="Row")
+    ]
+    return Block("For whom?", sentences=tuple(told), facts=tuple(facts))
+
+
+def _are_all(rows: Rows, met: pd.DataFrame) -> bool:
+    """Whether those that met the change are all units."""
+    counted = ["metric", "treatment", "n_treatment", "n_control"]
+    return not met.empty and len(met[counted].merge(rows.of("difference")[counted])) == len(met)
 
 
 def _shown(rows: Rows, own: Sequence[Any]) -> str:
@@ -166,12 +181,6 @@ def _shown(rows: Rows, own: Sequence[Any]) -> str:
     if quiet:
         parts.append(f"nothing shown in {words.some(quiet, 'segment', 'segments')}")
     return f"{rows.label(own[0])}: {'; '.join(parts)}."
-
-
-def _met(rows: Rows) -> Iterable[Fact]:
-    found = rows.of("difference", population=TRIGGERED)
-    for row in found.head(MOST_FACTS).itertuples(index=False, name="Row"):
-        yield _effect(rows, row, f"{rows.label(row)}, of those that met the change")
 
 
 def _harm(rows: Rows) -> Block:
