@@ -20,7 +20,7 @@ from benchmarks.experiment_worlds import (
     two_arms,
 )
 from firstday.experiments.covariate import adjusted_difference
-from firstday.experiments.difference import difference, level, unit_variance
+from firstday.experiments.difference import difference, level, ratio, unit_variance, zero_one
 from firstday.experiments.estimate import Estimate
 from firstday.experiments.planning import detectable_effect
 from firstday.experiments.sums import Sums
@@ -109,12 +109,14 @@ def two_arm(
 ) -> Simulation:
     """With the effect that the plan finds with POWER; reduction: of the variance, by a covariate.
 
-    planned: False where the plan does not hold, as it takes z and one variance for both arms.
+    planned: False where the plan does not hold, as it takes z, or is not this method's.
     """
     pilot = arm(np.random.default_rng(0), 1, PILOT, 0.0)
     variance = float(unit_variance(pilot)[0]) * (1 - reduction)
     shares = (units[0] / sum(units), units[1] / sum(units))
-    effect = float(detectable_effect(variance, sum(units), alpha=ALPHA, power=POWER, shares=shares))
+    rate = float(ratio(pilot)[0]) if zero_one(pilot).all() else None
+    asked = {"alpha": ALPHA, "power": POWER}
+    effect = float(detectable_effect(variance, sum(units), shares=shares, rate=rate, **asked))
     sizes = " and ".join(f"{each:,}" for each in sorted(set(units)))
     return Simulation(
         f"{metric}, {sizes} an arm",
@@ -142,7 +144,7 @@ def two_arm_simulations() -> Iterator[Simulation]:
     """Fixed horizon: looked at once."""
     yield two_arm("D1, 20 %", "two proportions", retained(0.2), (2_000, 2_000), difference)
     rare, uneven = retained(0.01), (500, 9_500)
-    yield two_arm("bought, 1 %", "two proportions", rare, uneven, difference, planned=False)
+    yield two_arm("bought, 1 %", "two proportions", rare, uneven, difference)
     yield two_arm("bought, 1 %", "unpooled z (not ours)", rare, uneven, by_z, planned=False)
     yield two_arm("mean, skewed", "Welch's t", minutes, (1_000, 1_000), difference)
     yield two_arm("mean, normal", "Welch's t", heights, (10, 10), difference, planned=False)

@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 from statsmodels.stats.power import NormalIndPower
+from statsmodels.stats.proportion import samplesize_proportions_2indep_onetail
 
 from benchmarks.experiment_worlds import Arm, clicks, habits, minutes, retained, two_arms
 from firstday.errors import SettingsError
@@ -39,6 +41,32 @@ def test_the_planned_power_is_reached(arm: Arm) -> None:
     effect = detectable_effect(unit_variance(pilot)[0], 4_000, power=0.8)
     told = difference(*two_arms(arm, rng, EXPERIMENTS, (2_000, 2_000), float(effect)))
     assert (told.p_value < 0.05).mean() == pytest.approx(0.8, abs=0.045)
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.2, 0.9])
+@pytest.mark.parametrize("shares", [(0.5, 0.5), (0.2, 0.8)])
+def test_an_effect_on_a_share_changes_the_variance(rate: float, shares: tuple[float, float]) -> None:
+    """By exact sums over what may come of both arms; with one variance for both it may miss it."""
+    units, variance = 3_000, rate * (1 - rate)
+    effect = float(detectable_effect(variance, units, rate=rate, shares=shares))
+    arms = [round(units * share) for share in shares]
+    assert exact_power(rate, effect if rate < 0.5 else -effect, *arms) == pytest.approx(0.8, abs=0.015)
+    assert units_needed(variance, effect, rate=rate, shares=shares) == pytest.approx(units, abs=1)
+    assert power_of(variance, effect, units, rate=rate, shares=shares) == pytest.approx(0.8, abs=1e-4)
+    treated = samplesize_proportions_2indep_onetail(effect, min(rate, 1 - rate), 0.8, shares[1] / shares[0])
+    assert units_needed(variance, effect, rate=rate, shares=shares) == pytest.approx(
+        treated / shares[0], rel=1e-3
+    )
+
+
+def exact_power(rate: float, effect: float, treated: int, control: int) -> float:
+    """Of the pooled two-proportion z-test at 5 %."""
+    y, x = np.arange(treated + 1)[:, None] / treated, np.arange(control + 1) / control
+    pooled = (treated * y + control * x) / (treated + control)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        z = (y - x) / np.sqrt(pooled * (1 - pooled) * (1 / treated + 1 / control))
+    chances = binom.pmf(np.arange(treated + 1), treated, rate + effect)[:, None]
+    return float((chances * binom.pmf(np.arange(control + 1), control, rate) * (abs(z) > 1.959964)).sum())
 
 
 def test_a_covariate_saves_units() -> None:

@@ -10,7 +10,14 @@ import pandas as pd
 from firstday.errors import DataError
 from firstday.experiments.aggregate import EVERYONE
 from firstday.experiments.covariate import adjusted_difference
-from firstday.experiments.difference import difference, ratio, relative_lift, unit_variance, why_unknown
+from firstday.experiments.difference import (
+    difference,
+    ratio,
+    relative_lift,
+    unit_variance,
+    why_unknown,
+    zero_one,
+)
 from firstday.experiments.estimate import Estimate
 from firstday.experiments.group_sequential import LEAST_STEP, boundaries, repeated
 from firstday.experiments.guardrails import non_inferior
@@ -249,18 +256,19 @@ def _power(
     if metric.covariate:
         variance *= 1 - float(adjusted_difference(treatment, control).variance_reduction)
     shares = float(treatment.n) / units, float(control.n) / units
+    rate = float(ratio(control)) if zero_one(treatment) and zero_one(control) else None
     asked = {"alpha": question.alpha, "power": question.power}
     place = {"metric": metric.name, "treatment": name}
     kept = {"n_treatment": float(treatment.n), "n_control": float(control.n)}
     kept |= {"value_control": float(ratio(control)), "value_treatment": float(ratio(treatment))}
-    found = float(detectable_effect(variance, units, shares=shares, **asked))
+    found = float(detectable_effect(variance, units, shares=shares, rate=rate, **asked))
     note = f"found with a chance of {question.power:.0%} by a fixed horizon"
     yield figure(place, "detectable_effect", found, note, **kept)
     wanted = metric.margin or metric.smallest_effect
     dates = own["assigned_on"].dropna()
     if wanted is None or dates.empty:
         return
-    needed = float(units_needed(variance, wanted, shares=shares, **asked))
+    needed = float(units_needed(variance, wanted, shares=shares, rate=rate, **asked))
     compared = own[own["variant"].isin([name, question.control])]
     assigned = float(compared["units"].sum())
     a_day = assigned / ((dates.max() - dates.min()).days + 1)

@@ -2,8 +2,11 @@
 
 All by the two-sided z-test of a difference of two arms (Cohen 1988, ch. 2), from the variance a unit,
 which `difference.unit_variance` gives of what has been seen: of a mean or of a ratio. With CUPED
-multiply it by 1 - variance_reduction. One variance stands for both arms: an effect that is large for its
-metric changes it.
+multiply it by 1 - variance_reduction. That variance is the control's, and the treated arm has the same; but
+of outcomes that are 0 or 1, whose `rate` in the control is given, an effect changes it, and the test pools
+both arms (Fleiss 1981, ch. 3). As nobody knows yet where the effect goes, it is taken towards a half, where
+the variance is largest. An effect that is large for another metric changes the variance too, which is not
+seen here.
 
 What goes wrong: an effect taken from the same data as the variance (the power of what was seen says
 nothing that its p-value does not); variances from days or users unlike those to come; peeking, which
@@ -18,6 +21,7 @@ from firstday.experiments.sums import Floats
 
 Numbers = Floats | float
 HALVES = (0.5, 0.5)
+ROUNDS = 30  # until the detectable effect stands to 1e-9
 
 
 def units_needed(
@@ -27,20 +31,21 @@ def units_needed(
     alpha: float = 0.05,
     power: float = 0.8,
     shares: tuple[float, float] = HALVES,
+    rate: Numbers | None = None,
 ) -> Floats:
     """Units of all variants together, rounded up, so that the effect is found with that probability.
 
     effect: in the metric's unit (0.01 is a point of retention), its sign does not matter. shares:
-    treatment's and control's, of all units; with more variants they add up to less than 1. NaN for an
-    effect or a variance of 0.
+    treatment's and control's, of all units; with more variants they add up to less than 1. rate: the
+    control's, of outcomes that are 0 or 1. NaN for an effect or a variance of 0.
 
     Raises SettingsError for shares that are not above 0 or add up to more than 1, an alpha outside 0..1,
     and a power that is not between alpha and 1.
     """
     _check(alpha, shares, power)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = (_reach(alpha, power) / np.asarray(effect, dtype=float)) ** 2
-        units = np.ceil(ratio * np.asarray(variance) * _spread(shares))
+        reach = _reach(alpha, power, *_errors(variance, effect, shares, rate))
+        units = np.ceil((reach / np.asarray(effect, dtype=float)) ** 2)
     return np.where(np.isfinite(units) & (units > 0), units, np.nan)
 
 
@@ -51,15 +56,15 @@ def power_of(
     *,
     alpha: float = 0.05,
     shares: tuple[float, float] = HALVES,
+    rate: Numbers | None = None,
 ) -> Floats:
     """The probability that so many units (of all variants) find the effect; else as units_needed."""
     _check(alpha, shares)
     with np.errstate(divide="ignore", invalid="ignore"):
-        shift = np.asarray(effect) / np.sqrt(np.asarray(variance) * _spread(shares) / np.asarray(units))
-    shift = np.where(np.isfinite(shift), shift, np.nan)
-    reach = -ndtri(alpha / 2)
+        test, own = (each / np.sqrt(units) for each in _errors(variance, effect, shares, rate))
+        shift, reach = np.abs(effect) / own, -ndtri(alpha / 2) * test / own
     # Significant on the wrong side counts too, as it does in any two-sided test.
-    return ndtr(abs(shift) - reach) + ndtr(-abs(shift) - reach)
+    return np.where(np.isfinite(shift), ndtr(shift - reach) + ndtr(-shift - reach), np.nan)
 
 
 def detectable_effect(
@@ -69,11 +74,15 @@ def detectable_effect(
     alpha: float = 0.05,
     power: float = 0.8,
     shares: tuple[float, float] = HALVES,
+    rate: Numbers | None = None,
 ) -> Floats:
     """The smallest effect that so many units (of all variants) find with that probability; else as above."""
     _check(alpha, shares, power)
     with np.errstate(divide="ignore", invalid="ignore"):
-        effect = _reach(alpha, power) * np.sqrt(np.asarray(variance) * _spread(shares) / np.asarray(units))
+        effect = np.zeros(())
+        for _ in range(1 if rate is None else ROUNDS):  # the effect changes the variance, and that the effect
+            reach = _reach(alpha, power, *_errors(variance, effect, shares, rate))
+            effect = reach / np.sqrt(units)
     return np.where(np.isfinite(effect) & (effect > 0), effect, np.nan)
 
 
@@ -98,14 +107,26 @@ def days_needed(
     return np.where(missing <= 0, 0.0, days)
 
 
-def _reach(alpha: float, power: float) -> float:
-    """Of how many standard errors the effect must be."""
-    return float(ndtri(power) - ndtri(alpha / 2))
+def _reach(alpha: float, power: float, test: Floats, own: Floats) -> Floats:
+    """How large the effect must be with one unit, given the two standard errors of `_errors`."""
+    return np.asarray(ndtri(power) * own - ndtri(alpha / 2) * test)
 
 
-def _spread(shares: tuple[float, float]) -> float:
-    """The difference's variance, in variances of a mean over all units."""
-    return 1 / shares[0] + 1 / shares[1]
+def _errors(
+    variance: Numbers, effect: Numbers, shares: tuple[float, float], rate: Numbers | None
+) -> tuple[Floats, Floats]:
+    """The standard error of the difference with one unit in all, as the test has it and as it is."""
+    treated, control = shares
+    if rate is None:
+        error = np.sqrt(np.asarray(variance) * (1 / treated + 1 / control))
+        return error, error
+    near = np.minimum(rate, 1 - np.asarray(rate))
+    moved = np.minimum(near + np.abs(effect), 0.5)
+    pooled = (treated * moved + control * near) / (treated + control)
+    scale = np.asarray(variance) / (near * (1 - near))  # 1, or what a covariate leaves
+    test = pooled * (1 - pooled) * (1 / treated + 1 / control)
+    own = moved * (1 - moved) / treated + near * (1 - near) / control
+    return np.sqrt(scale * test), np.sqrt(scale * own)
 
 
 def _check(alpha: float, shares: tuple[float, float], power: float | None = None) -> None:
