@@ -222,6 +222,7 @@ def test_guardrails_decide_by_their_margin() -> None:
     assert row(harmed, "non_inferiority", "loss")["verdict"] == "harmed"
     assert harmed.decision.verdict == "harmed"
     assert "harms loss" in harmed.decision.headline
+    assert row(harmed, "non_inferiority", "loss")["note"].endswith("points is accepted")
 
 
 def test_what_can_be_seen_and_days_until_then() -> None:

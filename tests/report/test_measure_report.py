@@ -115,7 +115,7 @@ def results() -> pd.DataFrame:
     for metric, (base, effect) in SHARES.items():
         rows += metric_rows(random, metric, base, effect)
     crashes = rows[-8].head(1).assign(method="non_inferiority", verdict="not harmed", p_adjusted=np.nan)
-    rows.append(crashes.assign(note="a loss of 0.005 is accepted"))
+    rows.append(crashes.assign(note="a loss of 0.5 points is accepted"))
     arms = [Sums.of(random.poisson(rate, 20_000).astype(float)) for rate in (2.36, 2.31)]
     place = {"metric": "categories", "treatment": "push", "verdict": "better"}
     rows.append(effects("difference", difference(arms[0], arms[1]), arms, **place))
@@ -205,7 +205,7 @@ def test_the_answer_in_a_minute(html: str) -> None:
     assert "412 units without an outcome are left out." in told
     assert "retention_1, push against control: +1.2 points." in told.split("The same in sentences")[1]
     assert "Treatment less control, among all units, by 95% intervals (plain difference, one look)." in told
-    assert "crashed not harmed −0.11 points (−0.45 to +0.24) · a loss of 0.005 is accepted." in told
+    assert "crashed not harmed −0.11 points (−0.45 to +0.24) · a loss of 0.5 points is accepted." in told
     assert "retention_1: still needed 12 days more To see 0.01 with a chance of 80%" in told
     assert "retention_7: better in country=US; nothing shown in 2 segments." in told
     assert "No guardrail was planned" not in told

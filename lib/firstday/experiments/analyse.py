@@ -42,12 +42,12 @@ def analyse(question: Question, told: Tables) -> Found:
     """
     ratio = sample_ratio(*_counts(question, told.sums, EVERYONE), question.ratio_limit)
     parts = [_ratio_row(ratio, EVERYONE), *_triggered(question, told.sums), *_effects(question, told)]
-    whole = table(question, parts)
+    whole, shares = table(question, parts), _in_points(question, told.sums)
     for metric in question.metrics:
         if metric.margin is not None:
-            parts += arms.guardrail(question, whole, metric, deciding_method(question, metric))
+            method = deciding_method(question, metric)
+            parts += arms.guardrail(question, whole, metric, method, in_points=metric.name in shares)
     results = _withheld(table(question, parts), ratio)
-    shares = _in_points(question, told.sums)
     methods = {metric.name: deciding_method(question, metric) for metric in question.metrics}
     decision = decide(question, results, ratio, shares)
     return Found(results, decision, ratio, shares, methods, tuple(_left_out(question, told.sums)))

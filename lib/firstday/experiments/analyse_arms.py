@@ -211,9 +211,12 @@ def _planned(
     return rows(own, "group_sequential", told, **of_arms(treatment[been], control[been]), note=notes)
 
 
-def guardrail(question: Question, told: pd.DataFrame, metric: Metric, method: str) -> Iterator[pd.DataFrame]:
+def guardrail(
+    question: Question, told: pd.DataFrame, metric: Metric, method: str, *, in_points: bool
+) -> Iterator[pd.DataFrame]:
     """A row a treatment for a metric with a margin, from the row of the method that decides."""
     assert metric.margin is not None
+    accepted = f"{100 * metric.margin:g} points" if in_points else f"{metric.margin:g}"
     for name in question.treatments:
         found = deciding(told, method, metric.name, name)
         if found is None:
@@ -221,7 +224,7 @@ def guardrail(question: Question, told: pd.DataFrame, metric: Metric, method: st
         effect = Estimate(*(np.array([found[part.name]], dtype=float) for part in fields(Estimate)))
         judged = non_inferior(effect, metric.margin, lower_is_better=not metric.rise_is_good)
         kept = {key: found[key] for key in (*ARMS, "date")}
-        note = f"a loss of {metric.margin:g} is accepted"
+        note = f"a loss of {accepted} is accepted"
         frame = rows({"metric": metric.name, "treatment": name}, "non_inferiority", effect, **kept)
         yield frame.assign(p_value=judged.p_value, verdict=judged.verdict, note=note)
 
