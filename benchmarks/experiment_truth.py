@@ -115,8 +115,8 @@ def two_arm(
     variance = float(unit_variance(pilot)[0]) * (1 - reduction)
     shares = (units[0] / sum(units), units[1] / sum(units))
     rate = float(ratio(pilot)[0]) if zero_one(pilot).all() else None
-    asked = {"alpha": ALPHA, "power": POWER}
-    effect = float(detectable_effect(variance, sum(units), shares=shares, rate=rate, **asked))
+    found = detectable_effect(variance, sum(units), alpha=ALPHA, power=POWER, shares=shares, rate=rate)
+    effect = float(found)
     sizes = " and ".join(f"{each:,}" for each in sorted(set(units)))
     return Simulation(
         f"{metric}, {sizes} an arm",

@@ -101,7 +101,7 @@ class InWorld:
         self.experiment(played.EXISTING, played.ramp_steps(self.world, moment), treated, played.RAMP_DAYS)
         with logs.step("Playing one day more") as step:
             step.note(**self.world.play(1, treated[played.TREATMENT]))
-        # The truth is the driver's alone, while Spark is at work.
+        # The truth is the driver's alone, while Spark is at work; the jobs stay in the session's own thread.
         units = self.published(f"assign_{played.EXISTING}", "assignments")["unit_id"].drop_duplicates()
         with ThreadPoolExecutor(1) as pool:
             effects = pool.submit(self.effects, units)

@@ -44,7 +44,7 @@ def recommendations(app: App, users: pd.Series, category: str = "guides", slot: 
 def shown(app: App, days: int, policy: Policy) -> pd.DataFrame:
     """The impressions of so many days, which are played."""
     app.play(days, policy)
-    return app.log_since(app.day - days)["impressions"]
+    return app.impressions_since(app.day - days)
 
 
 def slots_of(impressions: pd.DataFrame, column: str = "category") -> pd.DataFrame:

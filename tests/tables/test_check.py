@@ -6,14 +6,13 @@ from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 
-import numpy as np
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from firstday.errors import DataError
 from firstday.tables import Input, Profile, check, column, open_input
-from firstday.tables.check import _has_repeats, _sorted, refuse_beyond
+from firstday.tables.check import _has_repeats, refuse_beyond
 from firstday.tables.schemas import Contract, Field, events, users
 
 CHECKING = import_module("firstday.tables.check")  # the module; its package exports a function of this name
@@ -245,20 +244,12 @@ def test_a_check_of_a_clean_log_neither_shuffles_nor_reads_more_than_it_must(
 def test_a_repeat_is_found_wherever_the_two_rows_are(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(CHECKING, "HASHES_AT_ONCE", 7)  # so that there are many ranges
+    monkeypatch.setattr(CHECKING, "ROWS_A_PARTITION", 7)  # so that there are many
     ids = spark.range(0, 60, 1, 3).select(F.concat(F.lit("u"), "id").alias("id"))
     for twin in ("u0", "u31", "u59"):
         assert _has_repeats(ids.union(spark.createDataFrame([(twin,)], ["id"])), "id", 61)
     assert not _has_repeats(ids, "id", 60)
     assert not _has_repeats(ids.limit(0), "id", 0)
-
-
-def test_numbers_are_sorted_in_arrays_of_about_the_same_length(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(CHECKING, "HASHES_AT_ONCE", 5)
-    batches = [np.array(each) for each in ([3, 1], [2, 9, 4], [8], [7, 0])]
-    found = [each.tolist() for each in _sorted(batches)]
-    assert found == [[1, 2, 3, 4, 9], [0, 7, 8]]
-    assert [*_sorted([])] == []
 
 
 def test_any_name_is_a_column(spark: SparkSession) -> None:

@@ -67,7 +67,12 @@ class World:
         since, people = self.app.now, len(self.app.people)
         self.app.play(days, policy)
         new = {"users": self.app.users[people:], "customers": self.app.customers[people:]}
-        new |= self.app.log_since(self.app.day - days)
+        first = self.app.day - days
+        new |= {
+            "events": self.app.events_since(first),
+            "impressions": self.app.impressions_since(first),
+            "reactions": self.app.reactions_since(first),
+        }
         for name, rows in new.items():
             self._write(name, rows, f"from-{since:%Y-%m-%d}")
         return {name: len(rows) for name, rows in new.items()}
@@ -78,7 +83,7 @@ class World:
 
     def active(self, name: str) -> None:
         """A table of who did something lately."""
-        there = self.app.log_since(self.app.day - ACTIVE_DAYS)["events"]["user_id"].unique()
+        there = self.app.events_since(self.app.day - ACTIVE_DAYS)["user_id"].unique()
         self._write(name, self.app.users[self.app.users["user_id"].isin(there)], "all")
 
     def plan(self, name: str, content: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ the same for all (the first) when it is asked, so that a category does not get t
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import partial, reduce
+from functools import reduce
 from math import ceil
 
 from pyspark.sql import Column, DataFrame
@@ -18,7 +18,6 @@ from pyspark.sql import functions as F
 
 from firstday.errors import DataError
 from firstday.frames import cut, with_vector
-from firstday.parallel import side_by_side
 from firstday.recommend.encoding import PREFIX, Encoding, learn
 from firstday.recommend.examples import (
     CATEGORY,
@@ -192,8 +191,8 @@ def built(
     # Cross-sell: a click on what was just used earns nothing. It is not held against the category either:
     # people use what they like.
     rows = cut(rows.where(F.col(SAME_USE) == 0))
-
-    def of_week(since: datetime, until: datetime) -> DataFrame:
+    parts = []
+    for since, until in span.weeks:
         said = recalled(
             *(tables["customers"], tables["categories"], facts, since),
             segment=segment,
@@ -201,10 +200,8 @@ def built(
             seed=seed,
         )
         inside = (F.col("asked_at") >= moment(since)) & (F.col("asked_at") < moment(until))
-        return said.features(rows.where(inside))
-
-    weeks = side_by_side(*(partial(of_week, since, until) for since, until in span.weeks))
-    told = cut(reduce(DataFrame.unionByName, weeks))
+        parts.append(said.features(rows.where(inside)))
+    told = cut(reduce(DataFrame.unionByName, parts))
     names = feature_names(customers, features)
     encoding = learn(told.where(F.col(SPLIT) == TRAIN), names)
     return Learned(_example(encoding.apply(told), encoding, seed), encoding)

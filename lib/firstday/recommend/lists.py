@@ -10,7 +10,6 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, StringType
 
 from firstday.frames import cut, drawn, from_pandas
-from firstday.parallel import side_by_side
 from firstday.recommend import filters
 from firstday.recommend.content_shares import Sharing
 from firstday.recommend.contents import Refreshing, choose, content_shares
@@ -26,7 +25,7 @@ from firstday.recommend.recall.catalog import flags
 from firstday.recommend.recall.greedy import Merging
 from firstday.recommend.recall.interests import before
 from firstday.recommend.recall.merge import VIEWS, merge
-from firstday.recommend.recall.sources import RECALL_FEATURES, Recalled, recalled
+from firstday.recommend.recall.sources import RECALL_FEATURES, recalled
 from firstday.recommend.slots import Slots, fill
 from firstday.recommend.weights import weighted as weighted_by
 from firstday.tables.schemas import table_schema
@@ -77,16 +76,8 @@ def make(tables: Mapping[str, DataFrame], facts: DataFrame, now: datetime, recip
     """
     customers, categories = tables["customers"], tables["categories"]
     known = before(facts, now)
-    blocked, said = side_by_side(
-        lambda: cut(_blocked(tables, known, now, recipe)),
-        lambda: recalled(
-            *(customers, categories, known, now),
-            segment=recipe.segment,
-            profile=recipe.profile,
-            seed=recipe.seed,
-        ),
-    )
-    candidates = _candidates(said, blocked, recipe)
+    blocked = cut(_blocked(tables, known, now, recipe))
+    candidates = _candidates(customers, categories, known, blocked, now, recipe)
     share = min(1.0, SAMPLED / max(blocked.count(), 1))
     scored = _scored(candidates, known, customers, now, recipe, share)
     weighted = cut(weighted_by(scored, categories, recipe.boost))
@@ -112,8 +103,21 @@ def _blocked(tables: Mapping[str, DataFrame], facts: DataFrame, now: datetime, r
     )
 
 
-def _candidates(said: Recalled, blocked: DataFrame, recipe: Recipe) -> DataFrame:
+def _candidates(
+    customers: DataFrame,
+    categories: DataFrame,
+    facts: DataFrame,
+    blocked: DataFrame,
+    now: datetime,
+    recipe: Recipe,
+) -> DataFrame:
     """user_id, category, source, reason and RECALL_FEATURES: what recall finds in what is not blocked."""
+    said = recalled(
+        *(customers, categories, facts, now),
+        segment=recipe.segment,
+        profile=recipe.profile,
+        seed=recipe.seed,
+    )
     shut = flags(filters.blocked_rows(blocked), said.catalog, "shut")
     open_ = F.transform("shut", lambda one: ~F.coalesce(one, F.lit(False)))
     scores = said.scores.join(shut.select("user_id", open_.alias("allowed")), "user_id", "left")

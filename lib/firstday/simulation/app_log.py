@@ -34,7 +34,7 @@ def in_order(log: Exposures) -> Exposures:
     return {name: column[order] for name, column in log.items()}
 
 
-def impression_rows(log: Exposures, content_ids: NDArray[np.object_], since: int = 0) -> pd.DataFrame:
+def impression_rows(log: Exposures, content_ids: NDArray[np.object_], since: int) -> pd.DataFrame:
     """The table impressions, from a second on; ids are numbered in the order of the log."""
     place = np.flatnonzero(log["second"] >= since)
     return pd.DataFrame(
@@ -51,7 +51,7 @@ def impression_rows(log: Exposures, content_ids: NDArray[np.object_], since: int
     )
 
 
-def reaction_rows(log: Exposures, before: int, since: int = 0) -> pd.DataFrame:
+def reaction_rows(log: Exposures, since: int, before: int) -> pd.DataFrame:
     """The table reactions, sorted by time, from a second on up to before another."""
     place = np.concatenate([np.flatnonzero(log[kind]) for kind in REACTIONS])
     kind = np.repeat(REACTIONS, [np.count_nonzero(log[kind]) for kind in REACTIONS]).astype(object)
@@ -67,7 +67,7 @@ def reaction_rows(log: Exposures, before: int, since: int = 0) -> pd.DataFrame:
     )
 
 
-def event_rows(parts: list[Events], before: int, since: int = 0) -> pd.DataFrame:
+def event_rows(parts: list[Events], since: int, before: int) -> pd.DataFrame:
     """The table events, sorted by time, from a second on up to before another."""
     user, action, second = np.hstack([np.zeros((3, 0), np.int64), *map(np.array, parts)])
     wanted = np.flatnonzero((since <= second) & (second < before))

@@ -80,26 +80,26 @@ class App:
     @property
     def events(self) -> pd.DataFrame:
         """user_id, action, occurred_at: what happened before now."""
-        return self._table("events", lambda: log.event_rows(self._events, self.day * DAY))
+        return self._table("events", lambda: self.events_since(0))
 
     @property
     def impressions(self) -> pd.DataFrame:
-        return self._table("impressions", lambda: log.impression_rows(self.exposures(), self.banners.ids))
+        return self._table("impressions", lambda: self.impressions_since(0))
 
     @property
     def reactions(self) -> pd.DataFrame:
         """Clicks and dismissals before now."""
-        return self._table("reactions", lambda: log.reaction_rows(self.exposures(), self.day * DAY))
+        return self._table("reactions", lambda: self.reactions_since(0))
 
-    def log_since(self, day: int) -> dict[str, pd.DataFrame]:
-        """Of events, impressions and reactions what happened on the played dates from `day` on."""
-        since, before = day * DAY, self.day * DAY
-        exposures = self.exposures()
-        return {
-            "events": log.event_rows(self._events, before, since),
-            "impressions": log.impression_rows(exposures, self.banners.ids, since),
-            "reactions": log.reaction_rows(exposures, before, since),
-        }
+    def events_since(self, day: int) -> pd.DataFrame:
+        """The rows of events of the played dates from `day` on; the next two likewise."""
+        return log.event_rows(self._events, day * DAY, self.day * DAY)
+
+    def impressions_since(self, day: int) -> pd.DataFrame:
+        return log.impression_rows(self.exposures(), self.banners.ids, day * DAY)
+
+    def reactions_since(self, day: int) -> pd.DataFrame:
+        return log.reaction_rows(self.exposures(), day * DAY, self.day * DAY)
 
     def exposures(self, since: int = 0, columns: Sequence[str] = log.EXPOSURE_COLUMNS) -> log.Exposures:
         """The log of what was shown from a day on, as arrays of numbers: see `app_log.EXPOSURE_COLUMNS`."""
