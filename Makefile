@@ -17,8 +17,9 @@ STAMPS := $(VENV)/share/firstday
 LOOP := out/loop
 UV := $(BIN)/uv --quiet --system-certs
 # uv is quick, but knows only its own configuration of mirrors and certificates; pip knows pip's.
+# Compiled as they are installed, as pip does: else the first run compiles them, or each run where Python may not write.
 define install_pinned
-$(UV) pip install --python $(BIN)/python --require-hashes -r $(1) || \
+$(UV) pip install --compile-bytecode --python $(BIN)/python --require-hashes -r $(1) || \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1)
 endef
 PYTHON ?= $(shell for python in python3.11 python3; do \

@@ -92,16 +92,11 @@ def matching(names: Sequence[str], patterns: Sequence[str], what: str) -> list[s
 
 def with_vector(rows: DataFrame, features: Sequence[str], name: str) -> DataFrame:
     """The rows with the features in one vector; null and NaN are missing values, which LightGBM takes."""
-    from pyspark.ml.feature import VectorAssembler
+    from pyspark.ml.functions import array_to_vector
 
-    names = [f"firstday_feature_{at}" for at in range(len(features))]
     missing = F.lit(float("nan"))
-    numbers = [
-        F.coalesce(column(feature).cast("double"), missing).alias(safe)
-        for feature, safe in zip(features, names, strict=True)
-    ]
-    assembler = VectorAssembler(inputCols=names, outputCol=name, handleInvalid="keep")
-    return assembler.transform(rows.select("*", *numbers)).drop(*names)
+    numbers = [F.coalesce(column(feature).cast("double"), missing) for feature in features]
+    return rows.withColumn(name, array_to_vector(F.array(*numbers)))
 
 
 def from_pandas(spark: SparkSession, frame: pd.DataFrame, schema: StructType) -> DataFrame:

@@ -92,6 +92,10 @@ def local_conf(app_name: str, cores: str = "*") -> dict[str, str]:
         "spark.databricks.delta.snapshotPartitions": "2",
         # VACUUM lists folders in as many tasks as this says: 10,000 of them, unless told otherwise.
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(4 * parallel),
+        # Java compiles no method above 8,000 bytes: a longer one is interpreted, row by row.
+        "spark.sql.codegen.hugeMethodLimit": "8000",
+        # What was compiled for a plan serves the next one of its kind; the default keeps 100 of them.
+        "spark.sql.codegen.cache.maxEntries": "2000",
         # A run has one run_id to partition by: rows need not be sorted by it to be written.
         "spark.sql.maxConcurrentOutputFileWriters": "8",
         # Our tables are read whole, by run_id: least and greatest values of columns cost a third of a write.

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import reduce
-from math import ceil
+from itertools import pairwise
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -91,12 +91,14 @@ class Periods:
 
     @property
     def weeks(self) -> list[tuple[datetime, datetime]]:
-        """Weeks from the first on, each with its end; none has rows of both splits."""
-        return [
-            (since + week * WEEK, min(since + (week + 1) * WEEK, until))
-            for since, until in ((self.start, self.valid), (self.valid, self.end))
-            for week in range(ceil((until - since) / WEEK))
-        ]
+        """Weeks from the first on, each with its end; none has rows of both splits. What is left over at the
+        end is a week of its own if it is at least half of one, and else the last one's.
+        """
+        found: list[tuple[datetime, datetime]] = []
+        for since, until in ((self.start, self.valid), (self.valid, self.end)):
+            starts = [since + week * WEEK for week in range(max(1, round((until - since) / WEEK)))]
+            found += pairwise([*starts, until])
+        return found
 
 
 def periods(first: datetime, now: datetime, target: Target, valid: timedelta) -> Periods:

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 import altair as alt
@@ -64,6 +64,16 @@ class Panel:
     caption: str = ""
     wide: bool = False
 
+    @cached_property
+    def spec(self) -> Record:
+        """The chart's Vega-Lite specification, of no width yet."""
+        return _plain(self.chart)
+
+    def titled(self, width: int) -> Record:
+        """The specification with a width, and the chart's title."""
+        title = {"title": {"text": self.title, **({"subtitle": self.caption} if self.caption else {})}}
+        return self.spec | {"width": width} | (title if self.title else {})
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -81,28 +91,23 @@ class Figure:
     def specs(self) -> list[Record]:
         """One Vega-Lite specification a panel, as wide as the page lets it be."""
         room = {"name": ROOM, "expr": "width"}
-        return [
-            _finished(panel.chart.properties(width="container"), PAGE_CONFIG, room) for panel in self.panels
-        ]
+        return [_finished(panel.spec | {"width": "container"}, PAGE_CONFIG, room) for panel in self.panels]
 
     def png(self, width: int = 860) -> bytes:
         """Title, legend and all panels in one picture, twice the pixels so that it stays sharp on a slide."""
         half = (width - 90) // 2
-        rows: list[Chart | alt.HConcatChart] = []
-        waiting: list[Chart] = []
+        rows = [_plain(_legend(self.keys, width))] if self.keys else []
+        waiting: list[Record] = []
         for panel in self.panels:
             if panel.wide:
-                rows.append(_titled(panel, width))
+                rows.append(panel.titled(width))
             else:
-                waiting.append(_titled(panel, half))
+                waiting.append(panel.titled(half))
             if waiting and (len(waiting) == 2 or panel is self.panels[-1]):
-                rows.append(alt.hconcat(*waiting))
+                rows.append(_together("hconcat", waiting))
                 waiting = []
-        if self.keys:
-            rows.insert(0, _legend(self.keys, width))
-        title = alt.TitleParams(self.title, fontSize=16, offset=12)
-        room = {"name": ROOM, "value": half}
-        spec = _finished(alt.vconcat(*rows, title=title), PNG_CONFIG, room)
+        whole = _together("vconcat", rows) | {"title": {"text": self.title, "fontSize": 16, "offset": 12}}
+        spec = _finished(whole, PNG_CONFIG, {"name": ROOM, "value": half})
         return bytes(vl_convert.vegalite_to_png(spec, scale=2, allowed_base_urls=[]))
 
 
@@ -147,23 +152,36 @@ def json_value(value: Any) -> Any:
     return float(f"{plain:.6g}") if math.isfinite(plain) else None
 
 
+class _Shared(alt.InlineData):
+    """Rows that the copies of a chart share: Altair copies charts with all they hold, at each step."""
+
+    def __deepcopy__(self, _: object) -> "_Shared":
+        return self
+
+
 def inline(rows: Iterable[Record]) -> alt.InlineData:
     """Rows as a chart's data, without Altair's limit: the callers' tables are bounded."""
-    return alt.InlineData(values=list(rows))
+    return _Shared(values=list(rows))
 
 
-def _finished(chart: Any, config: Record, room: Record) -> Record:
+def _plain(chart: Chart) -> Record:
+    """A chart's specification, without what `_finished` gives the whole. Charts are put together as such:
+    Altair would copy all that they hold, once more at each step.
+    """
     spec: Record = chart.to_dict(validate=False)  # tests do that: it takes as long as all the rest
-    spec.pop("$schema")  # an address; the page says that these are Vega-Lite's
+    # $schema is an address; the page says that these are Vega-Lite's.
+    return {name: part for name, part in spec.items() if name not in ("$schema", "config")}
+
+
+def _together(how: str, charts: Sequence[Record]) -> Record:
+    """Charts beside (hconcat) or below each other (vconcat); their rows are the whole's."""
+    rows = {name: rows for chart in charts for name, rows in chart.get("datasets", {}).items()}
+    parts = [{name: part for name, part in chart.items() if name != "datasets"} for chart in charts]
+    return {how: parts, "datasets": rows}
+
+
+def _finished(spec: Record, config: Record, room: Record) -> Record:
     return spec | {"config": config, "params": [{"name": PICKED, "value": None}, room]}
-
-
-def _titled(panel: Panel, width: int) -> Chart:
-    chart = panel.chart.properties(width=width)
-    if not panel.title:
-        return chart
-    subtitle = panel.caption or alt.Undefined
-    return chart.properties(title=alt.TitleParams(panel.title, subtitle=subtitle))
 
 
 def _legend(keys: Sequence[Key], width: int) -> Chart:

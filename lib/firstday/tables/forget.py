@@ -155,13 +155,22 @@ def _values(condition: str, people: Sequence[str]) -> dict[str, str]:
     """What the markers of a condition stand for."""
     values = {f"person_{number}": person for number, person in enumerate(people)}
     if ":words" in condition:
-        # As it is, and as it is written inside of JSON.
-        forms = {form for person in people for form in (person, json.dumps(person, ensure_ascii=False)[1:-1])}
-        words = "|".join(re.escape(form) for form in sorted(forms))
+        words = "|".join("".join(map(_written, person)) for person in people)
         values["words"] = rf"(?<![\w-])(?:{words})(?![\w-])"
     if ":shown_at" in condition:
         values["shown_at"] = SHOWN_AT
     return values
+
+
+def _written(character: str) -> str:
+    """A pattern of what may stand for a character: itself or, inside of JSON, one of its escapes."""
+    if character.isalnum() and character.isascii():
+        return character
+    units = character.encode("utf-16-be").hex()  # beyond 16 bits two escapes
+    numbered = "".join(rf"\\u(?i:{units[at : at + 4]})" for at in range(0, len(units), 4))
+    short = json.dumps(character, ensure_ascii=False)[1:-1]
+    forms = {re.escape(character), re.escape(short), numbered} | ({r"\\/"} if character == "/" else set())
+    return f"(?:{'|'.join(sorted(forms))})"
 
 
 def _count(store: Store, name: str, condition: str, **values: str) -> int:

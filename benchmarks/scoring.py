@@ -1,0 +1,132 @@
+"""Scoring and slotting of many customers and 40 categories: rows a second, and how the time grows.
+
+`python -m benchmarks.scoring [--customers 100000 1000000] [--plan]` makes all pairs of customers and
+categories with a vector of 40 features, as `firstday recommend` has them before its ranker, scores them by
+SynapseML, weighs them, and fills lists of four with one slot for exploring. Printed: the clock of each part,
+customer-category rows a second, and the peak of memory; with --plan also the physical plan of the whole.
+"""
+
+import argparse
+import os
+import time
+
+from pyspark.ml.functions import array_to_vector, vector_to_array
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from benchmarks.memory import peak_memory
+from benchmarks.rivals import CORES
+from firstday.recommend.examples import BINARY, KEY, LABEL, LIST, ORDER, SPLIT, TIE, TRAIN, VECTOR, WEIGHT
+from firstday.recommend.learning import CAREFUL
+from firstday.recommend.ranker import Ranker, fit
+from firstday.recommend.slots import Exploring, Slots, fill
+from firstday.recommend.weights import weighted
+from firstday.session import local_conf, start_local
+from firstday.settings.train import Boosting
+
+CATEGORIES, GROUPS, FEATURES = 40, 8, 40
+EXAMPLES = 100_000  # to learn from
+BLOCKED = 5  # categories that a customer must not be shown
+SLOTS = Slots(4, None, Exploring(4))
+
+
+def pairs(spark: SparkSession, customers: int) -> DataFrame:
+    """user_id, category, source, reason, preference and a vector of numbers, a fifth of them missing."""
+    each = spark.range(customers).select(
+        F.concat(F.lit("customer-"), F.col("id")).alias("user_id"), F.explode(names()).alias("category")
+    )
+    numbers = [F.xxhash64("user_id", "category", F.lit(at)) / F.lit(2.0**63) for at in range(FEATURES)]
+    some = [F.when(F.abs(number) < 0.2, F.lit(float("nan"))).otherwise(number) for number in numbers]
+    return each.select(
+        *("user_id", "category", F.lit("relevance").alias("source"), F.lit("fits").alias("reason")),
+        F.lit(0.0).alias("preference"),
+        array_to_vector(F.array(*some)).alias(VECTOR),
+    )
+
+
+def names() -> Column:
+    """The categories' names, an array."""
+    return F.array(*(F.lit(f"category-{at:02d}") for at in range(CATEGORIES)))
+
+
+def categories(spark: SparkSession) -> DataFrame:
+    """The catalogue, a few of it lifted."""
+    rows = [
+        (f"category-{at:02d}", f"group-{at % GROUPS}", 1.0 + 0.1 * (at % 3), 0.02) for at in range(CATEGORIES)
+    ]
+    return spark.createDataFrame(
+        rows, "category string, category_group string, weight double, fallback double"
+    )
+
+
+def blocked(spark: SparkSession, customers: int) -> DataFrame:
+    """A row a customer, with BLOCKED categories by a hash."""
+    user = F.concat(F.lit("customer-"), F.col("id"))
+    first = F.pmod(F.xxhash64(user), F.lit(CATEGORIES - BLOCKED)).cast("int") + 1
+    never = F.lit(None).cast("timestamp")
+    entries = F.transform(
+        F.slice(names(), first, F.lit(BLOCKED)),
+        lambda name: F.struct(name.alias("category"), F.lit("held").alias("reason"), never.alias("until")),
+    )
+    return spark.range(customers).select(user.alias("user_id"), entries.alias("blocked"))
+
+
+def ranker(spark: SparkSession) -> Ranker:
+    """Trained as `firstday train --tables` does, on clicks that follow a few of the features."""
+    rows = pairs(spark, EXAMPLES // CATEGORIES)
+    features = vector_to_array(F.col(VECTOR))
+    logit = sum((F.nanvl(features[at], F.lit(0.0)) * (1 + at % 3) for at in range(8)), F.lit(-3.0))
+    clicked = F.pmod(F.xxhash64("user_id", "category"), F.lit(10_000)) / 10_000 < 1 / (1 + F.exp(-logit))
+    key = F.concat_ws(" ", "user_id", "category")
+    told = rows.select(
+        *(F.lit(TRAIN).alias(SPLIT), F.xxhash64("user_id").alias(LIST), clicked.cast("double").alias(LABEL)),
+        *(F.lit(1.0).alias(WEIGHT), F.lit(None).cast("double").alias(ORDER), key.alias(KEY)),
+        *(F.xxhash64(key).alias(TIE), VECTOR),
+    )
+    parameters = Boosting().otherwise(CAREFUL)
+    return fit(told, [f"f{at}" for at in range(FEATURES)], objective=BINARY, parameters=parameters, seed=7)
+
+
+def lists(spark: SparkSession, model: Ranker, customers: int) -> tuple[DataFrame, DataFrame]:
+    """The scored pairs, and the lists."""
+    scored = model.scored(pairs(spark, customers), "score").drop(VECTOR)
+    offered = categories(spark)
+    better = weighted(scored, offered.drop("fallback"))
+    return scored, fill(better, blocked(spark, customers), offered, SLOTS, seed=7, occasion="a benchmark")
+
+
+def clock(frame: DataFrame) -> float:
+    """Seconds that all rows of the frame take."""
+    began = time.perf_counter()
+    frame.write.format("noop").mode("overwrite").save()
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    """Each number of customers after the other, in one session."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--customers", type=int, nargs="+", default=[100_000, 1_000_000])
+    parser.add_argument("--plan", action="store_true")
+    asked = parser.parse_args()
+    spark = start_local(local_conf("firstday benchmark", str(CORES)))
+    model = ranker(spark)
+    clock(lists(spark, model, 10_000)[1])  # warm
+    print(f"trees: {model.native.count('Tree=')}, features: {FEATURES}, categories: {CATEGORIES}")
+    print("| customers | rows | part | seconds | rows a second | MB at the peak |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for customers in asked.customers:
+        made = pairs(spark, customers)
+        scored, filled = lists(spark, model, customers)
+        rows = customers * CATEGORIES
+        for name, frame in (("vectors", made), ("and scores", scored), ("and lists", filled)):
+            with peak_memory(os.getpid()) as peak:
+                took = clock(frame)
+            told = f"{took:.1f} | {rows / took:,.0f} | {peak.megabytes:,.0f}"
+            print(f"| {customers:,} | {rows:,} | {name} | {told} |", flush=True)
+    if asked.plan:
+        filled.explain("formatted")
+    spark.stop()
+
+
+if __name__ == "__main__":
+    main()
