@@ -1,7 +1,9 @@
 from pathlib import Path
 
 import pytest
+from py4j import protocol as proto
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from firstday import jars, java, session
 from firstday.errors import FirstdayError
@@ -33,6 +35,26 @@ def test_a_session_without_delta_is_refused(spark: SparkSession, monkeypatch: py
 def test_the_session_reads_and_writes_delta(spark: SparkSession, tmp_path: Path) -> None:
     spark.range(3).write.format("delta").save(str(tmp_path / "t"))
     assert spark.read.format("delta").load(str(tmp_path / "t")).count() == 3
+
+
+def test_a_column_is_made_without_looking_for_java_classes(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    F.coalesce("id", F.lit(1))  # the methods are looked up once
+    client = spark.sparkContext._gateway._gateway_client  # type: ignore[union-attr]
+    sent: list[str] = []
+    send = client.send_command
+
+    def overheard(command: str, *rest: object) -> object:
+        sent.append(command)
+        return send(command, *rest)
+
+    monkeypatch.setattr(client, "send_command", overheard)
+    frame = spark.range(1).select(F.coalesce("id", F.lit(1)).alias("number"))
+    looked_up = [command for command in sent if command.startswith(proto.REFLECTION_COMMAND_NAME)]
+    assert (len(sent) > 5, looked_up) == (True, [])
+    monkeypatch.undo()
+    assert frame.collect() == [(0,)]
 
 
 def test_local_mode_leaves_nothing_behind_and_opens_nothing() -> None:

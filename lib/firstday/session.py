@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from firstday import jars, java
 from firstday.errors import FirstdayError
@@ -50,6 +50,8 @@ def get_session(app_name: str, local_cores: str = "*") -> "SparkSession":
             next_step="give spark-submit the options of conf/spark-defaults.conf (--properties-file)",
         )
     spark.conf.set("spark.sql.session.timeZone", "UTC")  # of the session, not of the cluster
+    if not on_databricks():
+        _remember_classes(spark)
     return spark
 
 
@@ -63,7 +65,9 @@ def start_local(conf: dict[str, str]) -> "SparkSession":
     builder = SparkSession.builder
     for key, value in conf.items():
         builder = builder.config(key, value)
-    return builder.getOrCreate()
+    spark = builder.getOrCreate()
+    _remember_classes(spark)
+    return spark
 
 
 def local_conf(app_name: str, cores: str = "*") -> dict[str, str]:
@@ -101,6 +105,31 @@ def local_conf(app_name: str, cores: str = "*") -> dict[str, str]:
         # Our tables are read whole, by run_id: least and greatest values of columns cost a third of a write.
         "spark.databricks.delta.stats.collect": "false",
     }
+
+
+class _Remembered:
+    """A Java class whose static methods are looked up once each."""
+
+    def __init__(self, java_class: Any) -> None:
+        self._java_class = java_class
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._java_class, name)
+        setattr(self, name, found)
+        return found
+
+
+def _remember_classes(spark: "SparkSession") -> None:
+    """Let PySpark ask Java once for the classes that nearly every call of it needs.
+
+    It asks anew at each, by the short name: Java then looks into all jars for a class of that name in this
+    package and that. A column took a millisecond or two, and hundreds of them make a job's plans.
+    """
+    jvm = spark.sparkContext._jvm
+    for name in ("functions", "PythonUtils"):
+        found = getattr(jvm, name)
+        if not isinstance(found, _Remembered):
+            setattr(jvm, name, _Remembered(found))
 
 
 def leave(status: int) -> None:
