@@ -9,13 +9,14 @@ from typing import Any
 
 import deltalake
 import pytest
+from delta.exceptions import ProtocolChangedException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import LongType, StringType, StructType
 
 from firstday.errors import ConflictError, DataError, OutputError
-from firstday.tables import Input, Output, check, open_output, open_table, read_published
-from firstday.tables.delta import RUN_ID, Store
-from firstday.tables.schemas import events, moment_counts, moment_products, table_schema
+from firstday.tables import Input, Output, check, delta, open_output, open_table, read_published
+from firstday.tables.delta import RUN_ID, Run, Store
+from firstday.tables.schemas import RUNS, events, moment_counts, moment_products, table_schema
 from tests.tables.memory import Killed
 
 NOW = datetime(2024, 6, 1, 12, 30, 0, 5, tzinfo=UTC)
@@ -191,6 +192,31 @@ def test_of_two_runs_at_once_one_is_published_and_the_other_leaves_nothing(
     assert rows(before) == expected
     assert rows(naive(spark, following, "numbers")) == rows(read_published(spark, out, "numbers")) == [(3,)]
     assert rows(naive(spark, following, "names")) == rows(read_published(spark, out, "names")) == [(ODD, 3)]
+
+
+def test_a_table_that_another_run_makes_at_the_same_instant_is_appended_to(
+    spark: SparkSession, out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Delta refuses the one who comes second, however late it looks: here twice."""
+    store, append, refused = Store(spark, out), Store._append, list[str]()
+
+    def overtaken(self: Store, name: str, frame: DataFrame, *rest: Any) -> None:
+        if refused.count(name) < 2:
+            refused.append(name)
+            raise ProtocolChangedException("changed by a concurrent update", "no stack trace")
+        append(self, name, frame, *rest)
+
+    monkeypatch.setattr(Store, "_append", overtaken)
+    monkeypatch.setattr(delta, "PAUSE_S", 0)
+    if not store.is_folder:
+        store.create("runs", RUNS)
+    assert store.append("numbers", numbers(spark, 1, 2), "x", NUMBERS) == 2
+    assert store.publish(Run("x", "discover", 1, NOW, NOW))
+    assert refused == ["numbers", "numbers", "runs", "runs"]
+    assert rows(store.read("numbers", "x")) == [(1,), (2,)]
+    latest = store.latest_run(job="discover")
+    assert (latest is not None and latest.run_id) == "x"
+    assert not store.publish(Run("y", "discover", 1, NOW, NOW))
 
 
 def test_an_output_with_another_schema_is_refused_before_anything_is_written(

@@ -51,6 +51,8 @@ CONFLICTS = (
     MetadataChangedException,
     ProtocolChangedException,
 )
+# What it gets where two make a table at the same instant; nothing of its rows is there then.
+MADE_AT_ONCE = (MetadataChangedException, ProtocolChangedException)
 ATTEMPTS = 5
 PAUSE_S = 0.2
 LOCAL = "file"
@@ -140,13 +142,17 @@ class Store:
         """Append rows, to a new table if there is none yet; returns how many they were."""
         if not self.is_folder:
             self.create(name, schema)
-        is_new = not self.exists(name)
-        try:
-            return self._counted_append(name, frame, run_id)
-        except PySparkException:
-            if not (is_new and self.exists(name)):
-                raise
-        return self._counted_append(name, frame, run_id)  # another run made the table at the same instant
+        for attempt in range(ATTEMPTS):
+            is_new = not self.exists(name)
+            try:
+                return self._counted_append(name, frame, run_id)
+            except PySparkException as error:
+                # A table is there for Delta from its log's folder on, before the first commit.
+                made_at_once = isinstance(error, MADE_AT_ONCE) or (is_new and self.exists(name))
+                if not made_at_once or attempt == ATTEMPTS - 1:
+                    raise
+            time.sleep(PAUSE_S * attempt)
+        raise AssertionError("not reached")
 
     def read(self, name: str, run_id: str) -> DataFrame:
         """One run's rows as they are now: pinned to the table's version, whatever is deleted later."""
@@ -206,8 +212,15 @@ class Store:
         # Delta takes a (txnAppId, txnVersion) once. Another of the same is refused while the first is being
         # committed, and later skipped in silence: so look whether the row is there.
         transaction = {"txnAppId": f"firstday.publish.{run.job}", "txnVersion": str(run.sequence)}
-        with suppress(ConcurrentTransactionException):
-            self._append(RUNS_TABLE, frame, run.run_id, transaction)
+        for attempt in range(ATTEMPTS):
+            try:
+                with suppress(ConcurrentTransactionException):
+                    self._append(RUNS_TABLE, frame, run.run_id, transaction)
+                break
+            except MADE_AT_ONCE:
+                if attempt == ATTEMPTS - 1:
+                    raise
+            time.sleep(PAUSE_S * attempt)
         return not self.unpublished([run.run_id])
 
     def write_file(self, name: str, content: bytes) -> str:
