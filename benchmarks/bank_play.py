@@ -1,10 +1,11 @@
 """Four weeks in the simulated bank: firstday's lists beside hand targeting, popularity, and fewer stages.
 
-`python -m benchmarks.bank_play OUT.csv [--customers 2000] [--seeds 5] [--strengths 0.5 1 2] [--ablations]`
+`python -m benchmarks.bank_play OUT.csv [--customers 2000] [--seeds 5] [--strengths 0.5 1 2] [--every 7]
+[--ablations]`
 
 Each policy is played in a copy of the same world with the same visits and draws, so that they are compared
-in pairs. The ranker is trained on the history and, with --retrain, again after each week. One row a world
-and policy: impressions, clicks, categories clicked per customer.
+in pairs. Lists are renewed each week, or --every so many days. The ranker is trained on the history and, with
+--retrain, again each time. One row a world and policy: impressions, clicks, categories clicked per customer.
 """
 
 import argparse
@@ -108,12 +109,12 @@ def firstday(
     return frame[["user_id", "slot", "category", "content_id", "propensity"]].assign(policy="firstday")
 
 
-def play(bank: Bank, policy: Callable[[Bank], pd.DataFrame]) -> dict[str, float]:
-    """Four weeks with new lists each week; what came of it."""
+def play(bank: Bank, policy: Callable[[Bank], pd.DataFrame], every: int) -> dict[str, float]:
+    """Four weeks with new lists each `every` days; what came of it."""
     start = bank.now
-    for _ in range(WEEKS):
+    for day in range(0, 7 * WEEKS, every):
         since = bank.now
-        bank.show(policy(bank), since, since + pd.Timedelta(days=7))
+        bank.show(policy(bank), since, since + pd.Timedelta(days=min(every, 7 * WEEKS - day)))
     shown = bank.impressions[bank.impressions["shown_at"] >= start]
     clicked = bank.reactions.loc[bank.reactions["kind"] == "click", "impression_id"]
     clicks = shown[shown["impression_id"].isin(clicked)]
@@ -134,7 +135,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--strengths", type=float, nargs="+", default=[0.5, 1.0, 2.0])
     parser.add_argument("--ablations", action="store_true")
-    parser.add_argument("--retrain", action="store_true", help="train again after each week")
+    parser.add_argument("--retrain", action="store_true", help="train again each time before")
+    parser.add_argument("--every", type=int, default=7, help="days after which all have new lists")
     asked = parser.parse_args()
     conf = local_conf("bank play")
     # Small tables: with more partitions than cores most of the time goes into starting tasks.
@@ -161,7 +163,7 @@ def main() -> None:
                 }
             for name, policy in policies.items():
                 began = time.monotonic()
-                found = play(world.copy(), policy)
+                found = play(world.copy(), policy, asked.every)
                 told = {"seed": seed, "strength": strength, "policy": name, **found}
                 rows.append({**told, "seconds": round(time.monotonic() - began, 1)})
                 pd.DataFrame(rows).to_csv(asked.out, index=False)
