@@ -12,13 +12,13 @@ import os
 import time
 from collections.abc import Callable
 
-from pyspark.ml.functions import array_to_vector, vector_to_array
+from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from benchmarks.memory import peak_memory
 from benchmarks.rivals import CORES
-from firstday.frames import cut
+from firstday.frames import cut, with_vector
 from firstday.recommend.examples import BINARY, KEY, LABEL, LIST, ORDER, SPLIT, TIE, TRAIN, VECTOR, WEIGHT
 from firstday.recommend.learning import CAREFUL
 from firstday.recommend.ranker import Ranker, fit
@@ -40,12 +40,16 @@ def pairs(spark: SparkSession, customers: int) -> DataFrame:
         F.concat(F.lit("customer-"), F.col("id")).alias("user_id"), F.explode(names()).alias("category")
     )
     numbers = [F.xxhash64("user_id", "category", F.lit(at)) / F.lit(2.0**63) for at in range(FEATURES)]
-    some = [F.when(F.abs(number) < 0.2, F.lit(float("nan"))).otherwise(number) for number in numbers]
-    return each.select(
+    features = [f"f{at}" for at in range(FEATURES)]
+    some = [
+        F.when(F.abs(number) >= 0.2, number).alias(name)
+        for name, number in zip(features, numbers, strict=True)
+    ]
+    rows = each.select(
         *("user_id", "category", F.lit("relevance").alias("source"), F.lit("fits").alias("reason")),
-        F.lit(0.0).alias("preference"),
-        array_to_vector(F.array(*some)).alias(VECTOR),
+        *(F.lit(0.0).alias("preference"), *some),
     )
+    return with_vector(rows, features, VECTOR).drop(*features)
 
 
 def names() -> Column:

@@ -71,8 +71,10 @@ class Panel:
 
     def titled(self, width: int) -> Record:
         """The specification with a width, and the chart's title."""
-        title = {"title": {"text": self.title, **({"subtitle": self.caption} if self.caption else {})}}
-        return self.spec | {"width": width} | (title if self.title else {})
+        titled = self.spec | {"width": width}
+        if self.title:
+            titled["title"] = {"text": self.title} | ({"subtitle": self.caption} if self.caption else {})
+        return titled
 
 
 @dataclass(frozen=True)

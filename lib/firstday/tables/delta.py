@@ -7,12 +7,12 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from delta.exceptions import (
     ConcurrentAppendException,
@@ -58,6 +58,17 @@ PAUSE_S = 0.2
 LOCAL = "file"
 NAME = re.compile(r"\.?\w[\w-]*(\.[\w-]+)*")  # no folders, and nothing that SQL could take for more
 NEEDS_MAPPING = frozenset(" ,;{}()\n\t=")  # column names with these can be kept under Delta's mapping only
+Done = TypeVar("Done")
+
+
+def retried(do: Callable[[], Done], after: tuple[type[Exception], ...] = CONFLICTS) -> Done:
+    """What `do` gives, which is done again, ATTEMPTS times in all, after what a race's loser gets."""
+    for attempt in range(ATTEMPTS - 1):
+        try:
+            return do()
+        except after:
+            time.sleep(PAUSE_S * attempt)
+    return do()
 
 
 @dataclass(frozen=True)
@@ -142,17 +153,14 @@ class Store:
         """Append rows, to a new table if there is none yet; returns how many they were."""
         if not self.is_folder:
             self.create(name, schema)
-        for attempt in range(ATTEMPTS):
-            is_new = not self.exists(name)
-            try:
-                return self._counted_append(name, frame, run_id)
-            except PySparkException as error:
-                # A table is there for Delta from its log's folder on, before the first commit.
-                made_at_once = isinstance(error, MADE_AT_ONCE) or (is_new and self.exists(name))
-                if not made_at_once or attempt == ATTEMPTS - 1:
-                    raise
-            time.sleep(PAUSE_S * attempt)
-        raise AssertionError("not reached")
+        is_new = not self.exists(name)
+        try:
+            # A table is there for Delta from its log's folder on, before the first commit.
+            return retried(lambda: self._counted_append(name, frame, run_id), MADE_AT_ONCE)
+        except PySparkException:
+            if not (is_new and self.exists(name)):
+                raise
+        return self._counted_append(name, frame, run_id)  # another run made the table at the same instant
 
     def read(self, name: str, run_id: str) -> DataFrame:
         """One run's rows as they are now: pinned to the table's version, whatever is deleted later."""
@@ -164,13 +172,7 @@ class Store:
         """Delete these runs' rows, whole partitions. Others may be deleting the same ones."""
         if not run_ids or not self.exists(name):
             return
-        for attempt in range(ATTEMPTS):
-            try:
-                self._delete(name, sorted(run_ids))
-                return
-            except CONFLICTS:
-                if attempt == ATTEMPTS - 1:
-                    raise
+        retried(lambda: self._delete(name, sorted(run_ids)))
 
     def latest_run(self, *, job: str | None = None, table: str | None = None) -> Run | None:
         """The latest published run of `job`, or of the job that writes `table`."""
@@ -212,15 +214,8 @@ class Store:
         # Delta takes a (txnAppId, txnVersion) once. Another of the same is refused while the first is being
         # committed, and later skipped in silence: so look whether the row is there.
         transaction = {"txnAppId": f"firstday.publish.{run.job}", "txnVersion": str(run.sequence)}
-        for attempt in range(ATTEMPTS):
-            try:
-                with suppress(ConcurrentTransactionException):
-                    self._append(RUNS_TABLE, frame, run.run_id, transaction)
-                break
-            except MADE_AT_ONCE:
-                if attempt == ATTEMPTS - 1:
-                    raise
-            time.sleep(PAUSE_S * attempt)
+        with suppress(ConcurrentTransactionException):
+            retried(lambda: self._append(RUNS_TABLE, frame, run.run_id, transaction), MADE_AT_ONCE)
         return not self.unpublished([run.run_id])
 
     def write_file(self, name: str, content: bytes) -> str:

@@ -11,7 +11,6 @@ has begun before finds its files gone, and a job that is writing loses what it h
 
 import json
 import re
-import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -24,7 +23,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
-from firstday.tables.delta import ATTEMPTS, CONFLICTS, PAUSE_S, QUARANTINE_TABLE, Store
+from firstday.tables.delta import QUARANTINE_TABLE, Store, retried
 from firstday.tables.owned import folders, hours, owned_tables, sql
 from firstday.tables.read import literal_path
 from firstday.tables.schemas import column, quoted, table_schema
@@ -125,15 +124,10 @@ def _removed(store: Store, found: Found, people: Sequence[str]) -> Found:
     condition = _condition(found.table, store.schema(found.table).names, len(people))
     assert condition is not None
     statement = f"DELETE FROM {{table}} WHERE {condition}"  # noqa: S608 - values are parameters, names quoted
-    for attempt in range(ATTEMPTS):
-        try:
-            done = sql(store, statement, found.table, **_values(condition, people)).collect()
-            return replace(found, rows=int(done[0]["num_affected_rows"]))
-        except CONFLICTS:  # a run publishes, and deletes the rows of the one before
-            if attempt == ATTEMPTS - 1:
-                raise
-            time.sleep(PAUSE_S * attempt)
-    raise AssertionError("not reached")
+    values = _values(condition, people)
+    # A run may publish meanwhile, and delete the rows of the one before.
+    done = retried(lambda: sql(store, statement, found.table, **values).collect())
+    return replace(found, rows=int(done[0]["num_affected_rows"]))
 
 
 def _condition(name: str, columns: Sequence[str], people: int) -> str | None:

@@ -6,7 +6,6 @@ new, at the end, null in the rows that are there. Anything else (another type, a
 needs a new output.
 """
 
-import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from datetime import timedelta
 
 from pyspark.sql import types as T
 
-from firstday.tables.delta import ATTEMPTS, CONFLICTS, PAUSE_S, Store
+from firstday.tables.delta import Store, retried
 from firstday.tables.forget import unchecked_retention
 from firstday.tables.owned import hours, owned_tables, sql
 from firstday.tables.schemas import quoted, table_schema
@@ -55,14 +54,7 @@ def size(store: Store, name: str) -> Size:
 
 def optimize(store: Store, name: str) -> None:
     """Join the table's small files, within each run's rows. A run that publishes meanwhile goes first."""
-    for attempt in range(ATTEMPTS):
-        try:
-            sql(store, "OPTIMIZE {table}", name)
-            return
-        except CONFLICTS:
-            if attempt == ATTEMPTS - 1:
-                raise
-            time.sleep(PAUSE_S * attempt)
+    retried(lambda: sql(store, "OPTIMIZE {table}", name))
 
 
 def purgeable(store: Store, name: str, retention: timedelta) -> int:
