@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from firstday.errors import SettingsError
 from firstday.recommend.recall.catalog import Catalog
 from firstday.recommend.recall.greedy import SOURCES, Merging, greedy, quantiles, relevance, ties_of
-from firstday.recommend.recall.merge import gathered, merge, similarity
+from firstday.recommend.recall.merge import VIEWS, gathered, merge, similarity
 from firstday.recommend.recall.relevance import CoOccurrence
 
 Array = np.ndarray[Any, Any]
@@ -22,7 +22,7 @@ COSINE = np.random.default_rng(3).random((7, 7)) * 0.8
 FOUND = CoOccurrence((COSINE + COSINE.T) / 2 * (1 - np.eye(7)), np.ones(7, dtype=np.int64))
 ALIKE = similarity(CATALOG, FOUND)
 SCHEMA = (
-    "user_id string, als array<double>, co_occurrence array<double>, "
+    "user_id string, als array<double>, co_occurrence array<double>, affinity array<double>, "
     "met array<struct<place: int, weight: double>>, novelty array<double>, profile string, "
     "serendipity array<double>, allowed array<boolean>"
 )
@@ -131,20 +131,20 @@ def lists(draw: np.random.Generator, customers: int) -> list[tuple[Any, ...]]:
     def told(scores: Array) -> list[float | None] | None:
         return None if np.isnan(scores).all() else [None if math.isnan(s) else float(s) for s in scores]
 
-    views = [[told(row) for row in some(draw, customers)] for _ in range(4)]
+    views = [[told(row) for row in some(draw, customers)] for _ in range(5)]
     rows = []
-    for user, (als, together, novel, drawn) in enumerate(zip(*views, strict=True)):
+    for user, (als, together, alike, novel, drawn) in enumerate(zip(*views, strict=True)):
         met = [(0, 1.0), (3, 2.0)] if together else None
         allowed = None if user % 3 else (draw.random(7) < 0.6).tolist()
         rows.append(
-            (f"u{user}", als, together, met, novel, "age 30 to 40" if novel else None, drawn, allowed)
+            (f"u{user}", als, together, alike, met, novel, "age 30 to 40" if novel else None, drawn, allowed)
         )
     return rows
 
 
 def test_a_table_is_merged_as_its_arrays(spark: SparkSession) -> None:
     rows = lists(np.random.default_rng(5), 60)
-    rows += [("nothing", *[None] * 7), ("none allowed", *rows[1][1:7], [False] * 7)]
+    rows += [("nothing", *[None] * 8), ("none allowed", *rows[1][1:8], [False] * 7)]
     table = spark.createDataFrame(rows, SCHEMA)
     merging = Merging(4, 5, 0.6, {"novelty": 1, "serendipity": 1})
     found = merge(table, CATALOG, FOUND, 9, merging)
@@ -155,19 +155,19 @@ def test_a_table_is_merged_as_its_arrays(spark: SparkSession) -> None:
     mine: dict[str, list[Any]] = {}
     for row in kept:
         mine.setdefault(row["user_id"], []).append(row)
-    for user, als, together, _, novel, _, drawn, allowed in rows:
-        views = np.array([view or [None] * 7 for view in (als, together, novel, drawn)], dtype=float)
+    for user, als, together, alike, _, novel, _, drawn, allowed in rows:
+        views = np.array([view or [None] * 7 for view in (als, together, alike, novel, drawn)], dtype=float)
         views[:, [not may for may in allowed or [True] * 7]] = np.nan
         ties = ties_of(np.array([hashes[user]]), 7)
-        one = relevance(views[[0]], views[[1]], ties)[0]
-        named = dict(zip(SOURCES, (one.tolist(), views[2].tolist(), views[3].tolist()), strict=True))
+        one = relevance(views[[0]], views[[1]], views[[2]], ties)[0]
+        named = dict(zip(SOURCES, (one.tolist(), views[3].tolist(), views[4].tolist()), strict=True))
         expected = naive(named, ties[0].tolist(), merging)
         told = mine.get(user, [])
         assert [(CATALOG.places[row["category"]], row["source"], row["score"]) for row in told] == expected
         assert [row["place"] for row in told] == list(range(1, len(expected) + 1))
         for row in told:
             place = CATALOG.places[row["category"]]
-            own = [row[name] for name in ("relevance", "co_occurrence", "novelty", "serendipity")]
+            own = [row[name] for name in VIEWS]
             np.testing.assert_array_equal(np.array(own, dtype=float), views[:, place])
     assert "nothing" not in mine
     assert "none allowed" not in mine
@@ -198,4 +198,10 @@ def test_relevance_is_the_mean_of_its_views() -> None:
     ties = ties_of(np.array([4]), 3)
     one, other = np.array([[0.9, 0.5, np.nan]]), np.array([[0.1, 0.8, 0.3]])
     np.testing.assert_allclose(quantiles(one, ties), [[1, 0.5, np.nan]])
-    np.testing.assert_allclose(relevance(one, other, ties), [[(1 + 1 / 3) / 2, 0.75, 2 / 3]])
+    unknown = np.full((1, 3), np.nan)
+    done = [(1 + 1 / 3) / 2, 0.75, 2 / 3]
+    np.testing.assert_allclose(relevance(one, other, unknown, ties), [done])
+    affinity = np.array([[0.2, 0.1, 0.3]])
+    halves = [(own + kind) / 2 for own, kind in zip(done, (2 / 3, 1 / 3, 1.0), strict=True)]
+    np.testing.assert_allclose(relevance(one, other, affinity, ties), [halves])
+    np.testing.assert_array_equal(relevance(unknown, unknown, affinity, ties), unknown)

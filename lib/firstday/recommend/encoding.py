@@ -111,11 +111,14 @@ class Encoding:
 
 
 def learn(
-    rows: DataFrame, names: Sequence[str], known: Mapping[str, Sequence[str]] | None = None
+    rows: DataFrame,
+    names: Sequence[str],
+    known: Mapping[str, Sequence[str]] | None = None,
+    most: int = MOST_VALUES,
 ) -> Encoding:
     """The encoding of the columns `names`, in this order, from the rows to train on.
 
-    Of a text the most frequent values, MOST_VALUES at most (of equally frequent ones the first by name), get
+    Of a text the `most` frequent values (of equally frequent ones the first by name), get
     codes in order of name; `known`: texts whose values are given, in their order. Instants, ids (user_id and
     all that ends in _id) and nested columns are left out. One Spark job; what reaches the driver is bounded
     by the number of texts. Raises DataError where a column is missing or none is left.
@@ -124,13 +127,13 @@ def learn(
     missing = [name for name in names if name not in kinds]
     if missing:
         raise DataError("features are columns of the table", value=missing, next_step="check the names")
-    reasons = {name: reason for name in names if (reason := _unfit(name, kinds[name]))}
+    reasons = {name: reason for name in names if (reason := unfit(name, kinds[name]))}
     used = [name for name in dict.fromkeys(names) if name not in reasons]
     if not used:
         raise DataError("there is at least one feature", value=reasons, next_step="give numbers or texts")
     told = known or {}
     texts = [name for name in used if _kind(kinds[name]) == "text"]
-    values = _frequent(rows, [name for name in texts if name not in told])
+    values = _frequent(rows, [name for name in texts if name not in told], most)
     values |= {name: tuple(told[name]) for name in texts if name in told}
     return Encoding(tuple(Feature(name, values.get(name)) for name in used), tuple(reasons.items()))
 
@@ -141,13 +144,14 @@ def _kind(kind: DataType) -> str:
     return "number" if isinstance(kind, NumericType | BooleanType) else "other"
 
 
-def _unfit(name: str, kind: DataType) -> str | None:
+def unfit(name: str, kind: DataType) -> str | None:
+    """Why such a column is no feature; None where it is one."""
     if name.lower().endswith("_id"):
         return "an id"
     return f"of type {kind.simpleString()}" if _kind(kind) == "other" else None
 
 
-def _frequent(rows: DataFrame, texts: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def _frequent(rows: DataFrame, texts: Sequence[str], most: int) -> dict[str, tuple[str, ...]]:
     if not texts:
         return {}
     pairs = F.array(
@@ -158,7 +162,7 @@ def _frequent(rows: DataFrame, texts: Sequence[str]) -> dict[str, tuple[str, ...
     )
     counts = rows.select(F.inline(pairs)).where(F.col("value").isNotNull()).groupBy("place", "value").count()
     most_first = Window.partitionBy("place").orderBy(F.desc("count"), "value")
-    kept = counts.withColumn("rank", F.row_number().over(most_first)).where(F.col("rank") <= MOST_VALUES)
+    kept = counts.withColumn("rank", F.row_number().over(most_first)).where(F.col("rank") <= most)
     found: dict[str, list[str]] = {name: [] for name in texts}
     for row in kept.select("place", "value").collect():
         found[texts[row["place"]]].append(row["value"])

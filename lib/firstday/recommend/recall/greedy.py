@@ -102,11 +102,17 @@ def _placed(scores: Floats, ties: Ties) -> tuple[Floats, Places]:
     return np.where(named, 1 - rank / count, np.nan), rank
 
 
-def relevance(als: Floats, co_occurrence: Floats, ties: Ties) -> Floats:
-    """The two views in one: the mean of their quantiles, or the one that is there."""
+def relevance(als: Floats, co_occurrence: Floats, affinity: Floats, ties: Ties) -> Floats:
+    """The views of what a customer did in one, the mean of their quantiles or the one that is there; and the
+    mean of it and affinity's quantile. NaN for who has done nothing: novelty is theirs.
+    """
     one, other = quantiles(als, ties), quantiles(co_occurrence, ties)
-    both = (one + other) / 2
-    return np.where(np.isnan(one), other, np.where(np.isnan(other), one, both))
+    done = _mean_of_known(one, other)
+    return np.where(np.isnan(done), np.nan, _mean_of_known(done, quantiles(affinity, ties)))
+
+
+def _mean_of_known(one: Floats, other: Floats) -> Floats:
+    return np.where(np.isnan(one), other, np.where(np.isnan(other), one, (one + other) / 2))
 
 
 def greedy(named: Mapping[str, Floats], ties: Ties, similarity: Floats, merging: Merging) -> Chosen:

@@ -23,6 +23,7 @@ from firstday.recommend.recall.relevance import CoOccurrence, because
 VIEWS = {
     "relevance": "als",
     "co_occurrence": "co_occurrence",
+    "affinity": "affinity",
     "novelty": "novelty",
     "serendipity": "serendipity",
 }
@@ -126,7 +127,7 @@ def _picked(batch: pa.RecordBatch, size: int, alike: Floats, merging: Merging) -
     allowed = _matrix(batch.column("allowed"), size, absent=1.0) == 1
     open_ = {name: np.where(allowed, view, np.nan) for name, view in views.items()}
     named = {
-        "relevance": relevance(open_["relevance"], open_["co_occurrence"], ties),
+        "relevance": relevance(open_["relevance"], open_["co_occurrence"], open_["affinity"], ties),
         "novelty": open_["novelty"],
         "serendipity": open_["serendipity"],
     }

@@ -5,27 +5,24 @@ Rates of take-up back off from the whole profile to its first columns and at las
 shrunk to the one before by `strength` customers' worth of it (the posterior mean of a beta prior).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import BooleanType, NumericType
 
 from firstday.errors import LimitError, SettingsError
 from firstday.recommend.history import USED
 from firstday.recommend.recall.catalog import PLACE, Catalog, by_place, texts
 from firstday.recommend.recall.interests import before
-from firstday.tables.schemas import column
+from firstday.recommend.recall.labelled import labelled
 
 Floats = NDArray[np.float64]
 MOST_CELLS = 50_000
-UNKNOWN = "unknown"
 HOLDS = "holds"
 
 
@@ -70,7 +67,7 @@ def novelty(
     Raises SettingsError for a column that customers have not, LimitError for more than MOST_CELLS cells.
     """
     known = before(facts, until)
-    labels = _labels(customers, profile)
+    labels = labelled(customers, profile.columns, profile.bins)
     names = [f"level_{level}" for level in range(len(labels))]
     celled = customers.select(
         "user_id", *(label.alias(name) for label, name in zip(labels, names, strict=True))
@@ -87,54 +84,6 @@ def novelty(
         .join(F.broadcast(table), [*names, HOLDS])
         .select("user_id", _unmet(F.col("rates")).alias("novelty"), "profile")
     )
-
-
-def _labels(customers: DataFrame, profile: Profile) -> list[Column]:
-    """Of each profile column its text, `age 30 to 40` for a number."""
-    kinds = {field.name: field.dataType for field in customers.schema}
-    absent = [name for name in profile.columns if name not in kinds]
-    if absent:
-        raise SettingsError(
-            "profile columns are columns of the customers", value=absent, next_step="check the names"
-        )
-    binned = [name for name in profile.columns if isinstance(kinds[name], NumericType)]
-    edges = _edges(customers, binned, profile.bins)
-    return [
-        F.concat(
-            F.lit(f"{name} "),
-            _bin(column(name), edges[name])
-            if name in edges
-            else F.coalesce(_text(name, kinds), F.lit(UNKNOWN)),
-        )
-        for name in profile.columns
-    ]
-
-
-def _text(name: str, kinds: Mapping[str, object]) -> Column:
-    if isinstance(kinds[name], BooleanType):
-        return F.when(column(name), "yes").when(~column(name), "no")
-    return column(name).cast("string")
-
-
-def _edges(customers: DataFrame, names: Sequence[str], bins: int) -> dict[str, list[float]]:
-    """Exact inner quantiles: approximate ones would change with the partitions."""
-    if not names:
-        return {}
-    shares = F.array(*(F.lit(place / bins) for place in range(1, bins)))
-    numbers = (F.when(~F.isnan(column(name).cast("double")), column(name).cast("double")) for name in names)
-    found = customers.agg(*(F.percentile(number, shares) for number in numbers)).first()
-    assert found is not None  # an aggregation without groups has one row
-    return {name: sorted(set(edges or [])) for name, edges in zip(names, found, strict=True)}
-
-
-def _bin(value: Column, edges: Sequence[float]) -> Column:
-    number = value.cast("double")
-    if not edges:
-        return F.lit(UNKNOWN)
-    label = F.when(number.isNull() | F.isnan(number), UNKNOWN).when(number < edges[0], f"below {edges[0]:g}")
-    for low, high in pairwise(edges):
-        label = label.when(number < high, f"{low:g} to {high:g}")
-    return label.otherwise(f"from {edges[-1]:g}")
 
 
 def _held_groups(known: DataFrame, catalog: Catalog) -> DataFrame:

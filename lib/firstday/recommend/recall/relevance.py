@@ -80,13 +80,13 @@ def als(interests: DataFrame, catalog: Catalog, seed: int, factors: Factors | No
     factors_of = np.zeros((given.rank, len(catalog)))
     for row in model.itemFactors.collect():
         factors_of[:, row["id"]] = row["features"]
-    scores = _weighted(
+    scores = weighted_rows(
         F.sequence(F.lit(0), F.lit(given.rank - 1)),
         factors_of,
         lambda place: (place, F.element_at("features", place + 1).cast("double")),
     )
     known = numbered.join(model.userFactors.withColumnRenamed("id", "number"), "number")
-    return known.select("user_id", _rounded(scores).alias("als"))
+    return known.select("user_id", rounded(scores).alias("als"))
 
 
 def _numbered(interests: DataFrame) -> DataFrame:
@@ -97,11 +97,12 @@ def _numbered(interests: DataFrame) -> DataFrame:
     return users.select("user_id", ((within - 1) * BUCKETS + F.col("bucket")).cast("int").alias("number"))
 
 
-def _rounded(scores: Column) -> Column:
+def rounded(scores: Column) -> Column:
+    """To whole multiples of GRAIN."""
     return F.transform(scores, lambda score: F.rint(score / GRAIN) * GRAIN + 0.0)  # never -0
 
 
-def _weighted(terms: Column, table: Floats, term: Callable[[Column], tuple[Column, Column]]) -> Column:
+def weighted_rows(terms: Column, table: Floats, term: Callable[[Column], tuple[Column, Column]]) -> Column:
     """The sum over an array of a weight times a row of the table; `term` gives the row's number and weight.
 
     Added in the array's order.
@@ -154,7 +155,7 @@ def co_occurrence_scores(interests: DataFrame, found: CoOccurrence) -> DataFrame
     """
     met = F.sort_array(F.collect_list(F.struct(F.col(PLACE), F.col("weight"))))
     lists = interests.where(F.col("weight") > 0).groupBy("user_id").agg(met.alias("met"))
-    summed = _weighted(F.col("met"), found.similarity, lambda each: (each[PLACE], each["weight"]))
+    summed = weighted_rows(F.col("met"), found.similarity, lambda each: (each[PLACE], each["weight"]))
     total = F.aggregate("met", F.lit(0.0), lambda sum_, each: sum_ + each["weight"])
     # The division is by a lambda of one array, so that the total is taken once a customer.
     shares = F.aggregate(

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from firstday.frames import cut
 from firstday.parallel import side_by_side
+from firstday.recommend.recall.affinity import affinity
 from firstday.recommend.recall.catalog import Catalog, catalog_of
 from firstday.recommend.recall.interests import interests
 from firstday.recommend.recall.merge import VIEWS, gathered
@@ -53,9 +54,10 @@ def recalled(
     by_source: tuple[Any, ...] = side_by_side(
         lambda: als(met, catalog, seed),
         lambda: co_occurrence(met, catalog),
+        lambda: affinity(customers, met, catalog),
         lambda: novelty(customers, facts, met, catalog, until, Profile(tuple(profile))),
         lambda: serendipity(segments, draws(segments, facts, catalog, until, seed)),
     )
-    fitting, found, unmet, drawn = by_source
-    scores = gathered(customers, fitting, co_occurrence_scores(met, found), unmet, drawn, segments)
+    fitting, found, alike, unmet, drawn = by_source
+    scores = gathered(customers, fitting, co_occurrence_scores(met, found), alike, unmet, drawn, segments)
     return Recalled(cut(scores), catalog, found)

@@ -1,0 +1,131 @@
+"""Affinity equals ridge regression written out, finds planted effects, and depends on no order."""
+
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from firstday.errors import LimitError, SettingsError
+from firstday.recommend.recall.affinity import MOST_ATTRIBUTES, Attributes, affinity
+from firstday.recommend.recall.catalog import Catalog
+
+Array = np.ndarray[Any, Any]
+CATALOG = Catalog(("c0", "c1", "c2"), ("g", "g", "h"))
+MET = "user_id string, place int, weight double"
+CUSTOMERS = "user_id string, region string, age int, vip boolean, joined_at timestamp, branch_id string"
+SCORED, EFFECTS = 400, {"north": 1.5, "south": 0.5}  # customers; what the region adds to the interest in c0
+
+
+@pytest.fixture(scope="module")
+def people() -> pd.DataFrame:
+    """A quarter have no region; the last hundred have no interests."""
+    draw = np.random.default_rng(5)
+    return pd.DataFrame(
+        {
+            "user_id": [f"u{number}" for number in range(SCORED + 100)],
+            "region": np.array(["north", "south", "no'rth`", None], object)[
+                draw.integers(0, 4, SCORED + 100)
+            ],
+            "age": draw.integers(18, 80, SCORED + 100),
+            "vip": draw.choice([True, False], SCORED + 100),
+            "joined_at": [datetime(2026, 1, 1)] * (SCORED + 100),
+            "branch_id": "b",
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def weights(people: pd.DataFrame) -> Array:
+    """Customers × categories, 0 where not met: c0 by region, c1 by age, c2 by nothing."""
+    draw = np.random.default_rng(6)
+    known = people[:SCORED]
+    c0 = 1.0 + known["region"].map(EFFECTS).fillna(0.0).to_numpy(float)
+    c1 = 1.0 + 0.02 * (known["age"].to_numpy(float) - 18)
+    means = np.stack([c0, c1, np.full(SCORED, 0.8)], axis=1)
+    return np.asarray(np.where(draw.random(means.shape) < 0.9, means + draw.normal(0, 0.1, means.shape), 0))
+
+
+def met_by(spark: SparkSession, weights: Array) -> DataFrame:
+    user, place = np.nonzero(weights)
+    rows = [(f"u{u}", int(p), float(weights[u, p])) for u, p in zip(user, place, strict=True)]
+    return spark.createDataFrame(rows, MET)
+
+
+def customers_of(spark: SparkSession, people: pd.DataFrame) -> DataFrame:
+    return spark.createDataFrame(people, CUSTOMERS)
+
+
+def scores(found: DataFrame) -> dict[str, list[float]]:
+    return {row["user_id"]: row["affinity"] for row in found.collect()}
+
+
+def naive(people: pd.DataFrame, weights: Array, bins: int, strength: float) -> Array:
+    edges = np.unique(np.quantile(people["age"], np.arange(1, bins) / bins))
+    texts = people.assign(
+        region=people["region"].fillna("unknown"), age=np.searchsorted(edges, people["age"], side="right")
+    )
+    design = pd.get_dummies(texts[["region", "age", "vip"]].astype(str)).to_numpy(float)
+    design = np.column_stack([design, np.ones(len(design))])
+    penalty = np.diag([strength] * (design.shape[1] - 1) + [0.0])
+    known = design[:SCORED]
+    return np.asarray(design @ np.linalg.solve(known.T @ known + penalty, known.T @ weights))
+
+
+def test_it_is_ridge_regression_on_attributes(
+    spark: SparkSession, people: pd.DataFrame, weights: Array
+) -> None:
+    customers, met = customers_of(spark, people), met_by(spark, weights)
+    found = scores(affinity(customers, met, CATALOG, Attributes(bins=4, strength=7.0)))
+    expected = naive(people, weights, 4, 7.0)
+    np.testing.assert_allclose([found[user] for user in people["user_id"]], expected, atol=2e-5)
+    shuffled = affinity(
+        customers.orderBy(F.rand(1)).repartition(3),
+        met.orderBy(F.rand(2)).repartition(4),
+        CATALOG,
+        Attributes(bins=4, strength=7.0),
+    )
+    assert scores(shuffled) == found
+
+
+def test_planted_effects_are_found(spark: SparkSession, people: pd.DataFrame, weights: Array) -> None:
+    found = scores(
+        affinity(customers_of(spark, people), met_by(spark, weights), CATALOG, Attributes(strength=1.0))
+    )
+    told = people.assign(
+        c0=[found[u][0] for u in people["user_id"]], c2=[found[u][2] for u in people["user_id"]]
+    )
+    means = told.fillna("none").groupby("region")[["c0", "c2"]].mean()
+    for region, effect in EFFECTS.items():
+        assert means["c0"][region] - means["c0"]["none"] == pytest.approx(0.9 * effect, abs=0.2)
+        assert means["c2"][region] - means["c2"]["none"] == pytest.approx(0.0, abs=0.1)
+    new = told[SCORED:]  # of these nothing is known but who they are
+    assert new.loc[new["region"] == "north", "c0"].min() > new.loc[new["region"] == "south", "c0"].max()
+
+
+def test_what_tells_nothing_is_everybodys_mean(
+    spark: SparkSession, people: pd.DataFrame, weights: Array
+) -> None:
+    plain = customers_of(spark, people).select("user_id", "joined_at", "branch_id")
+    found = scores(affinity(plain, met_by(spark, weights), CATALOG))
+    np.testing.assert_allclose(found["u499"], weights.mean(axis=0), atol=2e-5)
+    assert len({tuple(values) for values in found.values()}) == 1
+    nobody = scores(affinity(plain, spark.createDataFrame([], MET), CATALOG))
+    assert nobody["u0"] == [0.0, 0.0, 0.0]
+
+
+def test_rare_values_and_settings_are_bounded(
+    spark: SparkSession, people: pd.DataFrame, weights: Array
+) -> None:
+    each = people.assign(region=people["user_id"])
+    found = scores(affinity(customers_of(spark, each), met_by(spark, weights), CATALOG, Attributes(values=2)))
+    assert len(found) == len(people)
+    with pytest.raises(SettingsError, match="strength above 0"):
+        Attributes(strength=0)
+    many = [F.lit("x").alias(f"column {number}") for number in range(MOST_ATTRIBUTES // 2 + 1)]
+    wide = spark.createDataFrame([("u",)], "user_id string").select("user_id", *many)
+    with pytest.raises(LimitError, match="at most"):
+        affinity(wide, spark.createDataFrame([], MET), CATALOG)
