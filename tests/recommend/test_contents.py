@@ -44,8 +44,10 @@ def test_probabilities_as_quadrature() -> None:
     assert best_probabilities([2, 2, 2], [5, 5, 5]) == pytest.approx([1 / 3] * 3)
 
 
-def counts_of(rows: list[tuple[str, str, int, int]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["content_id", "category", "shown", "clicked"])
+def counts_of(rows: list[tuple[str, str, int, int]], before: tuple[int, int] = (0, 0)) -> pd.DataFrame:
+    """before: shown and clicked of each."""
+    counts = pd.DataFrame(rows, columns=["content_id", "category", "shown", "clicked"])
+    return counts.assign(shown_before=before[0], clicked_before=before[1])
 
 
 def test_rates_by_hand() -> None:
@@ -58,6 +60,16 @@ def test_rates_by_hand() -> None:
         {"a1": (31 + 100 * of_a) / 1100, "a2": of_a, "b1": (9 + 100 * of_b) / 1200, "c1": overall}
     )
     assert found.groupby("category")["weight"].sum().to_dict() == pytest.approx({"a": 1, "b": 1, "c": 1})
+
+
+def test_what_was_before_counts_as_so_many_impressions_at_most() -> None:
+    now = [("a1", "a", 100, 3), ("a2", "a", 50, 0)]
+    for seen, share in (((400, 8), 1.0), ((4_000, 80), 0.25)):
+        found = shares(counts_of(now, seen), Sharing(memory=1_000))
+        more = [(name, of, s + share * seen[0], c + share * seen[1]) for name, of, s, c in now]
+        pd.testing.assert_frame_equal(found, shares(counts_of(more), Sharing()))  # type: ignore[arg-type]
+    forgetful = shares(counts_of(now, (400, 8)), Sharing(memory=0))
+    pd.testing.assert_frame_equal(forgetful, shares(counts_of(now), Sharing()))
 
 
 def test_new_banners_get_a_chance() -> None:
@@ -107,16 +119,17 @@ def log_of(
 
 
 def test_live_contents_by_the_last_days(spark: SparkSession) -> None:
-    shown: list[Any] = [("u", "a1", ago(day), {"click": ago(day)}) for day in (0, 1, 6.9, 7, 8, -1)]
+    shown: list[Any] = [("u", "a1", ago(day), {"click": ago(day)}) for day in (0, 1, 6.9, 7, 8, 28, -1)]
     shown += [("u", "a2", ago(1), {"click": ago(-1), "dismiss": ago(1)}), ("u", "b2", ago(1), {})]
-    log = reacted(*log_of(spark, shown), NOW, 28)
+    log = reacted(*log_of(spark, shown), NOW, 40)
     found = content_shares(contents_of(spark), log, NOW, Sharing()).collect()
     told = {row["category"]: [each["content_id"] for each in row["live"]] for row in found}
     assert told == {"a": ["a1", "a3", "a2"], "b": ["b1"], "d": ["d1", "d2"]}
     weights = {each["content_id"]: each["weight"] for row in found for each in row["live"]}
     expected = shares(
         counts_of([("a1", "a", 3, 3), ("a2", "a", 1, 0), ("a3", "a", 0, 0), ("b1", "b", 0, 0), *(
-            (name, "d", 0, 0) for name in ("d1", "d2"))]),
+            (name, "d", 0, 0) for name in ("d1", "d2"))])
+        .assign(shown_before=[2, 0, 0, 0, 0, 0], clicked_before=[2, 0, 0, 0, 0, 0]),
         Sharing(),
     )  # fmt: skip
     assert weights == pytest.approx(dict(zip(expected["content_id"], expected["weight"], strict=True)))
@@ -163,7 +176,9 @@ def test_after_a_reaction(spark: SparkSession) -> None:
     shown = [(user, name, ago(days), done) for user, rows in clicks.items() for name, days, done in rows]
     told = {}
     for rule in ("next", "keep", "another"):
-        rows = chosen(spark, shown, Refreshing(rule), Sharing("optimistic", bonus=0, days=0.01), list(clicks))
+        rows = chosen(
+            spark, shown, Refreshing(rule), Sharing("optimistic", bonus=0, days=0.01, memory=0), list(clicks)
+        )
         told[rule] = {row["user_id"]: row["content_id"] for row in rows if row["category"] == "a"}
         assert {row["content_id"] for row in rows if row["category"] == "b"} == {"b1"}
         assert not [row for row in rows if row["category"] == "c"]

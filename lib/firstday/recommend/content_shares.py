@@ -14,15 +14,25 @@ Floats = NDArray[np.float64]
 Choice = Literal["thompson", "optimistic"]
 POINTS = 20_000  # of the grid, all banners of a category together
 LEAST = 1e-6  # probability, so that what is left after clicks can always be drawn from
+MEMORY_DAYS = 28  # that are looked back at, the last `days` among them
+COUNTS = ("clicked", "shown", "clicked_before", "shown_before")
 OF_ALL = (1.0, 100.0)  # clicks and impressions that the rate of all banners starts from
+LIMITS = (
+    ("days", 0.01, 365),
+    ("prior", 1, 1e6),
+    ("memory", 0, 1e6),
+    ("uniform", 0, 1),
+    ("bonus", 0, 10),
+)
 
 
 @dataclass(frozen=True)
 class Sharing:
     """How a banner of a category is chosen by its click rate.
 
-    Rates are beta distributions: clicks of the last `days` days, and `prior` impressions at the category's
-    rate, which is smoothed in the same way by the rate of all banners; that starts from 1 click in 100.
+    Rates are beta distributions: clicks of the last `days` days; what the days before, MEMORY_DAYS in all,
+    say of the same banner, as `memory` impressions at most; and `prior` impressions at the category's rate,
+    which is smoothed in the same way by the rate of all banners; that starts from 1 click in 100.
 
     thompson: a banner is drawn with the probability that its rate is the highest, as Thompson sampling does;
     `uniform` of the probability is spread over all evenly, so that each can be learned about. A new banner
@@ -33,11 +43,12 @@ class Sharing:
     choice: Choice = "thompson"
     days: float = 7
     prior: float = 100
+    memory: float = 1_000
     uniform: float = 0.05
     bonus: float = 1.0
 
     def __post_init__(self) -> None:
-        for name, low, high in (("days", 0.01, 365), ("prior", 1, 1e6), ("uniform", 0, 1), ("bonus", 0, 10)):
+        for name, low, high in LIMITS:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise SettingsError(f"{name} of contents is from {low:g} to {high:g}", value=value)
@@ -46,13 +57,16 @@ class Sharing:
 
 
 def shares(counts: pd.DataFrame, sharing: Sharing) -> pd.DataFrame:
-    """Of live banners (content_id, category, shown, clicked): content_id, category, rate, weight, in order.
+    """Of live banners (content_id, category, shown, clicked, shown_before, clicked_before): content_id,
+    category, rate, weight, in order.
 
     rate: smoothed. weight: adds up to 1 within a category; for optimistic it is the bound by which the
     highest is chosen. Sorted by category, then the greatest weight first, then content_id.
     """
     found = counts.sort_values(["category", "content_id"], ignore_index=True)
-    clicked, shown = (found[name].to_numpy(dtype=float) for name in ("clicked", "shown"))
+    clicked, shown, clicked_before, shown_before = (found[name].to_numpy(dtype=float) for name in COUNTS)
+    remembered = np.minimum(1.0, sharing.memory / np.maximum(shown_before, 1.0))
+    clicked, shown = clicked + remembered * clicked_before, shown + remembered * shown_before
     # Clicks of impressions before the window count without these.
     shown = np.maximum(shown, clicked)
     overall = (clicked.sum() + OF_ALL[0]) / (shown.sum() + OF_ALL[1])

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from firstday.errors import LimitError, SettingsError
 from firstday.frames import drawn
-from firstday.recommend.content_shares import Sharing, shares
+from firstday.recommend.content_shares import COUNTS, MEMORY_DAYS, Sharing, shares
 from firstday.recommend.fatigue import instant, micros
 from firstday.recommend.filters import live
 from firstday.recommend.history import CLICK, JOIN
@@ -77,17 +77,24 @@ def reacted(impressions: DataFrame, reactions: DataFrame, now: datetime, days: f
 def content_shares(contents: DataFrame, reacted: DataFrame, now: datetime, sharing: Sharing) -> DataFrame:
     """The live contents by category: category, live, an array of (content_id, weight), the best first.
 
-    reacted: as of `reacted`, for `sharing.days` at least. The live contents and their counts reach the
-    driver. Raises LimitError above MOST_CONTENTS of them.
+    reacted: as of `reacted`, for `sharing.days` and MEMORY_DAYS at least. The live contents and their counts
+    reach the driver. Raises LimitError above MOST_CONTENTS of them.
     """
-    recent = F.unix_micros("shown_at") > F.unix_micros(instant(now)) - micros(sharing.days)
+    age = F.unix_micros(instant(now)) - F.unix_micros("shown_at")
+    recent, known = age < micros(sharing.days), age < micros(max(sharing.days, MEMORY_DAYS))
+    clicked = F.col("clicked_at").isNotNull()
     counted = (
-        reacted.where(recent)
+        reacted.where(known)
         .groupBy("content_id")
-        .agg(F.count(F.lit(1)).alias("shown"), F.count("clicked_at").alias("clicked"))
+        .agg(
+            F.count_if(recent).alias("shown"),
+            F.count_if(recent & clicked).alias("clicked"),
+            F.count_if(~recent).alias("shown_before"),
+            F.count_if(~recent & clicked).alias("clicked_before"),
+        )
     )
     candidates = live(contents, now).select("content_id", "category")
-    rows = candidates.join(counted, "content_id", "left").fillna(0, ["shown", "clicked"])
+    rows = candidates.join(counted, "content_id", "left").fillna(0, list(COUNTS))
     found = rows.limit(MOST_CONTENTS + 1).toPandas()
     if len(found) > MOST_CONTENTS:
         raise LimitError(f"at most {MOST_CONTENTS:,} live contents", next_step="end contents that are over")
