@@ -166,11 +166,7 @@ class _Teller:
         return f" An effect of {size} would have been found with a chance of {self.question.power:.0%}."
 
     def guard(self, row: Row) -> str:
-        margin = self.question.metric(row["metric"]).margin or 0.0
-        size = self.amount(row["metric"], margin).lstrip("+")
-        return (
-            f"Guardrail {row['metric']}, {row['treatment']}: {row['verdict']} (a loss of {size} is accepted)."
-        )
+        return f"Guardrail {row['metric']}, {row['treatment']}: {row['verdict']} ({row['note']})."
 
     def amount(self, metric: str, effect: float) -> str:
         """An effect: of shares in points."""
