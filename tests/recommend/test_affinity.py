@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from firstday.errors import LimitError, SettingsError
-from firstday.recommend.recall.affinity import MOST_ATTRIBUTES, Attributes, affinity
+from firstday.recommend.recall.affinity import MOST_ATTRIBUTES, Attributes, affinity, attributed
 from firstday.recommend.recall.catalog import Catalog
 
 Array = np.ndarray[Any, Any]
@@ -79,22 +79,21 @@ def test_it_is_ridge_regression_on_attributes(
     spark: SparkSession, people: pd.DataFrame, weights: Array
 ) -> None:
     customers, met = customers_of(spark, people), met_by(spark, weights)
-    found = scores(affinity(customers, met, CATALOG, Attributes(bins=4, strength=7.0)))
+    settings = Attributes(bins=4, strength=7.0)
+    found = scores(affinity(attributed(customers, settings), met, CATALOG))
     expected = naive(people, weights, 4, 7.0)
     np.testing.assert_allclose([found[user] for user in people["user_id"]], expected, atol=2e-5)
     shuffled = affinity(
-        customers.orderBy(F.rand(1)).repartition(3),
+        attributed(customers.orderBy(F.rand(1)).repartition(3), settings),
         met.orderBy(F.rand(2)).repartition(4),
         CATALOG,
-        Attributes(bins=4, strength=7.0),
     )
     assert scores(shuffled) == found
 
 
 def test_planted_effects_are_found(spark: SparkSession, people: pd.DataFrame, weights: Array) -> None:
-    found = scores(
-        affinity(customers_of(spark, people), met_by(spark, weights), CATALOG, Attributes(strength=1.0))
-    )
+    attributes = attributed(customers_of(spark, people), Attributes(strength=1.0))
+    found = scores(affinity(attributes, met_by(spark, weights), CATALOG))
     told = people.assign(
         c0=[found[u][0] for u in people["user_id"]], c2=[found[u][2] for u in people["user_id"]]
     )
@@ -109,7 +108,7 @@ def test_planted_effects_are_found(spark: SparkSession, people: pd.DataFrame, we
 def test_what_tells_nothing_is_everybodys_mean(
     spark: SparkSession, people: pd.DataFrame, weights: Array
 ) -> None:
-    plain = customers_of(spark, people).select("user_id", "joined_at", "branch_id")
+    plain = attributed(customers_of(spark, people).select("user_id", "joined_at", "branch_id"))
     found = scores(affinity(plain, met_by(spark, weights), CATALOG))
     np.testing.assert_allclose(found["u499"], weights.mean(axis=0), atol=2e-5)
     assert len({tuple(values) for values in found.values()}) == 1
@@ -121,11 +120,12 @@ def test_rare_values_and_settings_are_bounded(
     spark: SparkSession, people: pd.DataFrame, weights: Array
 ) -> None:
     each = people.assign(region=people["user_id"])
-    found = scores(affinity(customers_of(spark, each), met_by(spark, weights), CATALOG, Attributes(values=2)))
-    assert len(found) == len(people)
+    bounded = attributed(customers_of(spark, each), Attributes(bins=2, values=2))
+    assert bounded.count == 2 + 2 + 2 + 1  # regions, bins of the age, vip or not, everybody
+    assert len(scores(affinity(bounded, met_by(spark, weights), CATALOG))) == len(people)
     with pytest.raises(SettingsError, match="strength above 0"):
         Attributes(strength=0)
     many = [F.lit("x").alias(f"column {number}") for number in range(MOST_ATTRIBUTES // 2 + 1)]
     wide = spark.createDataFrame([("u",)], "user_id string").select("user_id", *many)
     with pytest.raises(LimitError, match="at most"):
-        affinity(wide, spark.createDataFrame([], MET), CATALOG)
+        attributed(wide)

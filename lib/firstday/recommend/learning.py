@@ -37,6 +37,7 @@ from firstday.recommend.features import at_each
 from firstday.recommend.formulas import FeatureSettings
 from firstday.recommend.history import CLICK, JOIN
 from firstday.recommend.rates import CATEGORY_RATE, SEGMENT_RATE
+from firstday.recommend.recall.affinity import attributed
 from firstday.recommend.recall.interests import moment
 from firstday.recommend.recall.serendipity import segmented
 from firstday.recommend.recall.sources import RECALL_FEATURES, recalled
@@ -193,10 +194,11 @@ def built(
     # Cross-sell: a click on what was just used earns nothing. It is not held against the category either:
     # people use what they like.
     rows = cut(rows.where(F.col(SAME_USE) == 0))
+    attributes = attributed(tables["customers"])
     parts = []
     for since, until in span.weeks:
         said = recalled(
-            *(tables["customers"], tables["categories"], facts, since),
+            *(tables["customers"], attributes, tables["categories"], facts, since),
             segment=segment,
             profile=profile,
             seed=seed,

@@ -21,6 +21,7 @@ from firstday.recommend.features import at_once
 from firstday.recommend.history import CLICK, SHOWN
 from firstday.recommend.learning import ASKED, SLOT, as_asked, feature_settings, with_segment
 from firstday.recommend.ranker import Ranker
+from firstday.recommend.recall.affinity import attributed
 from firstday.recommend.recall.catalog import flags
 from firstday.recommend.recall.greedy import Merging
 from firstday.recommend.recall.interests import before
@@ -113,7 +114,7 @@ def _candidates(
 ) -> DataFrame:
     """user_id, category, source, reason and RECALL_FEATURES: what recall finds in what is not blocked."""
     said = recalled(
-        *(customers, categories, facts, now),
+        *(customers, attributed(customers), categories, facts, now),
         segment=recipe.segment,
         profile=recipe.profile,
         seed=recipe.seed,

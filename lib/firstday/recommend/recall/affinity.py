@@ -27,7 +27,7 @@ from firstday.recommend.recall.relevance import rounded, weighted_rows
 Floats = NDArray[np.float64]
 MOST_ATTRIBUTES = 1_000  # values of all columns: the driver solves for so many coefficients a category
 GRID = 1 << 16  # interests are added as whole multiples of 1 / GRID: their sums depend on no order
-ATTRIBUTES = "attributes"  # of a customer, by number; the last number is everybody's
+ATTRIBUTES = "attributes"
 
 
 @dataclass(frozen=True)
@@ -41,37 +41,32 @@ class Attributes:
     strength: float = 20.0
 
     def __post_init__(self) -> None:
-        if self.bins < 2 or self.values < 2 or not self.strength > 0:
+        if not 2 <= self.bins <= self.values or not self.strength > 0:
             raise SettingsError(
-                "affinity needs 2 bins and 2 values or more, and a strength above 0",
+                "affinity needs 2 bins or more, as many values or more, and a strength above 0",
                 value=[self.bins, self.values, self.strength],
                 next_step="change the settings of affinity",
             )
 
 
-def affinity(
-    customers: DataFrame, interests: DataFrame, catalog: Catalog, attributes: Attributes | None = None
-) -> DataFrame:
-    """user_id and `affinity` array<double>, for all customers: the interest in each category that is expected
-    of their attributes, those columns that a ranker's features may be (no ids, no instants).
+@dataclass(frozen=True)
+class Attributed:
+    """rows: user_id and the array `attributes`, numbers below `count`; the last number is everybody's."""
 
-    Fits at once, over the `interests` of customers who have any; attributes × (attributes + categories) sums
-    reach the driver. Raises LimitError for more than MOST_ATTRIBUTES / 2 columns.
+    rows: DataFrame
+    count: int
+    strength: float
+
+
+def attributed(customers: DataFrame, settings: Attributes | None = None) -> Attributed:
+    """What is known of customers, by number: of those columns that a ranker's features may be (no ids, no
+    instants). Runs at once. Raises LimitError for more than MOST_ATTRIBUTES / 2 columns.
     """
-    given = attributes or Attributes()
-    rows, count = _attributed(customers, given)
-    told = cut(rows)
-    sums = _sums(told, interests, count, len(catalog))
-    expected = _solved(sums, count, given.strength)
-    scores = weighted_rows(F.col(ATTRIBUTES), expected, lambda number: (number, F.lit(1.0)))
-    return told.select("user_id", rounded(scores).alias("affinity"))
-
-
-def _attributed(customers: DataFrame, given: Attributes) -> tuple[DataFrame, int]:
-    """user_id, ATTRIBUTES; and how many attributes there are, everybody's included."""
+    given = settings or Attributes()
     names = [f.name for f in customers.schema if f.name != "user_id" and not unfit(f.name, f.dataType)]
     if not names:
-        return customers.select("user_id", F.array(F.lit(0)).alias(ATTRIBUTES)), 1
+        nobody = customers.select("user_id", F.array(F.lit(0)).alias(ATTRIBUTES))
+        return Attributed(nobody, 1, given.strength)
     if len(names) > MOST_ATTRIBUTES // 2:
         raise LimitError(
             f"customers may have at most {MOST_ATTRIBUTES // 2} columns of attributes",
@@ -87,13 +82,28 @@ def _attributed(customers: DataFrame, given: Attributes) -> tuple[DataFrame, int
         numbers.append(F.col(name).cast("int") + count)
         count += len(feature.values or ())
     held = F.array_compact(F.array(*numbers, F.lit(count)))
-    return encoding.apply(rows).select("user_id", held.alias(ATTRIBUTES)), count + 1
+    told = encoding.apply(rows).select("user_id", held.alias(ATTRIBUTES))
+    return Attributed(cut(told), count + 1, given.strength)
 
 
-def _sums(told: DataFrame, interests: DataFrame, count: int, categories: int) -> Floats:
+def affinity(attributes: Attributed, interests: DataFrame, catalog: Catalog) -> DataFrame:
+    """user_id and `affinity` array<double>, for all customers: the interest in each category that is expected
+    of their attributes.
+
+    Fits at once, over the `interests` of customers who have any; attributes × (attributes + categories) sums
+    reach the driver.
+    """
+    sums = _sums(attributes, interests, len(catalog))
+    expected = _solved(sums, attributes.count, attributes.strength)
+    scores = weighted_rows(F.col(ATTRIBUTES), expected, lambda number: (number, F.lit(1.0)))
+    return attributes.rows.select("user_id", rounded(scores).alias("affinity"))
+
+
+def _sums(attributes: Attributed, interests: DataFrame, categories: int) -> Floats:
     """Attributes × (attributes + categories): customers who have both attributes, and the interest of those
     who have the one.
     """
+    count = attributes.count
     width = count + categories
 
     def kernel(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -109,7 +119,8 @@ def _sums(told: DataFrame, interests: DataFrame, count: int, categories: int) ->
 
     weight = F.rint(F.col("weight") * GRID).alias("weight")
     met = interests.groupBy("user_id").agg(F.collect_list(F.struct(PLACE, weight)).alias("met"))
-    parts = told.join(met, "user_id").select(ATTRIBUTES, "met").mapInArrow(kernel, "cell long, total double")
+    together = attributes.rows.join(met, "user_id").select(ATTRIBUTES, "met")
+    parts = together.mapInArrow(kernel, "cell long, total double")
     frame: pd.DataFrame = parts.groupBy("cell").agg(F.sum("total").alias("total")).toPandas()
     sums = np.zeros(count * width)
     sums[frame["cell"].to_numpy()] = frame["total"].to_numpy()

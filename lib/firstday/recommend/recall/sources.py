@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from firstday.frames import cut
 from firstday.parallel import side_by_side
-from firstday.recommend.recall.affinity import affinity
+from firstday.recommend.recall.affinity import Attributed, affinity
 from firstday.recommend.recall.catalog import Catalog, catalog_of
 from firstday.recommend.recall.interests import interests
 from firstday.recommend.recall.merge import VIEWS, gathered
@@ -39,6 +39,7 @@ class Recalled:
 
 def recalled(
     customers: DataFrame,
+    attributes: Attributed,
     categories: DataFrame,
     facts: DataFrame,
     until: datetime,
@@ -47,14 +48,17 @@ def recalled(
     profile: Sequence[str],
     seed: int,
 ) -> Recalled:
-    """What relevance, novelty and serendipity say at `until`, of facts before it. Runs some jobs at once."""
+    """What relevance, novelty and serendipity say at `until`, of facts before it. Runs some jobs at once.
+
+    attributes: those of the customers.
+    """
     catalog = catalog_of(categories)
     met = cut(interests(facts, catalog, until))
     segments = segmented(customers, segment)
     by_source: tuple[Any, ...] = side_by_side(
         lambda: als(met, catalog, seed),
         lambda: co_occurrence(met, catalog),
-        lambda: affinity(customers, met, catalog),
+        lambda: affinity(attributes, met, catalog),
         lambda: novelty(customers, facts, met, catalog, until, Profile(tuple(profile))),
         lambda: serendipity(segments, draws(segments, facts, catalog, until, seed)),
     )
