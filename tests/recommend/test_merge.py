@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from firstday.errors import SettingsError
 from firstday.recommend.recall.catalog import Catalog
 from firstday.recommend.recall.greedy import SOURCES, Merging, greedy, quantiles, relevance, ties_of
-from firstday.recommend.recall.merge import VIEWS, gathered, merge, similarity
+from firstday.recommend.recall.merge import gathered, merge, similarity
 from firstday.recommend.recall.relevance import CoOccurrence
 
 Array = np.ndarray[Any, Any]
@@ -167,7 +167,7 @@ def test_a_table_is_merged_as_its_arrays(spark: SparkSession) -> None:
         assert [row["place"] for row in told] == list(range(1, len(expected) + 1))
         for row in told:
             place = CATALOG.places[row["category"]]
-            own = [row[name] for name in VIEWS]
+            own = [row[n] for n in ("relevance", "co_occurrence", "affinity", "novelty", "serendipity")]
             np.testing.assert_array_equal(np.array(own, dtype=float), views[:, place])
     assert "nothing" not in mine
     assert "none allowed" not in mine

@@ -55,6 +55,11 @@ class Sharing:
         if self.choice not in ("thompson", "optimistic"):
             raise SettingsError("contents are chosen by thompson or optimistic", value=self.choice)
 
+    @property
+    def looked_back(self) -> float:
+        """Days of the log that count at all."""
+        return max(self.days, MEMORY_DAYS)
+
 
 def shares(counts: pd.DataFrame, sharing: Sharing) -> pd.DataFrame:
     """Of live banners (content_id, category, shown, clicked, shown_before, clicked_before): content_id,

@@ -15,7 +15,7 @@ from pyspark.sql import functions as F
 
 from firstday.errors import LimitError, SettingsError
 from firstday.frames import drawn
-from firstday.recommend.content_shares import COUNTS, MEMORY_DAYS, Sharing, shares
+from firstday.recommend.content_shares import COUNTS, Sharing, shares
 from firstday.recommend.fatigue import instant, micros
 from firstday.recommend.filters import live
 from firstday.recommend.history import CLICK, JOIN
@@ -77,11 +77,11 @@ def reacted(impressions: DataFrame, reactions: DataFrame, now: datetime, days: f
 def content_shares(contents: DataFrame, reacted: DataFrame, now: datetime, sharing: Sharing) -> DataFrame:
     """The live contents by category: category, live, an array of (content_id, weight), the best first.
 
-    reacted: as of `reacted`, for `sharing.days` and MEMORY_DAYS at least. The live contents and their counts
+    reacted: as of `reacted`, for `sharing.looked_back` days at least. The live contents and their counts
     reach the driver. Raises LimitError above MOST_CONTENTS of them.
     """
     age = F.unix_micros(instant(now)) - F.unix_micros("shown_at")
-    recent, known = age < micros(sharing.days), age < micros(max(sharing.days, MEMORY_DAYS))
+    recent, known = age < micros(sharing.days), age < micros(sharing.looked_back)
     clicked = F.col("clicked_at").isNotNull()
     counted = (
         reacted.where(known)

@@ -118,10 +118,10 @@ def learn(
 ) -> Encoding:
     """The encoding of the columns `names`, in this order, from the rows to train on.
 
-    Of a text the `most` frequent values (of equally frequent ones the first by name), get
-    codes in order of name; `known`: texts whose values are given, in their order. Instants, ids (user_id and
-    all that ends in _id) and nested columns are left out. One Spark job; what reaches the driver is bounded
-    by the number of texts. Raises DataError where a column is missing or none is left.
+    Of a text the `most` frequent values (of equally frequent ones the first by name) get codes in order of
+    name; `known`: texts whose values are given, in their order. Instants, ids (user_id and all that ends in
+    _id) and nested columns are left out. One Spark job; what reaches the driver is bounded by the number of
+    texts. Raises DataError where a column is missing or none is left.
     """
     kinds = {field.name: field.dataType for field in rows.schema.fields}
     missing = [name for name in names if name not in kinds]

@@ -11,7 +11,7 @@ from pyspark.sql.types import DoubleType, StringType
 
 from firstday.frames import cut, drawn, from_pandas
 from firstday.recommend import filters
-from firstday.recommend.content_shares import MEMORY_DAYS, Sharing
+from firstday.recommend.content_shares import Sharing
 from firstday.recommend.contents import Refreshing, choose, content_shares
 from firstday.recommend.contents import reacted as reacted_to
 from firstday.recommend.eligibility import check_rules, read_rules
@@ -172,7 +172,7 @@ def _fallback(categories: DataFrame, facts: DataFrame, now: datetime) -> DataFra
 def _with_contents(
     filled: DataFrame, tables: Mapping[str, DataFrame], now: datetime, recipe: Recipe
 ) -> DataFrame:
-    days = max(recipe.sharing.days, MEMORY_DAYS, recipe.refreshing.days)
+    days = max(recipe.sharing.looked_back, recipe.refreshing.days)
     reacted = reacted_to(tables["impressions"], tables["reactions"], now, days)
     shares = content_shares(tables["contents"], reacted, now, recipe.sharing)
     return choose(

@@ -21,6 +21,7 @@ from firstday.errors import LimitError, SettingsError
 from firstday.frames import cut
 from firstday.recommend.encoding import learn, unfit
 from firstday.recommend.recall.catalog import PLACE, Catalog
+from firstday.recommend.recall.interests import by_customer
 from firstday.recommend.recall.labelled import labelled
 from firstday.recommend.recall.relevance import rounded, weighted_rows
 
@@ -109,17 +110,17 @@ def _sums(attributes: Attributed, interests: DataFrame, categories: int) -> Floa
     def kernel(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         total = np.zeros((count, width))
         for batch in batches:
-            who = _sparse(batch.column(ATTRIBUTES), None, count)
-            met = batch.column("met")
-            what = _sparse(met, np.asarray(met.flatten().field("weight")), categories)
+            own, met = batch.column(ATTRIBUTES), batch.column("met")
+            columns, each = np.asarray(own.flatten()), met.flatten()
+            who = _sparse(own, columns, np.ones(len(columns)), count)
+            weights = np.rint(np.asarray(each.field("weight")) * GRID)
+            what = _sparse(met, np.asarray(each.field(PLACE)), weights, categories)
             total[:, :count] += (who.T @ who).toarray()
             total[:, count:] += (who.T @ what).toarray()
         cell = np.flatnonzero(total)
         yield pa.RecordBatch.from_pydict({"cell": pa.array(cell), "total": pa.array(total.ravel()[cell])})
 
-    weight = F.rint(F.col("weight") * GRID).alias("weight")
-    met = interests.groupBy("user_id").agg(F.collect_list(F.struct(PLACE, weight)).alias("met"))
-    together = attributes.rows.join(met, "user_id").select(ATTRIBUTES, "met")
+    together = attributes.rows.join(by_customer(interests), "user_id").select(ATTRIBUTES, "met")
     parts = together.mapInArrow(kernel, "cell long, total double")
     frame: pd.DataFrame = parts.groupBy("cell").agg(F.sum("total").alias("total")).toPandas()
     sums = np.zeros(count * width)
@@ -129,13 +130,10 @@ def _sums(attributes: Attributed, interests: DataFrame, categories: int) -> Floa
     return sums
 
 
-def _sparse(lists: pa.ListArray, values: Floats | None, width: int) -> sp.csr_matrix:
-    """Rows × width, of lists of columns or of structs with a `place` and these values."""
-    flat = lists.flatten()
-    columns = np.asarray(flat if values is None else flat.field(PLACE))
+def _sparse(lists: pa.ListArray, columns: NDArray[np.int32], values: Floats, width: int) -> sp.csr_matrix:
+    """Rows × width; `columns` and `values` are of the lists' entries, in their order."""
     ends = np.concatenate([[0], np.cumsum(np.asarray(lists.value_lengths()))])
-    filled = np.ones(len(columns)) if values is None else values
-    return sp.csr_matrix((filled, columns, ends), shape=(len(lists), width))
+    return sp.csr_matrix((values, columns, ends), shape=(len(lists), width))
 
 
 def _solved(sums: Floats, count: int, strength: float) -> Floats:

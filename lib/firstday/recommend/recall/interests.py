@@ -83,5 +83,11 @@ def interests(
     return summed.select("user_id", PLACE, F.log1p(strength).alias("weight"))
 
 
+def by_customer(interests: DataFrame) -> DataFrame:
+    """user_id and `met`, array<struct<place, weight>> by place, of the rows of `interests`."""
+    met = F.sort_array(F.collect_list(F.struct(PLACE, "weight")))
+    return interests.groupBy("user_id").agg(met.alias("met"))
+
+
 def _seconds(until: datetime, at: Column) -> Column:
     return (F.unix_micros(moment(until)) - F.unix_micros(at)) / 1e6

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 
 from firstday.errors import SettingsError
 from firstday.recommend.recall.catalog import PLACE, Catalog, matrix, numbers
+from firstday.recommend.recall.interests import by_customer
 
 Floats = NDArray[np.float64]
 BUCKETS = 256  # of customers, numbered within each in parallel
@@ -153,8 +154,7 @@ def co_occurrence_scores(interests: DataFrame, found: CoOccurrence) -> DataFrame
     The score is the mean similarity of what the customer has met to the category, weighted by interest. A
     category itself adds nothing to its score.
     """
-    met = F.sort_array(F.collect_list(F.struct(F.col(PLACE), F.col("weight"))))
-    lists = interests.where(F.col("weight") > 0).groupBy("user_id").agg(met.alias("met"))
+    lists = by_customer(interests.where(F.col("weight") > 0))
     summed = weighted_rows(F.col("met"), found.similarity, lambda each: (each[PLACE], each["weight"]))
     total = F.aggregate("met", F.lit(0.0), lambda sum_, each: sum_ + each["weight"])
     # The division is by a lambda of one array, so that the total is taken once a customer.
