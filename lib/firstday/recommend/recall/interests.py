@@ -84,9 +84,9 @@ def interests(
 
 
 def by_customer(interests: DataFrame) -> DataFrame:
-    """user_id and `met`, array<struct<place, weight>> by place, of the rows of `interests`."""
+    """user_id and `met`, array<struct<place, weight>> by place, of the interests above 0."""
     met = F.sort_array(F.collect_list(F.struct(PLACE, "weight")))
-    return interests.groupBy("user_id").agg(met.alias("met"))
+    return interests.where(F.col("weight") > 0).groupBy("user_id").agg(met.alias("met"))
 
 
 def _seconds(until: datetime, at: Column) -> Column:

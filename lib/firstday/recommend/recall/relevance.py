@@ -154,7 +154,7 @@ def co_occurrence_scores(interests: DataFrame, found: CoOccurrence) -> DataFrame
     The score is the mean similarity of what the customer has met to the category, weighted by interest. A
     category itself adds nothing to its score.
     """
-    lists = by_customer(interests.where(F.col("weight") > 0))
+    lists = by_customer(interests)
     summed = weighted_rows(F.col("met"), found.similarity, lambda each: (each[PLACE], each["weight"]))
     total = F.aggregate("met", F.lit(0.0), lambda sum_, each: sum_ + each["weight"])
     # The division is by a lambda of one array, so that the total is taken once a customer.
