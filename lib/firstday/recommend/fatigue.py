@@ -29,9 +29,9 @@ class Fatigue:
     """
 
     dismissed_rest: float = 60
-    ignored_times: int = 4
+    ignored_times: int = 8
     ignored_window: float = 28
-    ignored_rest: float = 14
+    ignored_rest: float = 7
     often_times: int = 6
     often_window: float = 7
     often_rest: float = 7

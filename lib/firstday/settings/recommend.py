@@ -15,9 +15,9 @@ class Resting(Settings):
     """When a category rests for a customer, in times seen and in days; as in --set rest.ignored_times=3."""
 
     dismissed_rest: float = Field(60, ge=0, le=3_650)
-    ignored_times: int = Field(4, ge=1, le=3_650)
+    ignored_times: int = Field(8, ge=1, le=3_650)
     ignored_window: float = Field(28, ge=0, le=3_650)
-    ignored_rest: float = Field(14, ge=0, le=3_650)
+    ignored_rest: float = Field(7, ge=0, le=3_650)
     often_times: int = Field(6, ge=1, le=3_650)
     often_window: float = Field(7, ge=0, le=3_650)
     often_rest: float = Field(7, ge=0, le=3_650)
