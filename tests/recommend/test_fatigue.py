@@ -11,7 +11,7 @@ from firstday.errors import SettingsError
 from firstday.recommend.fatigue import Fatigue, resting
 from tests.recommend.bank_worlds import NOW, Fact, ago, by_hash, facts_of, rest
 
-DEFAULT = Fatigue()
+GIVEN = Fatigue(ignored_times=4, ignored_rest=14)
 SHORT = Fatigue(3, 3, 4, 3, 4, 3, 2, 1)
 # By customer: days ago of what was shown and done, and the reason and days from now until the end.
 CASES: dict[str, tuple[list[tuple[str, float]], tuple[str, float] | None]] = {
@@ -52,7 +52,7 @@ def test_by_hand(spark: SparkSession) -> None:
         for user, (_, told) in CASES.items()
         if told
     }
-    assert found(resting(facts_of(spark, facts), NOW, DEFAULT)) == expected
+    assert found(resting(facts_of(spark, facts), NOW, GIVEN)) == expected
 
 
 def test_another_category_after_a_reaction(spark: SparkSession) -> None:
@@ -60,7 +60,7 @@ def test_another_category_after_a_reaction(spark: SparkSession) -> None:
         ("u", category, kind, ago(2)) for category, kind in (("a", "click"), ("b", "join"), ("c", "click"))
     ]
     another = spark.createDataFrame([("a",), ("b",), ("a",)], "category string")
-    told = found(resting(facts_of(spark, facts), NOW, DEFAULT, another))
+    told = found(resting(facts_of(spark, facts), NOW, GIVEN, another))
     assert told == {("u", name): ("resting: reacted", micros(NOW + timedelta(days=12))) for name in "ab"}
 
 
@@ -107,7 +107,7 @@ def test_one_customer_with_100_000_impressions(spark: SparkSession) -> None:
         "'shown' as kind",
         f"timestamp_seconds({NOW.timestamp():.0f} - id) as at",
     )
-    assert found(resting(shown, NOW, DEFAULT)) == {
+    assert found(resting(shown, NOW, GIVEN)) == {
         ("u", "a"): ("resting: ignored", micros(NOW + timedelta(days=14)))
     }
 
@@ -120,4 +120,4 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
 
 def test_an_instant_without_a_zone_is_refused(spark: SparkSession) -> None:
     with pytest.raises(SettingsError, match="time zone"):
-        resting(facts_of(spark, []), NOW.replace(tzinfo=None), DEFAULT)
+        resting(facts_of(spark, []), NOW.replace(tzinfo=None), GIVEN)

@@ -244,7 +244,7 @@ def test_a_check_of_a_clean_log_neither_shuffles_nor_reads_more_than_it_must(
 def test_a_repeat_is_found_wherever_the_two_rows_are(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(CHECKING, "ROWS_A_PARTITION", 7)  # so that there are many
+    monkeypatch.setattr(CHECKING, "ROWS_A_RANGE", 7)  # so that there are many
     ids = spark.range(0, 60, 1, 3).select(F.concat(F.lit("u"), "id").alias("id"))
     for twin in ("u0", "u31", "u59"):
         assert _has_repeats(ids.union(spark.createDataFrame([(twin,)], ["id"])), "id", 61)
