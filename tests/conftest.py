@@ -47,9 +47,10 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     conf = session.local_conf("firstday-tests", cores="2")
     conf |= {
         "spark.driver.memory": "2g",
-        # C1 alone has room for 48 MB of code; when that is full nothing more is compiled.
+        # C1 alone has room for 48 MB of code; when that is full nothing more is compiled. A collector that
+        # works beside the program has no core to work on.
         "spark.driver.extraJavaOptions": conf["spark.driver.extraJavaOptions"]
-        + " -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m",
+        + " -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseParallelGC",
         # For a few rows, compiling a plan takes longer than interpreting it; the benchmarks run compiled.
         "spark.sql.codegen.wholeStage": "false",
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",

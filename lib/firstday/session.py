@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from firstday import jars, java
 from firstday.errors import FirstdayError
@@ -51,7 +51,7 @@ def get_session(app_name: str, local_cores: str = "*") -> "SparkSession":
         )
     spark.conf.set("spark.sql.session.timeZone", "UTC")  # of the session, not of the cluster
     if not on_databricks():
-        _remember_classes(spark)
+        _remember_names(spark)
     return spark
 
 
@@ -66,7 +66,7 @@ def start_local(conf: dict[str, str]) -> "SparkSession":
     for key, value in conf.items():
         builder = builder.config(key, value)
     spark = builder.getOrCreate()
-    _remember_classes(spark)
+    _remember_names(spark)
     return spark
 
 
@@ -107,29 +107,10 @@ def local_conf(app_name: str, cores: str = "*") -> dict[str, str]:
     }
 
 
-class _Remembered:
-    """A Java class whose static methods are looked up once each."""
+def _remember_names(spark: "SparkSession") -> None:
+    from firstday import jvm_names  # needs PySpark
 
-    def __init__(self, java_class: Any) -> None:
-        self._java_class = java_class
-
-    def __getattr__(self, name: str) -> Any:
-        found = getattr(self._java_class, name)
-        setattr(self, name, found)
-        return found
-
-
-def _remember_classes(spark: "SparkSession") -> None:
-    """Let PySpark ask Java once for the classes that nearly every call of it needs.
-
-    It asks anew at each, by the short name: Java then looks into all jars for a class of that name in this
-    package and that. A column took a millisecond or two, and hundreds of them make a job's plans.
-    """
-    jvm = spark.sparkContext._jvm
-    for name in ("functions", "PythonUtils"):
-        found = getattr(jvm, name)
-        if not isinstance(found, _Remembered):
-            setattr(jvm, name, _Remembered(found))
+    jvm_names.remember(spark.sparkContext._jvm)
 
 
 def leave(status: int) -> None:

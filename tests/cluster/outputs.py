@@ -1,10 +1,11 @@
-"""The tables of an output, read without Spark and without asking `runs`: all rows, whoever wrote them."""
+"""What is in the folder of an output: tables, files that are being written, and whether two hold the same."""
 
 from pathlib import Path
 
-import deltalake
 import numpy as np
 import pandas as pd
+
+from tests.tables.independent import rows, run_ids
 
 SHARED = {"runs", "attempts", "quarantine"}
 ROUNDING = 1e-9  # relative: sums of fractions depend on the order of partitions
@@ -13,15 +14,6 @@ ROUNDING = 1e-9  # relative: sums of fractions depend on the order of partitions
 def tables(out: Path) -> set[str]:
     """Names of the tables that a job has written, without the SHARED ones."""
     return {log.parent.name for log in out.glob("*/_delta_log")} - SHARED
-
-
-def rows(out: Path, name: str) -> pd.DataFrame:
-    """All rows, with run_id."""
-    return deltalake.DeltaTable(str(out / name)).to_pyarrow_table().to_pandas()
-
-
-def run_ids(out: Path, name: str) -> set[str]:
-    return set(rows(out, name)["run_id"])
 
 
 def begun_file(out: Path, name: str) -> Path | None:

@@ -8,8 +8,9 @@ import pytest
 
 from firstday.simulation.fraud import simulate_fraud
 from tests.cluster.conftest import SEED
-from tests.cluster.outputs import begun_file, rows, run_ids, same_tables, tables
+from tests.cluster.outputs import begun_file, same_tables, tables
 from tests.cluster.standalone import REPOSITORY, Cluster, wait_for
+from tests.tables.independent import rows, run_ids
 
 CONF = REPOSITORY / "conf"
 ACCOUNTS = 4_000

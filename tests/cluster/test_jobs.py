@@ -8,8 +8,9 @@ import pytest
 
 from firstday.simulation.app import simulate_app
 from tests.cluster.conftest import DATES, SEED, USERS
-from tests.cluster.outputs import rows, run_ids, same_tables, tables
+from tests.cluster.outputs import same_tables, tables
 from tests.cluster.standalone import Cluster
+from tests.tables.independent import rows, run_ids
 
 NEAR = 0.02  # NDCG@10 of a ranker that two workers trained, against one process
 TRAIN = (

@@ -14,7 +14,7 @@ from pyspark.sql.types import StructType
 
 from firstday import cli
 from firstday.settings import DiscoverSettings
-from firstday.tables import read_published
+from tests.tables import independent
 from tests.tables.memory import Memory
 
 DAY = pd.Timedelta(days=1)
@@ -94,9 +94,9 @@ def status(argv: Sequence[object]) -> int:
     return 0
 
 
-def published(spark: SparkSession, out: Path, name: str) -> pd.DataFrame:
+def published(out: Path, name: str) -> pd.DataFrame:
     """The rows of the latest published run, as `ordered` has them."""
-    return ordered(read_published(spark, str(out), name).toPandas())
+    return ordered(independent.published(out, name))
 
 
 def ordered(frame: Any) -> pd.DataFrame:
@@ -105,14 +105,6 @@ def ordered(frame: Any) -> pd.DataFrame:
         frame[column] = [list(value) if isinstance(value, np.ndarray) else value for value in frame[column]]
     order = sorted(range(len(frame)), key=lambda row: [repr(value) for value in frame.iloc[row]])
     return frame.iloc[order].reset_index(drop=True)
-
-
-def same_results(spark: SparkSession, one: Path, other: Path) -> None:
-    """All tables of both have the same rows, floats to the last bit."""
-    for name in TABLES:
-        pd.testing.assert_frame_equal(
-            published(spark, one, name), published(spark, other, name), check_exact=True, obj=name
-        )
 
 
 class Collected(Memory):

@@ -51,7 +51,7 @@ def test_names_are_data(spark: SparkSession, tmp_path: Path) -> None:
     segments: dict[str, Any] = {name: ("x,y", "p=q", "back\\slash", None)}
     log = made(users=80, dates=4, actions=NASTY, **segments).saved(tmp_path / "log")
     page = run(log, tmp_path / "out", "nasty", segments=(name,), days=(1,), quick=True)
-    moments = published(spark, tmp_path / "out", "moments")
+    moments = published(tmp_path / "out", "moments")
     assert set(moments["action"]) == set(NASTY)
     assert {label for label in moments["segment"] if label != "all"} == {
         f"{name}={value}" for value in ("x\\,y", "p\\=q", "back\\\\slash", "\\N")

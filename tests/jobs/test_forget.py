@@ -12,10 +12,9 @@ from mlflow import MlflowClient
 from pyspark.sql import SparkSession
 
 from firstday.settings import ForgetSettings, MaintainSettings
-from firstday.tables import read_published
-from firstday.tables.delta import delta_frame
 from firstday.tables.forget import PERSON_COLUMNS
-from tests.jobs.small import status
+from tests.jobs.small import published, status
+from tests.tables import independent
 
 PLAN = {"experiment": "push", "variants": {"control": 0.5, "new": 0.5}, "starts_at": "2024-06-01T00:00:00Z"}
 GONE, BAD, KEPT = "gone-8412", "bad-8412", [f"kept-{number}" for number in range(30)]
@@ -55,7 +54,7 @@ def test_from_a_dry_run_to_maintenance(
     messages = [line["message"] for line in told(capfd)]
     assert "assignments: 1 rows would be removed." in messages
     assert "quarantine: 2 rows would be removed." in messages
-    assert units(spark, assigned) == {*KEPT, GONE}
+    assert units(assigned) == {*KEPT, GONE}
     assert not (assigned / "forgotten").exists()
 
     assert status([*forget, "--vacuum"]) == 0
@@ -63,11 +62,11 @@ def test_from_a_dry_run_to_maintenance(
     assert {"assignments: 1 rows removed.", "quarantine: 2 rows removed."} <= {
         each["message"] for each in lines
     }
-    assert units(spark, assigned) == set(KEPT)
-    forgotten = table(spark, assigned, "forgotten").set_index("table")["rows"]
+    assert units(assigned) == set(KEPT)
+    forgotten = published(assigned, "forgotten").set_index("table")["rows"]
     assert {name: rows for name, rows in forgotten.items() if rows} == {"assignments": 1, "quarantine": 2}
-    runs = delta_frame(spark, str(assigned / "runs")).where("job = 'forget'").collect()
-    assert [json.loads(row["settings"])["users"] for row in runs] == [2]
+    runs = independent.rows(assigned, "runs").set_index("job")["settings"]
+    assert json.loads(runs["forget"])["users"] == 2
     # Neither logs nor MLflow nor any file of the output has the ids; of deleted files nothing is left.
     assert GONE not in json.dumps(lines)
     client = MlflowClient(tracking_store)
@@ -82,19 +81,14 @@ def test_from_a_dry_run_to_maintenance(
     assert any(line["message"].startswith("Nothing was found") for line in told(capfd))
 
     assert status(["maintain", "--out", assigned]) == 0
-    done = table(spark, assigned, "maintained").set_index("table")
+    done = published(assigned, "maintained").set_index("table")
     assert done.loc["runs", "files_before"] == 3
     assert done.loc["runs", "files_after"] == 1
-    assert units(spark, assigned) == set(KEPT)
+    assert units(assigned) == set(KEPT)
 
 
-def units(spark: SparkSession, out: Path) -> set[str]:
-    return set(table(spark, out, "assignments")["unit_id"])
-
-
-def table(spark: SparkSession, out: Path, name: str) -> pd.DataFrame:
-    frame: Any = read_published(spark, str(out), name).toPandas()
-    return frame
+def units(out: Path) -> set[str]:
+    return set(published(out, "assignments")["unit_id"])
 
 
 def holding(out: Path, text: str) -> list[str]:

@@ -52,15 +52,15 @@ def test_a_model_is_fitted_published_and_applied_to_other_rows(
     packing = Packing(8, 2)
     expected = model.posterior(packing.unpack(packing.pack(world.votes[:50])))
     for out, rows in ((fitted, 600), (applied, 50)):
-        labels = published(spark, out, "soft_labels")
+        labels = published(out, "soft_labels")
         assert len(labels) == rows
         labels.index = labels["row_id"].astype(int)
         found = np.stack(labels.sort_index()["probabilities"].to_list())
         np.testing.assert_allclose(found[:50], expected, atol=1e-9)
-    summary = published(spark, fitted, "label_summary")
+    summary = published(fitted, "label_summary")
     assert len(summary) == 8
-    assert published(spark, fitted, "label_model")["kind"].to_list() == [model.kind]
-    patterns = published(spark, applied, "label_patterns")
+    assert published(fitted, "label_model")["kind"].to_list() == [model.kind]
+    patterns = published(applied, "label_patterns")
     assert patterns["rows"].sum() == 50
     # Long votes, some by voters whom the model does not know; then all by such.
     long = other.melt(["row_id", "gold", "note"], var_name="voter", value_name="vote").drop(columns="note")

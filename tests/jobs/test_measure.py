@@ -65,7 +65,7 @@ def test_units_with_dates_segments_and_a_covariate_are_published(
     units.loc[units.index[:40], "spend"] = np.nan
     flags = ["--control", "control", "--metric", "spend", "--covariate", "shown", "--date", "came"]
     assert files.units(units, *flags, "--segments", "country", "--peeking") == 0
-    results = published(spark, files.out, "experiment_results")
+    results = published(files.out, "experiment_results")
     means = units.groupby("variant")["spend"].mean()
     one = row(results, "difference", "spend")
     assert one["estimate"] == pytest.approx(means["treatment"] - means["control"])
@@ -74,7 +74,7 @@ def test_units_with_dates_segments_and_a_covariate_are_published(
     dates = results[results["method"] == "difference_to_date"]["date"]
     assert sorted(dates) == sorted(units["came"].dt.date.unique())
     assert {"cuped", "always_valid", "relative_lift"} <= set(results["method"])
-    sums = published(spark, files.out, "experiment_sums")
+    sums = published(files.out, "experiment_sums")
     assert sums[sums["segment"] == "all"]["units"].sum() == 400
     assert (files.out / "report.html").is_file()
     assert "40 of 400 outcomes are not known" in told(capfd.readouterr().err)

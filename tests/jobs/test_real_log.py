@@ -4,10 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
-from tests.jobs.small import Log, brute_force, run
+from tests.jobs.small import Log, brute_force, published, run
 
 KEYS = ["segment", "action", "threshold", "day"]
 COUNTS = ["users", "experienced", "retained", "both"]
@@ -22,7 +21,7 @@ def test_every_candidate_of_the_real_log(spark: SparkSession, real_data: Path, t
         folder,
     )
     run(log, tmp_path, "real", segments=("month",), days=(1, 7), min_users=30, quick=True)
-    moments = DeltaTable(str(tmp_path / "moments")).to_pandas()
+    moments = published(tmp_path, "moments")
     assert not moments.duplicated(KEYS).any()
     found = {tuple(row[:4]): tuple(row[4:]) for row in moments[KEYS + COUNTS].itertuples(index=False)}
     assert found == brute_force(log, ("month",), (1, 7), min_users=30)
@@ -34,6 +33,6 @@ def test_every_candidate_of_the_real_log(spark: SparkSession, real_data: Path, t
         row = figures.loc[("all", action, threshold, 1)]
         assert tuple(row[COUNTS]) == (1897, experienced, 736, both)
         assert tuple(row[["precision", "recall", "phi"]].astype(float).round(4)) == (precision, recall, phi)
-    hypotheses = DeltaTable(str(tmp_path / "hypotheses")).to_pandas()
+    hypotheses = published(tmp_path, "hypotheses")
     assert list(hypotheses["verdict"]) == ["none"]
     assert (tmp_path / "report.html").is_file()

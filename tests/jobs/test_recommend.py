@@ -1,6 +1,7 @@
 """`firstday train --tables` and `firstday recommend` on a small simulated bank, from files to lists."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import lightgbm
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 from firstday.jobs import recommend, train
 
+from firstday.recommend.recall import relevance
 from firstday.settings import RecommendSettings, TrainSettings, load
 from firstday.simulation import Bank, simulate_bank
 from firstday.simulation.tables import BANK_TABLES
@@ -39,6 +41,8 @@ def test_from_a_log_to_lists(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told = {"tables": str(tables), "out": "ranker", "segment": "region", "profile": "region,age"}
+    # Blocks are for many customers; here each costs tasks.
+    monkeypatch.setattr(relevance, "Factors", partial(relevance.Factors, blocks=1))
     few = ["train.num_iterations=10", "train.min_data_in_leaf=20", "train.early_stopping_round=0"]
     train.run(load(TrainSettings, None, told, few), "learned")
     ranker = collected_by_place["ranker"]

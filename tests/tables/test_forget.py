@@ -1,6 +1,7 @@
 """People are removed from all that runs have written, on Delta itself; and what maintenance may change."""
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import DoubleType, LongType, StringType, StructField, StructType
+from pyspark.sql import SparkSession
+from pyspark.sql.types import DoubleType, LongType, StringType, StructField
 
 from firstday.errors import DataError
 from firstday.inputs.written import DECLARED, SCHEMAS
@@ -18,6 +19,8 @@ from firstday.tables.delta import RUN_ID, Store
 from firstday.tables.forget import Found
 from firstday.tables.owned import at_work, owned_tables, sql
 from firstday.tables.schemas import QUARANTINE, table_schema
+from tests.tables import independent
+from tests.tables.independent import folder
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 ODD = 'o\'Hara "x\\y" é/😀'
@@ -29,9 +32,21 @@ SCHEMAS_HERE = {"recommendations": LISTS, "ranker_scores": SCORES, "moment_count
 SHOWN = "2024-06-01T00:00:00Z"
 
 
-def publish(
-    spark: SparkSession, out: str, run_id: str, schemas: dict[str, StructType] | None = None
-) -> Store:
+@pytest.fixture(scope="module")
+def written(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What `publish` leaves, to be copied: a Delta table may be moved."""
+    return publish(spark, str(tmp_path_factory.mktemp("written"))).out
+
+
+def copied(written: str, store: Store) -> Store:
+    """The output of that run, at another place."""
+    if not store.is_folder:
+        return publish(store.spark, store.out)
+    shutil.copytree(written, store.out, dirs_exist_ok=True)
+    return store
+
+
+def publish(spark: SparkSession, out: str) -> Store:
     """A run whose tables hold the two people, one who looks like them, and one without an id."""
     ids = [*PEOPLE, "77", None]
     rows = {
@@ -41,7 +56,7 @@ def publish(
     }
     quarantined = [{"user_id": each, "at": "7 o'clock"} for each in ids]
     with open_output(
-        spark, out, job="recommend", run_id=run_id, schemas=schemas or SCHEMAS_HERE, clock=lambda: NOW
+        spark, out, job="recommend", run_id="one", schemas=SCHEMAS_HERE, clock=lambda: NOW
     ) as output:
         for name, values in rows.items():
             output.write(name, spark.createDataFrame(values, SCHEMAS_HERE[name]))
@@ -53,8 +68,8 @@ def publish(
     return output.store
 
 
-def test_the_people_go_everywhere_and_nobody_else_does(spark: SparkSession, out: str) -> None:
-    store = publish(spark, out, "one")
+def test_the_people_go_everywhere_and_nobody_else_does(spark: SparkSession, written: str, out: str) -> None:
+    store = copied(written, Store(spark, out))
     mine = spark.createDataFrame([("7", "mine")], LISTS).write.format("delta")
     mine.save(store.location("customers")) if store.is_folder else mine.saveAsTable(
         store.location("customers")
@@ -100,8 +115,8 @@ def test_the_people_go_everywhere_and_nobody_else_does(spark: SparkSession, out:
     assert history(store, "recommendations") == versions
 
 
-def test_a_purge_leaves_no_file_with_them(spark: SparkSession, tmp_path: Path) -> None:
-    store = publish(spark, str(tmp_path), "one")
+def test_a_purge_leaves_no_file_with_them(spark: SparkSession, written: str, tmp_path: Path) -> None:
+    store = copied(written, Store(spark, str(tmp_path)))
     marked = "ALTER TABLE {table} SET TBLPROPERTIES ('delta.enableDeletionVectors' = 'true')"
     sql(store, marked, "ranker_scores")
     forget.remove(store, forget.find(store, PEOPLE, ()), PEOPLE)
@@ -175,20 +190,22 @@ def test_where_no_job_has_written_is_an_error(spark: SparkSession, tmp_path: Pat
         forget.find(Store(spark, str(tmp_path)), ["7"], ())
 
 
-def test_runs_that_may_be_at_work_are_counted(spark: SparkSession, tmp_path: Path) -> None:
-    store = publish(spark, str(tmp_path), "one")
+def test_runs_that_may_be_at_work_are_counted(spark: SparkSession, written: str, tmp_path: Path) -> None:
+    store = copied(written, Store(spark, str(tmp_path)))
     assert at_work(store, NOW) == 0
     store.attempt("recommend", "late", NOW)
     assert (at_work(store, NOW + timedelta(days=1)), at_work(store, NOW + timedelta(days=8))) == (1, 0)
 
 
-def test_maintenance_joins_files_and_keeps_rows_and_versions(spark: SparkSession, tmp_path: Path) -> None:
+def test_maintenance_joins_files_and_keeps_rows_and_versions(
+    spark: SparkSession, written: str, tmp_path: Path
+) -> None:
     out = str(tmp_path / "out [1] é")
-    store = publish(spark, out, "one")
+    store = copied(written, Store(spark, out))
     more = spark.createDataFrame([("8", "loans")], LISTS)
     for _ in range(3):
         store.append("recommendations", more, "one", LISTS)
-    before = sorted(map(repr, rows(store, "recommendations").collect()))
+    before = sorted(map(repr, rows(store, "recommendations").itertuples(index=False)))
     pinned = read_published(spark, out, "recommendations")
     files = maintain.size(store, "recommendations").files
     maintain.optimize(store, "recommendations")
@@ -198,12 +215,14 @@ def test_maintenance_joins_files_and_keeps_rows_and_versions(spark: SparkSession
     assert pinned.count() == 7  # whoever reads the version before can go on
     assert maintain.purgeable(store, "recommendations", timedelta(0)) >= 4
     maintain.vacuum(store, "recommendations", timedelta(0))
-    assert sorted(map(repr, rows(store, "recommendations").collect())) == before
+    assert sorted(map(repr, rows(store, "recommendations").itertuples(index=False))) == before
     assert "customers" not in owned_tables(store, ()).tables
 
 
-def test_only_declared_columns_are_added_and_only_at_the_end(spark: SparkSession, out: str) -> None:
-    store = publish(spark, out, "one")
+def test_only_declared_columns_are_added_and_only_at_the_end(
+    spark: SparkSession, written: str, out: str
+) -> None:
+    store = copied(written, Store(spark, out))
     wider = table_schema([*((item.name, item.dataType) for item in LISTS), ("why-not", StringType())])
     newer = {
         "recommendations": wider,
@@ -219,7 +238,7 @@ def test_only_declared_columns_are_added_and_only_at_the_end(spark: SparkSession
             "moment_counts": "'users' is no longer written",
         }
         assert ("why-not" in store.schema("recommendations").names) is change
-    assert rows(store, "recommendations").where("`why-not` IS NULL").count() == 4
+    assert rows(store, "recommendations")["why-not"].isna().tolist() == [True] * 4
     assert maintain.evolve(store, newer).added == {}
     # The next run of the newer version is taken.
     with open_output(
@@ -237,14 +256,13 @@ def test_declared_tables_have_one_schema_each() -> None:
     assert all(isinstance(item, StructField) and item.nullable for item in fields)  # others cannot be added
 
 
-def rows(store: Store, name: str) -> DataFrame:
-    where = store.location(name)
-    reader = store.spark.read.format("delta")
-    return (reader.load(where) if store.is_folder else reader.table(where)).drop(RUN_ID)
-
-
 def left(store: Store, name: str, column: str) -> set[object]:
-    return {row[column] for row in rows(store, name).collect()}
+    """What the table has in the column; a count as a number, null as None."""
+    return set(rows(store, name)[column].astype(object).where(lambda found: found.notna(), None))
+
+
+def rows(store: Store, name: str) -> pd.DataFrame:
+    return independent.rows(folder(store), name).drop(columns=RUN_ID, errors="ignore")
 
 
 def history(store: Store, name: str) -> int:

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import deltalake
 import pytest
 from delta.exceptions import ProtocolChangedException
 from pyspark.sql import DataFrame, SparkSession
@@ -17,6 +16,8 @@ from firstday.errors import ConflictError, DataError, OutputError
 from firstday.tables import Input, Output, check, delta, open_output, open_table, read_published
 from firstday.tables.delta import RUN_ID, Run, Store
 from firstday.tables.schemas import RUNS, events, moment_counts, moment_products, table_schema
+from tests.tables import independent
+from tests.tables.independent import folder
 from tests.tables.memory import Killed
 
 NOW = datetime(2024, 6, 1, 12, 30, 0, 5, tzinfo=UTC)
@@ -47,11 +48,10 @@ def rows(frame: DataFrame) -> list[tuple]:
     return sorted(tuple(row) for row in frame.collect())
 
 
-def naive(spark: SparkSession, output: Output, name: str) -> DataFrame:
+def naive(output: Output, name: str) -> list[tuple]:
     """The rows that a reader sees who does not ask for the published run."""
-    where = output.location(name)
-    reader = spark.read.format("delta")
-    return (reader.load(where) if "/" in where else reader.table(where)).drop(RUN_ID)
+    found = independent.rows(folder(output.store), name).drop(columns=RUN_ID)
+    return sorted(found.itertuples(index=False, name=None))
 
 
 def checked_log(spark: SparkSession, bad: int, good: int) -> Any:
@@ -81,12 +81,11 @@ def test_a_run_is_published_whole_and_supersedes_the_one_before(spark: SparkSess
         assert before is not None
         write_all(spark, second, 2, 3, 4)
         assert rows(read_published(spark, out, "numbers")) == [(1,), (2,)]
-        assert rows(naive(spark, second, "numbers")) == [(1,), (2,), (2,), (3,), (4,)]
+        assert naive(second, "numbers") == [(1,), (2,), (2,), (3,), (4,)]
         second.publish(inputs=[], settings={})
-    alone = deltalake.DeltaTable(second.location("numbers")).to_pyarrow_table().to_pylist()
-    assert sorted(tuple(row.values()) for row in alone) == [(2, "second"), (3, "second"), (4, "second")]
+    assert independent.run_ids(out, "numbers") == {"second"}
     for name, expected in (("numbers", [(2,), (3,), (4,)]), ("unwritten", [])):
-        assert rows(read_published(spark, out, name)) == rows(naive(spark, second, name)) == expected
+        assert rows(read_published(spark, out, name)) == naive(second, name) == expected
     assert rows(read_published(spark, out, "names")) == [(ODD, 2), (ODD, 3), (ODD, 4)]
     for address in (out, second.location("numbers")):  # its rows, and which run's they are
         opened_again = open_table(spark, address, "numbers", name="labels")
@@ -94,13 +93,11 @@ def test_a_run_is_published_whole_and_supersedes_the_one_before(spark: SparkSess
     assert open_table(spark, second.location("names"), "numbers", name="labels").version != "run second"
     assert rows(old) == rows(before) == [(1,), (2,)]  # whoever has opened a run's rows keeps them
 
-    kept = naive(spark, second, "quarantine").collect()
-    assert [(row["table"], row["reason"], row["job"]) for row in kept] == [
-        ("events", "user_id is null", "discover")
-    ]
-    assert json.loads(kept[0]["row"])["action"] == ODD
-    runs = naive(spark, second, "runs").select("job", "sequence", "status").collect()
-    assert sorted(tuple(row) for row in runs) == [("discover", 1, "published"), ("discover", 2, "published")]
+    [kept] = independent.rows(out, "quarantine").to_dict("records")
+    assert (kept["table"], kept["reason"], kept["job"]) == ("events", "user_id is null", "discover")
+    assert json.loads(kept["row"])["action"] == ODD
+    runs = independent.rows(out, "runs").sort_values("sequence")[["job", "sequence", "status"]]
+    assert runs.to_numpy().tolist() == [["discover", 1, "published"], ["discover", 2, "published"]]
 
 
 def test_killed_at_an_operation_and_run_again(
@@ -114,6 +111,9 @@ def test_killed_at_an_operation_and_run_again(
         output.write("numbers", numbers(spark, number, number))
         output.publish(inputs=[], settings={})
         return output
+
+    def published() -> list[int]:
+        return independent.published(out, "numbers")["number"].to_list()
 
     def kill(operation: str, after: bool, number: int) -> None:
         original = getattr(Store, operation)
@@ -130,11 +130,12 @@ def test_killed_at_an_operation_and_run_again(
 
     run("old", 0)
     kill("remove", False, 1)  # it is published, but the old rows are still there
-    assert rows(read_published(spark, out, "numbers")) == [(1,), (1,)]
+    assert published() == [1, 1]
     kill("append", True, 2)
-    assert rows(read_published(spark, out, "numbers")) == [(1,), (1,)]
+    assert published() == [1, 1]
     again = run("again", 2)
-    assert rows(naive(spark, again, "numbers")) == rows(read_published(spark, out, "numbers")) == [(2,), (2,)]
+    assert published() == [2, 2]
+    assert naive(again, "numbers") == [(2,), (2,)]
 
 
 def together(*works: Callable[[], Any]) -> list[BaseException | None]:
@@ -177,9 +178,9 @@ def test_of_two_runs_at_once_one_is_published_and_the_other_leaves_nothing(
         outputs["late"].publish(inputs=[], settings={})  # later: Delta skips the commit in silence
     winner = outputs["x"].store.latest_run(job="discover")
     assert winner is not None
-    assert rows(naive(spark, outputs["x"], "runs").select("sequence")) == [(1,)]
+    assert independent.rows(folder(outputs["x"].store), "runs")["sequence"].to_list() == [1]
     expected = [({"x": 1, "y": 2}[winner.run_id],)]
-    assert rows(naive(spark, outputs["x"], "numbers")) == expected
+    assert naive(outputs["x"], "numbers") == expected
     assert rows(read_published(spark, out, "numbers")) == expected
 
     if outputs["x"].store.is_folder:
@@ -190,8 +191,9 @@ def test_of_two_runs_at_once_one_is_published_and_the_other_leaves_nothing(
         following.publish(inputs=[], settings={})
     assert before is not None
     assert rows(before) == expected
-    assert rows(naive(spark, following, "numbers")) == rows(read_published(spark, out, "numbers")) == [(3,)]
-    assert rows(naive(spark, following, "names")) == rows(read_published(spark, out, "names")) == [(ODD, 3)]
+    assert naive(following, "numbers") == rows(read_published(spark, out, "numbers")) == [(3,)]
+    alone = spark.table(f"{out}.names").drop(RUN_ID)
+    assert rows(alone) == rows(read_published(spark, out, "names")) == [(ODD, 3)]
 
 
 def test_a_table_that_another_run_makes_at_the_same_instant_is_appended_to(
@@ -258,12 +260,12 @@ def test_too_many_bad_rows_stop_the_run_and_leave_quarantine_only(
     with pytest.raises(DataError, match=r"2 of 3 are \(user_id is null: 2\)"):
         run("stopped", 2)
     assert sorted(path.name for path in Path(out).iterdir()) == ["attempts", "quarantine", "runs"]
-    kept = spark.read.format("delta").load(f"{out}/quarantine")
-    assert kept.select(RUN_ID, "reason").collect() == [("stopped", "user_id is null")] * 2
-    assert [row["seen_at"].astimezone(UTC) for row in kept.collect()] == [NOW] * 2
+    kept = independent.rows(out, "quarantine")
+    assert kept[[RUN_ID, "reason"]].to_numpy().tolist() == [["stopped", "user_id is null"]] * 2
+    assert kept["seen_at"].to_list() == [NOW] * 2
     run("mended", 1)
-    kept = spark.read.format("delta").load(f"{out}/quarantine")
-    assert [row[RUN_ID] for row in kept.collect()] == ["mended"]  # the stopped run's are settled
+    kept = independent.rows(out, "quarantine")
+    assert kept[RUN_ID].to_list() == ["mended"]  # the stopped run's are settled
 
 
 def test_places_where_no_output_can_be_are_refused(spark: SparkSession, tmp_path: Path) -> None:
