@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -244,12 +246,32 @@ def test_a_check_of_a_clean_log_neither_shuffles_nor_reads_more_than_it_must(
 def test_a_repeat_is_found_wherever_the_two_rows_are(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(CHECKING, "ROWS_A_RANGE", 7)  # so that there are many
+    monkeypatch.setattr(CHECKING, "ROWS_A_TASK", 7)  # so that there are many, and several batches to a task
+    monkeypatch.setattr(CHECKING, "RANGES_A_TASK", 3)
     ids = spark.range(0, 60, 1, 3).select(F.concat(F.lit("u"), "id").alias("id"))
-    for twin in ("u0", "u31", "u59"):
-        assert _has_repeats(ids.union(spark.createDataFrame([(twin,)], ["id"])), "id", 61)
-    assert not _has_repeats(ids, "id", 60)
-    assert not _has_repeats(ids.limit(0), "id", 0)
+    batch = "spark.sql.execution.arrow.maxRecordsPerBatch"
+    before = spark.conf.get(batch)
+    try:
+        spark.conf.set(batch, "3")
+        for twin in ("u0", "u31", "u59"):
+            one = spark.createDataFrame([(twin,)], ["id"])
+            assert _has_repeats(ids.union(one), "id", 61)
+        assert _has_repeats(ids.union(one).coalesce(1), "id", 61)
+        assert _has_repeats(ids.union(one.withColumn("id", F.explode(F.array_repeat("id", 50)))), "id", 110)
+        assert not _has_repeats(ids, "id", 60)
+        assert not _has_repeats(ids.limit(0), "id", 0)
+    finally:
+        spark.conf.set(batch, str(before))
+
+
+def test_hashes_meet_whatever_batches_they_come_in() -> None:
+    numbers = np.arange(20)
+    batches = [pa.RecordBatch.from_pydict({"hash": part}) for part in np.array_split(numbers, 7)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CHECKING, "ROWS_A_TASK", 5)
+        told = list(CHECKING._gathered(batches))
+    assert [len(each) for each in told] == [6, 6, 6, 2]
+    np.testing.assert_array_equal(np.concatenate(told), numbers)
 
 
 def test_any_name_is_a_column(spark: SparkSession) -> None:

@@ -130,6 +130,7 @@ def test_killed_at_an_operation_and_run_again(
 
     run("old", 0)
     kill("remove", False, 1)  # it is published, but the old rows are still there
+    assert rows(read_published(spark, out, "numbers")) == [(1,), (1,)]
     assert published() == [1, 1]
     kill("append", True, 2)
     assert published() == [1, 1]

@@ -5,7 +5,8 @@ for them from their statistics, and the profile reads the instant's column alone
 cached; of users, the ids are shuffled, as 64-bit hashes.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -23,7 +24,8 @@ from firstday.tables.schemas import Contract, column
 
 VALUES, DIFFER = "firstday_values", "firstday_differ"  # columns beside those of an input
 JSON_OPTIONS = {"ignoreNullFields": "false", "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"}
-ROWS_A_RANGE = 2_000_000  # whose hashes are sorted at once, in a worker's memory: 32 MB
+ROWS_A_TASK = 2_000_000  # whose hashes a worker holds: 16 MB, and as much again while they are handed on
+RANGES_A_TASK = 16  # Spark deals them out by a hash: of so many no task gets many more than another
 CONTRADICTING = "is given more than once, with different values"
 NEXT_STEPS = {
     UNREADABLE_ROW: "mend the file: a row has as many values as the header, or is one JSON object on a line",
@@ -142,12 +144,12 @@ def _has_repeats(good: DataFrame, key: str, rows: int) -> bool:
     Each task sorts its hashes and hands each range of them on as one value: hashes as rows of their own take
     three times as long to shuffle as to sort.
     """
-    ranges = -(-rows // ROWS_A_RANGE) or 1
+    tasks = -(-rows // ROWS_A_TASK) or 1
+    ranges = tasks * RANGES_A_TASK
     bounds = np.linspace(-(2.0**63), 2.0**63, ranges, endpoint=False)[1:].astype(np.int64)
 
     def sorted_ranges(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for hashes in _gathered(batches):
-            hashes.sort()
+        for hashes in map(_at_most_two_of_each, _gathered(batches)):
             parts = np.split(hashes, np.searchsorted(hashes, bounds))
             told = {
                 "range": pa.array(range(ranges), pa.int32()),
@@ -156,26 +158,39 @@ def _has_repeats(good: DataFrame, key: str, rows: int) -> bool:
             yield pa.RecordBatch.from_pydict(told)
 
     def repeats(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        parts = [np.frombuffer(part.as_buffer(), np.int64) for batch in batches for part in batch.column(0)]
-        hashes = np.sort(
-            np.concatenate([np.empty(0, np.int64), *parts]), kind="stable"
-        )  # merges sorted parts
-        yield pa.RecordBatch.from_pydict({"repeats": pa.array([bool((hashes[1:] == hashes[:-1]).any())])})
+        by_range: dict[int, list[NDArray[np.int64]]] = defaultdict(list)
+        for batch in batches:
+            for number, part in zip(batch.column(0).to_pylist(), batch.column(1), strict=True):
+                by_range[number].append(np.frombuffer(part.as_buffer(), np.int64))
+        yield pa.RecordBatch.from_pydict({"repeats": [any(map(_any_twice, by_range.values()))]})
 
     hashes = good.select(F.xxhash64(column(key)).alias("hash"))
-    parts = hashes.mapInArrow(sorted_ranges, "range int, hashes binary").repartition(ranges, "range")
-    found = parts.select("hashes").mapInArrow(repeats, "repeats boolean").agg(F.bool_or("repeats")).first()
+    parts = hashes.mapInArrow(sorted_ranges, "range int, hashes binary").repartition(tasks, "range")
+    found = parts.mapInArrow(repeats, "repeats boolean").agg(F.bool_or("repeats")).first()
     return found is not None and bool(found[0])
 
 
+def _at_most_two_of_each(hashes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sorted. Two tell as much as the million of an id that all rows have."""
+    hashes.sort()
+    further = np.zeros(len(hashes), bool)
+    further[2:] = hashes[2:] == hashes[:-2]
+    return hashes[~further]
+
+
+def _any_twice(sorted_parts: Sequence[NDArray[np.int64]]) -> bool:
+    hashes = np.sort(np.concatenate(sorted_parts), kind="stable")  # merges
+    return bool((hashes[1:] == hashes[:-1]).any())
+
+
 def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[NDArray[np.int64]]:
-    """The numbers of many batches in one array, of ROWS_A_RANGE or a batch more at most."""
+    """The numbers of many batches in one array, of ROWS_A_TASK or a batch more at most."""
     held: list[NDArray[np.int64]] = []
     for batch in batches:
         held.append(batch.column(0).to_numpy())
-        if sum(map(len, held)) >= ROWS_A_RANGE:
-            yield np.concatenate(held)
-            held = []
+        if sum(map(len, held)) >= ROWS_A_TASK:
+            whole, held = np.concatenate(held), []
+            yield whole
     if held:
         yield np.concatenate(held)
 

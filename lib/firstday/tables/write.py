@@ -105,8 +105,7 @@ class Output:
         existing = [name for name in schemas if self.store.exists(name)]
         for name in existing:
             self._require_same(name, schemas[name])
-        for name, schema in SHARED.items():
-            self.store.create(name, schema)
+        side_by_side(*(partial(self.store.create, name, schema) for name, schema in SHARED.items()))
         self.base = self.store.latest_run(job=self.job) if RUNS_TABLE in existing else None
         self.store.attempt(self.job, self.run_id, self.started_at)
 
