@@ -4,7 +4,7 @@ import pytest
 from delta.tables import DeltaTable
 from py4j import protocol as proto
 from py4j.java_gateway import JavaPackage
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from firstday import jars, java, session
@@ -39,35 +39,44 @@ def test_the_session_reads_and_writes_delta(spark: SparkSession, tmp_path: Path)
     assert spark.read.format("delta").load(str(tmp_path / "t")).count() == 3
 
 
-def test_a_column_and_a_table_are_made_without_looking_for_java_classes(
-    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    def made() -> DataFrame:
-        assert not DeltaTable.isDeltaTable(spark, str(tmp_path))
-        return spark.range(1).select(F.transform(F.array("id"), lambda each: each + F.lit(1)).alias("more"))
-
-    made()  # the names are looked up once
+@pytest.fixture
+def sent(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is sent to Java from now on."""
     client = spark.sparkContext._gateway._gateway_client  # type: ignore[union-attr]
-    sent: list[str] = []
+    heard: list[str] = []
     send = client.send_command
 
     def overheard(command: str, *rest: object) -> object:
-        sent.append(command)
+        heard.append(command)
         return send(command, *rest)
 
     monkeypatch.setattr(client, "send_command", overheard)
-    frame = made()
-    assert len(sent) > 5
-    # Java may be asked for a member of a class that it has: it looks into no jar then.
-    looked_up = [command for command in sent if command.startswith(proto.REFLECTION_COMMAND_NAME)]
-    member = proto.REFLECTION_COMMAND_NAME + proto.REFL_GET_MEMBER_SUB_COMMAND_NAME
-    assert all(command.startswith(member) and "sql.functions" not in command for command in looked_up)
+    return heard
+
+
+def test_a_column_is_made_without_looking_for_java_classes(spark: SparkSession, sent: list[str]) -> None:
+    F.coalesce("id", F.lit(1))  # the methods are looked up once
     sent.clear()
-    for _ in range(2):  # what is in no jar may be in one that is added
+    frame = spark.range(1).select(F.coalesce("id", F.lit(1)).alias("number"))
+    looked_up = [command for command in sent if command.startswith(proto.REFLECTION_COMMAND_NAME)]
+    assert (len(sent) > 5, looked_up) == (True, [])
+    assert frame.collect() == [(0,)]
+
+
+def test_a_class_is_looked_for_in_its_package_once(
+    spark: SparkSession, sent: list[str], tmp_path: Path
+) -> None:
+    search = proto.REFLECTION_COMMAND_NAME + proto.REFL_GET_UNKNOWN_SUB_COMMAND_NAME
+    for _ in range(2):
+        sent.clear()
+        assert not DeltaTable.isDeltaTable(spark, str(tmp_path))
+        F.transform("id", lambda each: each + F.lit(1))
+        # What is in no jar may be in one that is added.
         assert isinstance(spark.sparkContext._jvm.org.apache.spark.Unheard, JavaPackage)  # type: ignore[union-attr]
-    assert sum("Unheard" in command for command in sent) == 2
-    monkeypatch.undo()
-    assert frame.collect() == [([1],)]
+    searched = [command for command in sent if command.startswith(search)]
+    assert len(sent) > 5
+    assert len(searched) == 1
+    assert "Unheard" in searched[0]
 
 
 def test_local_mode_leaves_nothing_behind_and_opens_nothing() -> None:

@@ -105,7 +105,7 @@ class Output:
         existing = [name for name in schemas if self.store.exists(name)]
         for name in existing:
             self._require_same(name, schemas[name])
-        side_by_side(*(partial(self.store.create, name, schema) for name, schema in SHARED.items()))
+        self._create(SHARED)
         self.base = self.store.latest_run(job=self.job) if RUNS_TABLE in existing else None
         self.store.attempt(self.job, self.run_id, self.started_at)
 
@@ -146,8 +146,7 @@ class Output:
     ) -> Run:
         """Make this run's rows the published ones. Raises ConflictError when another run was quicker."""
         # A table without rows, too, is there to be read.
-        empty = {name: schema for name, schema in self.schemas.items() if name not in self._rows}
-        side_by_side(*(partial(self.store.create, name, schema) for name, schema in empty.items()))
+        self._create({name: schema for name, schema in self.schemas.items() if name not in self._rows})
         began = self.store.attempts(self.job)
         base = {self.base.run_id} if self.base else set()
         others = (began.keys() | base) - {self.run_id}
@@ -214,6 +213,10 @@ class Output:
 
     def location(self, name: str) -> str:
         return self.store.location(name)
+
+    def _create(self, schemas: Mapping[str, StructType]) -> None:
+        """Tables without rows, side by side; not those that are there."""
+        side_by_side(*(partial(self.store.create, name, schema) for name, schema in schemas.items()))
 
     def _append(self, name: str, frame: DataFrame, schema: StructType) -> None:
         self._rows.setdefault(name, 0)  # also where it fails half-way

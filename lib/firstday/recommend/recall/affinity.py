@@ -28,9 +28,7 @@ from firstday.recommend.recall.labelled import labelled
 from firstday.recommend.recall.relevance import rounded, weighted_rows
 
 Floats = NDArray[np.float64]
-MOST_ATTRIBUTES = (
-    1_000  # values of all columns: with the categories they are a matrix that the driver inverts
-)
+MOST_ATTRIBUTES = 1_000  # values of all columns: with the categories the side of what the driver inverts
 # Interests are whole multiples of 1 / GRID: sums of their products, exact up to 85 million customers with an
 # interest of 10, depend on no order.
 GRID = 1 << 10
