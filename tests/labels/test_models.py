@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
 from firstday.errors import DataError
 from firstday.labels.models import confusion, dependencies, em, fitting
@@ -27,9 +28,11 @@ def probabilities(model: LabelModel, votes: Votes) -> NDArray[np.float64]:
     return model.posterior(packing.unpack(packing.pack(votes)))
 
 
-def accuracy(kind: str, world: World, votes: Votes | None = None) -> float:
+def accuracy(
+    kind: str, world: World, votes: Votes | None = None, groups: dependencies.Groups | None = None
+) -> float:
     cast = world.votes if votes is None else votes
-    model = fitting.fit(Patterns.of(cast, len(world.balance)), kind)
+    model = fitting.fit(Patterns.of(cast, len(world.balance)), kind, groups=groups)
     return right_share(probabilities(model, cast), world.truth)
 
 
@@ -105,9 +108,18 @@ def test_copies_are_found_and_count_once(sides: str) -> None:
         groups = dependencies.copies(dependencies.agreements(Patterns.of(votes, 2)))
         assert set(np.flatnonzero(groups == groups[0])) == {0, *range(voters, voters + 3)}
         assert len(set(groups)) == voters  # nobody else is a copy
-        gains.append(accuracy("structure", world, votes) - accuracy("confusion", world, votes))
+        gains.append(accuracy("structure", world, votes, groups) - accuracy("confusion", world, votes))
     assert np.mean(gains) > 0.01
     assert min(gains) > -0.002
+
+
+@pytest.mark.parametrize("scale", [1, 50, 2_000])
+def test_exponentials_and_their_sums_are_scipys(scale: float) -> None:
+    scores = np.random.default_rng(3).normal(0, scale, (500, 7))
+    logs, shares = dependencies._normalised(scores)
+    expected = logsumexp(scores, axis=1)
+    np.testing.assert_allclose(logs, expected, rtol=1e-13, atol=1e-13)
+    np.testing.assert_allclose(shares, np.exp(scores - expected[:, None]), atol=1e-12)
 
 
 def test_few_voters_are_compared_and_many_only_for_structure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,6 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
-from scipy.special import logsumexp
 
 from firstday.errors import LimitError
 from firstday.labels.models.base import SMALLEST, Counted, Floats, majority
@@ -185,13 +184,12 @@ class _Neighbours:
         own = np.eye(self.classes) * accuracy + propensity
         voting = by_vote[:, :, None] + by_class[:, None, :] + own  # patterns × vote × class
         scores = np.concatenate([by_class[:, None, :], voting], axis=1)  # to abstain comes first
-        everything = np.arange(len(scores))
-        all_ways = logsumexp(scores.reshape(len(scores), -1), axis=1)
-        seen = scores[everything, self.vote + 1]
-        this_way = logsumexp(seen, axis=1)
+        patterns = len(scores)
+        seen = scores[np.arange(patterns), self.vote + 1]
+        this_way, of_class = _normalised(seen)
+        all_ways, expected = _normalised(scores.reshape(patterns, -1))
+        expected = expected.reshape(scores.shape)
         loss = -float(self.shares @ (this_way - all_ways))
-        of_class = np.exp(seen - this_way[:, None])
-        expected = np.exp(scores - all_ways[:, None, None])
         has = np.flatnonzero(self.vote >= 0)
         surplus = -expected[:, 1:].sum(axis=2)
         surplus[has, self.vote[has]] += 1
@@ -211,3 +209,14 @@ class _Neighbours:
             sum((votes.T @ shifted[:, at] for at, votes in pairs), np.zeros(self.voters)),
             sum((votes.T @ surplus[:, at] for at, votes in pairs), np.zeros(self.voters)),
         )
+
+
+def _normalised(scores: Floats) -> tuple[Floats, Floats]:
+    """(n, k) -> (n,), the log of each row's sum of exponentials; (n, k), the exponentials as shares of it.
+
+    scipy's logsumexp gives the first alone, and takes three times as long for a few thousand rows.
+    """
+    highest = scores.max(axis=1, keepdims=True)
+    powers = np.exp(scores - highest)
+    total = powers.sum(axis=1, keepdims=True)
+    return (highest + np.log(total))[:, 0], powers / total
