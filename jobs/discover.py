@@ -18,6 +18,7 @@ from firstday.cli import run_job
 from firstday.errors import SettingsError
 from firstday.frames import cached
 from firstday.inputs.discover import horizon_of, read, users_of
+from firstday.local_rows import local_rows
 from firstday.moments import analyse, counts, labelled, metrics, outputs, story
 from firstday.moments.collect import cohorts_by_date, to_driver
 from firstday.moments.findings import Findings, choosing_until, find
@@ -241,7 +242,7 @@ def _changed(
             settings.days[0],
         )
         rows = outputs.typed(changed.candidates, outputs.LABEL_CHANGES)
-        output.write("label_changes", whole.analysed.sparkSession.createDataFrame(*rows))
+        output.write("label_changes", local_rows(whole.analysed.sparkSession, *rows))
     return changed
 
 
@@ -257,10 +258,10 @@ def _write(
         thresholds=settings.thresholds,
         min_users=settings.min_users,
     )
-    verdicts = spark.createDataFrame(*outputs.typed(findings.verdicts, outputs.VERDICTS))
+    verdicts = local_rows(spark, *outputs.typed(findings.verdicts, outputs.VERDICTS))
     whole = found.analysed.where(F.col("half") == analyse.WHOLE)
     further = {"moment_halves": outputs.halves(found.analysed)} | {
-        name: spark.createDataFrame(*outputs.typed(frame, outputs.TABLES[name]))
+        name: local_rows(spark, *outputs.typed(frame, outputs.TABLES[name]))
         for name, frame in findings.tables().items()
     }
     with logs.step("Writing the results"):

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from firstday import logs
 from firstday.cli import run_job
 from firstday.inputs.written import NAMES
+from firstday.local_rows import local_rows
 from firstday.session import get_session
 from firstday.settings import ForgetSettings
 from firstday.tables import forget, open_output
@@ -40,7 +41,7 @@ def run(settings: ForgetSettings, run_id: str) -> None:
             removed = forget.remove(store, found, settings.user)
             step.note(**{each.table: each.rows for each in removed if each.rows})
         rows = [(each.table, each.kind, each.rows, each.of_one_user) for each in removed]
-        output.write("forgotten", spark.createDataFrame(rows, forget.FORGOTTEN))
+        output.write("forgotten", local_rows(spark, rows, forget.FORGOTTEN))
         output.publish(inputs=[], settings=told)
         tracked.log_metrics({f"removed.{each.table}": each.rows for each in removed})
     if settings.vacuum:

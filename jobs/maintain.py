@@ -6,6 +6,7 @@ from datetime import timedelta
 from firstday import logs
 from firstday.cli import run_job
 from firstday.inputs.written import NAMES, SCHEMAS
+from firstday.local_rows import local_rows
 from firstday.session import get_session
 from firstday.settings import MaintainSettings
 from firstday.tables import maintain, open_output
@@ -38,7 +39,7 @@ def run(settings: MaintainSettings, run_id: str) -> None:
         _tell_columns(evolved, settings)
         added = evolved.added if settings.add_columns else {}
         rows = [_maintained(store, name, added.get(name, ()), settings.retention) for name in owned.tables]
-        output.write("maintained", spark.createDataFrame(rows, maintain.MAINTAINED))
+        output.write("maintained", local_rows(spark, rows, maintain.MAINTAINED))
         output.publish(inputs=[], settings=told)
         tracked.log_metrics({f"files.{row[0]}": row[2] for row in rows})
 

@@ -19,6 +19,7 @@ from firstday.cli import run_job
 from firstday.errors import FirstdayError
 from firstday.frames import cached, drawn, from_pandas
 from firstday.inputs.train import Examples, read
+from firstday.local_rows import local_rows
 from firstday.parallel import side_by_side
 from firstday.recommend import examples, explain, outputs, ranking, verdict
 from firstday.recommend.baselines import with_baselines
@@ -251,7 +252,7 @@ def _tables(
     return {
         "ranker_metrics": from_pandas(spark, measured.metrics, outputs.TABLES["ranker_metrics"]),
         "ranker_features": from_pandas(spark, importance, outputs.TABLES["ranker_features"]),
-        "ranker_model": spark.createDataFrame([model], outputs.RANKER_MODEL),
+        "ranker_model": local_rows(spark, [model], outputs.RANKER_MODEL),
         "ranker_scores": scores.select(*outputs.RANKER_SCORES.names),
     }
 

@@ -12,7 +12,7 @@ import pytest
 REPOSITORY = Path(__file__).parents[1]
 # What all stages may import.
 SHARED = (
-    *("errors", "redact", "settings", "frames", "expressions", "parallel"),
+    *("errors", "redact", "settings", "frames", "expressions", "parallel", "local_rows"),
     *("tables.schemas", "windows", "segments"),
 )
 STAGES = ("moments", "labels", "recommend", "experiments", "report", "simulation")
@@ -25,7 +25,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "parallel": (),
     "java": ("errors",),
     "jars": ("errors",),
-    "frames": ("errors", "tables.schemas"),
+    "local_rows": (),
+    "frames": ("errors", "local_rows", "tables.schemas"),
     "expressions": ("errors", "expressions", "tables.schemas"),
     "windows": ("errors", "settings"),
     "segments": ("errors", "tables.schemas"),
@@ -34,7 +35,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "session": ("errors", "jars", "java", "jvm_names"),
     "install": ("errors", "jars", "java", "session"),
     "cli": ("errors", "logs", "settings"),
-    "tables": ("errors", "parallel", "redact", "settings", "tables"),
+    "tables": ("errors", "local_rows", "parallel", "redact", "settings", "tables"),
     "tracking": ("errors", "logs", "redact", "settings"),
     "inputs": (*SHARED, "inputs", "logs", "loop", "tables", *STAGES),
     "loop": (*SHARED, "logs", "loop", "simulation"),

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import IntegerType, LongType, StructType
 
 from firstday.errors import LimitError, SettingsError
+from firstday.local_rows import local_rows
 from firstday.tables.schemas import column
 
 ADAPTIVE = "spark.sql.adaptive.enabled"
@@ -111,4 +112,4 @@ def from_pandas(spark: SparkSession, frame: pd.DataFrame, schema: StructType) ->
         return value
 
     rows = [tuple(map(told, row, whole)) for row in frame[schema.names].itertuples(index=False)]
-    return spark.createDataFrame(rows, schema)
+    return local_rows(spark, rows, schema)

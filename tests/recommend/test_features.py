@@ -196,11 +196,13 @@ def test_the_log_is_shuffled_once(spark: SparkSession, facts: DataFrame) -> None
     asks = spark.createDataFrame([Ask(0, "u", "c", START)], ASKS)
     people = customer_rows(spark)
     spark.conf.set("spark.sql.shuffle.partitions", "3")
+    spark.conf.set("spark.sql.autoBroadcastJoinThreshold", "-1")  # none is small, but in a test
     try:
         each = shuffled_by(at_each(asks, facts, SETTINGS_PLAIN, people))
         once = shuffled_by(at_once(asks.drop("asked_at"), facts, START, SETTINGS_PLAIN, people))
     finally:
         spark.conf.set("spark.sql.shuffle.partitions", "1")
+        spark.conf.unset("spark.sql.autoBroadcastJoinThreshold")
     assert each == ["category", "rate_day", "rate_day", "user_id"]
     assert [key for key in once if key != "rate_day"] == ["category", "user_id", "user_id"]
 

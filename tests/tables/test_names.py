@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,8 +51,8 @@ def test_runs_keep_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     rows: list[tuple[Any, ...]] = []
 
     class Session:
-        def createDataFrame(self, values: list[tuple[Any, ...]], _: Any) -> None:  # noqa: N802 - Spark's name
-            rows.extend(values)
+        def createDataFrame(self, values: pd.DataFrame, _: Any) -> None:  # noqa: N802 - Spark's name
+            rows.extend(values.itertuples(index=False))
 
     store: Any = Store(Session(), "out")  # type: ignore[arg-type]
     monkeypatch.setattr(store, "_append", lambda *_: None)

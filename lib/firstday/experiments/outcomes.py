@@ -22,6 +22,7 @@ from pyspark.sql import functions as F
 from firstday.errors import DataError, LimitError, SettingsError
 from firstday.experiments.counting import CATEGORY_BIT, CategoryBits, Counting, Interval
 from firstday.experiments.spans import Spans
+from firstday.local_rows import local_rows
 from firstday.settings.metrics import FROM_IMPRESSIONS, Metric
 from firstday.tables.schemas import column
 
@@ -204,7 +205,7 @@ def _with_category_bits(rows: DataFrame) -> tuple[DataFrame, CategoryBits]:
             value=f"more than {MOST_CATEGORIES:,}",
             next_step="group the categories, or leave the metric out",
         )
-    numbered = rows.sparkSession.createDataFrame([*zip(names, range(len(names)), strict=True)], NUMBERED)
+    numbered = local_rows(rows.sparkSession, zip(names, range(len(names)), strict=True), NUMBERED)
     return rows.join(F.broadcast(numbered), "category", "left"), CategoryBits(len(names))
 
 

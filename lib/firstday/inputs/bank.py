@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from firstday.errors import DataError
 from firstday.frames import cut, matching
+from firstday.local_rows import local_rows
 from firstday.parallel import side_by_side
 from firstday.recommend.history import facts
 from firstday.settings.bank import TABLES, BankSettings, Table
@@ -81,7 +82,7 @@ def read(
             raise DataError(f"{name} must have rows", value=found[name].source.source)
     tables: dict[str, DataFrame] = {name: completed(name, checked.good) for name, checked in found.items()}
     for missing, schema in ABSENT.items():
-        tables.setdefault(missing, spark.createDataFrame([], schema))
+        tables.setdefault(missing, local_rows(spark, [], schema))
     timed: tuple[Table, ...] = ("impressions", "reactions", "transactions", "events")
     earliest = found["impressions"].profile.earliest if "impressions" in found else None
     latest = latest_instant(found[name] for name in timed if name in found)

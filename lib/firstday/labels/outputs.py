@@ -9,6 +9,7 @@ from pyspark.sql import types as T
 from firstday.frames import from_pandas
 from firstday.labels.models import fitting
 from firstday.labels.models.base import LabelModel
+from firstday.local_rows import local_rows
 from firstday.tables.schemas import table_schema
 
 _TEXT, _WHOLE, _NUMBER = T.StringType(), T.LongType(), T.DoubleType()
@@ -99,7 +100,7 @@ def label_model(spark: SparkSession, model: LabelModel, notes: Sequence[str]) ->
         model.converged,
         fitting.to_json(model),
     )
-    return spark.createDataFrame([row], LABEL_MODEL)
+    return local_rows(spark, [row], LABEL_MODEL)
 
 
 def small(spark: SparkSession, name: str, frame: pd.DataFrame) -> DataFrame:

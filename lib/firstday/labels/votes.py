@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from firstday.errors import DataError, LimitError
 from firstday.labels.patterns import ABSTAIN, Packing, Patterns
+from firstday.local_rows import local_rows
 from firstday.settings.label import MOST_CLASSES
 from firstday.tables.schemas import column
 
@@ -80,7 +81,7 @@ class Strangers:
 
 def strangers(rows: DataFrame, voters: Sequence[str]) -> Strangers:
     """Who votes in long votes and is none of the `voters`."""
-    known = rows.sparkSession.createDataFrame([(name, 1) for name in voters], f"voter string, {KNOWN} int")
+    known = local_rows(rows.sparkSession, ((name, 1) for name in voters), f"voter string, {KNOWN} int")
     told = rows.where(column("vote") != ABSTAIN).join(F.broadcast(known), "voter", "left")
     stranger = F.when(column(KNOWN).isNull(), column("voter"))
     row = told.agg(F.count(stranger), F.count_distinct(stranger), F.min(stranger), F.count("*")).first()
@@ -119,8 +120,9 @@ def from_long(
     least, most = F.min("vote"), F.max("vote")
     settled = told.agg(F.when(least == most, least).otherwise(ABSTAIN).alias("vote"))
     spark = rows.sparkSession
-    places = spark.createDataFrame(
-        [(name, number // packing.places, packing.place(number)) for number, name in enumerate(names)],
+    places = local_rows(
+        spark,
+        ((name, number // packing.places, packing.place(number)) for number, name in enumerate(names)),
         "voter string, word int, place long",
     )
     digits = settled.join(F.broadcast(places), "voter").withColumn(

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 
 from firstday.errors import LimitError, SettingsError
 from firstday.frames import drawn
+from firstday.local_rows import local_rows
 from firstday.recommend.content_shares import COUNTS, Sharing, shares
 from firstday.recommend.fatigue import instant, micros
 from firstday.recommend.filters import live
@@ -100,8 +101,8 @@ def content_shares(contents: DataFrame, reacted: DataFrame, now: datetime, shari
         raise LimitError(f"at most {MOST_CONTENTS:,} live contents", next_step="end contents that are over")
     told = shares(found, sharing)[["content_id", "category", "weight"]]
     spark = contents.sparkSession
-    table = spark.createDataFrame(
-        list(told.itertuples(index=False, name=None)), "content_id string, category string, weight double"
+    table = local_rows(
+        spark, told.itertuples(index=False, name=None), "content_id string, category string, weight double"
     )
     entry = F.struct((-F.col("weight")).alias("negative"), "content_id")
     ordered = F.sort_array(F.collect_list(entry))

@@ -31,6 +31,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from firstday.errors import OutputError, reason
+from firstday.local_rows import local_rows
 from firstday.redact import redacted_values
 from firstday.tables.address import delta_frame, delta_version, is_path
 from firstday.tables.contract import EPOCH
@@ -195,7 +196,7 @@ class Store:
 
     def attempt(self, job: str, run_id: str, started_at: datetime) -> None:
         """Note that the run may have rows in the tables of `job` from now on."""
-        row = self.spark.createDataFrame([(job, started_at)], ATTEMPT)
+        row = local_rows(self.spark, [(job, started_at)], ATTEMPT)
         self.append(ATTEMPTS_TABLE, row, run_id, ATTEMPT)
 
     def attempts(self, job: str) -> dict[str, datetime]:
@@ -210,7 +211,7 @@ class Store:
         values = {**vars(run), **told, "status": "published"}
         for key in ("inputs", "settings", "row_counts"):
             values[key] = json.dumps(values[key], ensure_ascii=False, sort_keys=True)
-        frame = self.spark.createDataFrame([tuple(values[name] for name in RUNS.names)], RUNS)
+        frame = local_rows(self.spark, [[values[name] for name in RUNS.names]], RUNS)
         # Delta takes a (txnAppId, txnVersion) once. Another of the same is refused while the first is being
         # committed, and later skipped in silence: so look whether the row is there.
         transaction = {"txnAppId": f"firstday.publish.{run.job}", "txnVersion": str(run.sequence)}
@@ -310,7 +311,7 @@ class Store:
     def _runs(self) -> DataFrame:
         if self.exists(RUNS_TABLE):
             return self._frame(RUNS_TABLE)
-        return self.spark.createDataFrame([], StructType([*RUNS, StructField(RUN_ID, StringType())]))
+        return local_rows(self.spark, [], StructType([*RUNS, StructField(RUN_ID, StringType())]))
 
 
 def _properties(schema: StructType) -> dict[str, str]:

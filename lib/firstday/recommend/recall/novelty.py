@@ -16,6 +16,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from firstday.errors import LimitError, SettingsError
+from firstday.local_rows import local_rows
 from firstday.recommend.history import USED
 from firstday.recommend.recall.catalog import PLACE, Catalog, by_place, texts
 from firstday.recommend.recall.interests import before
@@ -78,7 +79,7 @@ def novelty(
     cells = _cells(celled, known, catalog, [*names, HOLDS])
     rows = _rates(cells, [*names, HOLDS], catalog, profile)
     schema = ", ".join(f"{name} string" for name in [*names, HOLDS]) + ", rates array<double>, profile string"
-    table = customers.sparkSession.createDataFrame(rows, schema)
+    table = local_rows(customers.sparkSession, rows, schema)
     return (
         _for_few(celled, interests, catalog, profile)
         .join(F.broadcast(table), [*names, HOLDS])

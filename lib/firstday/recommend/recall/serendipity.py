@@ -25,6 +25,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from firstday.errors import LimitError, SettingsError
+from firstday.local_rows import local_rows
 from firstday.recommend.recall.catalog import PLACE, Catalog
 from firstday.recommend.recall.interests import before, moment
 from firstday.tables.schemas import column
@@ -150,8 +151,8 @@ def serendipity(segments: DataFrame, drawn: Draws) -> DataFrame:
     """user_id, `serendipity` array<double>: the customer's draw of each category's click rate, for recall."""
     spark = segments.sparkSession
     rows = [(name, values.tolist()) for name, values in zip(drawn.segments, drawn.values, strict=True)]
-    table = spark.createDataFrame(rows, "segment string, rows array<array<double>>")
-    names = spark.createDataFrame([(name, name) for name in drawn.segments], "segment string, known string")
+    table = local_rows(spark, rows, "segment string, rows array<array<double>>")
+    names = local_rows(spark, ((name, name) for name in drawn.segments), "segment string, known string")
     known = segments.join(F.broadcast(names), "segment", "left")
     placed = known.select("user_id", F.coalesce("known", F.lit(ALL)).alias("segment"))
     joined = placed.join(F.broadcast(table), "segment")
@@ -166,7 +167,7 @@ def explore(allowed: DataFrame, catalog: Catalog, drawn: Draws) -> DataFrame:
     seconds for 100,000 customers as lambdas in Catalyst, though each set was computed once and joined back.
     """
     numbers = [(name, number) for number, name in enumerate(drawn.segments)]
-    known = allowed.sparkSession.createDataFrame(numbers, "segment string, number int")
+    known = local_rows(allowed.sparkSession, numbers, "segment string, number int")
     told = allowed.join(F.broadcast(known), "segment", "left").select(
         "user_id",
         F.coalesce("number", F.lit(0)).alias("segment"),
