@@ -1,12 +1,14 @@
 """One Spark session for all tests, the real data where it is present, and Hypothesis' profile."""
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
 
 from firstday import logs, session
 from firstday.local_rows import local_rows
@@ -72,14 +74,18 @@ def _from_list(create: Callable[..., DataFrame]) -> Callable[..., DataFrame]:
     """createDataFrame as `local_rows` does it: a tenth of the time, and tests make many."""
 
     def created(spark: SparkSession, data: Any, schema: Any = None, **others: Any) -> DataFrame:
-        rows = data if schema is not None and isinstance(data, list) else []
-        plain = all(isinstance(row, tuple | list) for row in rows)
-        if not rows or not plain or any(_is_nan(value) for row in rows for value in row):
-            return create(spark, data, schema, **others)  # where there is NaN it stays that
+        rows = data if isinstance(data, list) and isinstance(schema, str | StructType) and not others else []
+        if not rows or not all(isinstance(row, tuple | list) and all(map(_is_same, row)) for row in rows):
+            return create(spark, data, schema, **others)
         return local_rows(spark, rows, schema)
 
     return created
 
 
-def _is_nan(value: Any) -> bool:
-    return isinstance(value, float) and value != value
+def _is_same(value: Any) -> bool:
+    """Whether Arrow hands it on as a list does: there NaN is null, and a time without a zone is in UTC."""
+    if isinstance(value, tuple | list):
+        return all(map(_is_same, value))
+    if isinstance(value, datetime):
+        return value.tzinfo is not None
+    return not (isinstance(value, float) and value != value)

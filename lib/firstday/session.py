@@ -94,7 +94,7 @@ def local_conf(app_name: str, cores: str = "*") -> dict[str, str]:
         "spark.sql.shuffle.partitions": str(4 * parallel),
         # Local tables' logs are short: the default of 50 partitions costs more than it gives.
         "spark.databricks.delta.snapshotPartitions": "2",
-        # For a list of a table's files in its checksum, which nothing reads, Delta runs a job a new table.
+        # For the list of files in a new table's checksum, which no query reads, Delta runs a job.
         "spark.databricks.delta.allFilesInCrc.enabled": "false",
         # VACUUM lists folders in as many tasks as this says: 10,000 of them, unless told otherwise.
         "spark.sql.sources.parallelPartitionDiscovery.parallelism": str(4 * parallel),

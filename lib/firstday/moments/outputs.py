@@ -81,7 +81,7 @@ def _cast(schema: T.StructType) -> list[Column]:
 
 
 def typed(frame: pd.DataFrame, schema: T.StructType) -> tuple[list[tuple[object, ...]], T.StructType]:
-    """Rows and schema for createDataFrame: a small table with Python values, unknown ones as None."""
+    """Rows and schema for `local_rows`: a small table with Python values, unknown ones as None."""
     columns = [
         [_plain(value, field.dataType) for value in frame[field.name]]
         if field.name in frame

@@ -213,6 +213,7 @@ class _Neighbours:
 
 def _normalised(scores: Floats) -> tuple[Floats, Floats]:
     """(n, k) -> (n,), the log of each row's sum of exponentials; (n, k), the exponentials as shares of it.
+    Scores are finite.
 
     scipy's logsumexp gives the first alone, and takes three times as long for a few thousand rows.
     """
