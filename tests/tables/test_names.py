@@ -51,8 +51,9 @@ def test_runs_keep_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     rows: list[tuple[Any, ...]] = []
 
     class Session:
-        def createDataFrame(self, values: pd.DataFrame, _: Any) -> None:  # noqa: N802 - Spark's name
+        def createDataFrame(self, values: pd.DataFrame, _: Any) -> pd.DataFrame:  # noqa: N802 - Spark's name
             rows.extend(values.itertuples(index=False))
+            return values
 
     store: Any = Store(Session(), "out")  # type: ignore[arg-type]
     monkeypatch.setattr(store, "_append", lambda *_: None)
