@@ -64,8 +64,9 @@ run: install
 # --- develop
 
 # Two processes, each with one Spark session for all of its tests: planning, most of a small query, is one thread.
+# Threads of linear algebra would wait for each other there, and keep a core busy with it.
 test: lint
-	@$(BIN)/pytest --numprocesses 2 --dist loadfile
+	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist loadfile
 
 # All jobs by spark-submit on a cluster of a master and two workers, which is started here; faults are injected.
 cluster-test: dist

@@ -10,7 +10,7 @@ from pyspark.sql.types import LongType, StructType
 
 from firstday.tables import Output, Run
 from firstday.tables.delta import Store
-from firstday.tables.schemas import table_schema
+from firstday.tables.schemas import ATTEMPT, table_schema
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 SCHEMA = table_schema([("x", LongType())])
@@ -69,7 +69,8 @@ class Memory:
 
     def attempt(self, job: str, run_id: str, started_at: datetime) -> None:
         self.at("attempt")
-        self.tables["attempts"].append((run_id, (job, started_at)))
+        self.tables.setdefault("attempts", []).append((run_id, (job, started_at)))
+        self.schemas.setdefault("attempts", ATTEMPT)
 
     def attempts(self, job: str) -> dict[str, datetime]:
         self.at("attempts")

@@ -6,7 +6,7 @@ tries some of the orders on Delta itself.
 
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from functools import partial
 from typing import Any, cast
@@ -184,6 +184,27 @@ def test_the_run_before_is_superseded_also_where_its_attempt_is_not_on_the_list(
     memory.tables["attempts"].clear()  # as in an output that was written before there was such a list
     run_whole(memory, "new")
     assert memory.naive() == clean("new")
+
+
+def test_tables_without_rows_of_the_run_before_are_not_searched_unless_another_may_have_written() -> None:
+    memory = Memory(1)  # it wrote no rows to c
+    searched: list[str] = []
+    remove = memory.remove
+
+    def heard(name: str, run_ids: Collection[str]) -> None:
+        if run_ids:
+            searched.append(name)
+        remove(name, run_ids)
+
+    memory.remove = heard  # type: ignore[method-assign]
+    run_whole(memory, "next")
+    assert sorted(searched) == ["a", "attempts", "b"]
+    killed = output(memory, "killed")
+    killed.begin()
+    write(killed, "c", "x")
+    run_whole(memory, "after it")
+    assert "c" in searched
+    assert memory.naive() == clean("after it")
 
 
 def test_rows_stay_when_it_is_not_known_whether_they_were_published() -> None:

@@ -8,6 +8,7 @@ from firstday.report import discover_evidence as evidence
 from firstday.report import words
 from firstday.report.content import DiscoverContent
 from firstday.report.discover_labels import what_labels_changed
+from firstday.report.figures import unchecked
 from firstday.report.page import Fact, Page, Report, pictures, render
 from firstday.report.palette import Styles
 
@@ -44,6 +45,7 @@ WORDS = (
 )
 
 
+@unchecked
 def discover_report(content: DiscoverContent, *, png: bool = True) -> Report:
     """The page as one HTML text that loads nothing, and each figure as a PNG (none when `png` is false).
 

@@ -12,6 +12,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 import vl_convert
+from altair.utils.schemapi import debug_mode
 from markupsafe import Markup
 
 from firstday.report import words
@@ -26,6 +27,9 @@ IS_PICKED = f"{PICKED} === null || datum.group === {PICKED}"
 
 # What Altair's layer() may return; a facet never is among ours.
 Chart = alt.Chart | alt.LayerChart | alt.FacetChart
+# Altair holds each part of a chart against Vega-Lite's schema, which takes as long as all the rest of a page.
+# What a function makes under this is held against it whole, by tests.
+unchecked = debug_mode(False)
 Record = dict[str, Any]
 
 CONFIG: Record = {
@@ -170,7 +174,7 @@ def _plain(chart: Chart) -> Record:
     """A chart's specification, without what `_finished` gives the whole. Charts are put together as such:
     Altair would copy all that they hold, once more at each step.
     """
-    spec: Record = chart.to_dict(validate=False)  # tests do that: it takes as long as all the rest
+    spec: Record = chart.to_dict(validate=False)
     # $schema is an address; the page says that these are Vega-Lite's.
     return {name: part for name, part in spec.items() if name not in ("$schema", "config")}
 

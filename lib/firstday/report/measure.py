@@ -8,6 +8,7 @@ import pandas as pd
 
 from firstday.report import words
 from firstday.report.content import MeasureContent
+from firstday.report.figures import unchecked
 from firstday.report.measure_rows import (
     BETTER,
     CANNOT_TELL,
@@ -56,6 +57,7 @@ class Block:
     facts: tuple[Fact, ...] = ()
 
 
+@unchecked
 def measure_report(content: MeasureContent, *, png: bool = False) -> Report:
     """One HTML page; with `png`, each figure as a picture too (half a second a figure)."""
     rows = Rows(content)

@@ -17,7 +17,7 @@ of a run that begins after this one. Quarantine keeps published runs' rows. (To 
 the tables themselves would take longer than to write.)
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from types import TracebackType
@@ -105,7 +105,8 @@ class Output:
         existing = [name for name in schemas if self.store.exists(name)]
         for name in existing:
             self._require_same(name, schemas[name])
-        self._create(SHARED)
+        # Attempts are made by the first one, as the job's tables are by their first rows.
+        self._create({name: SHARED[name] for name in (QUARANTINE_TABLE, RUNS_TABLE)})
         self.base = self.store.latest_run(job=self.job) if RUNS_TABLE in existing else None
         self.store.attempt(self.job, self.run_id, self.started_at)
 
@@ -168,9 +169,7 @@ class Output:
             raise self._conflict()
         self.run = run
         self.store.remove(QUARANTINE_TABLE, unpublished)
-        # Also where this run writes no such table.
-        written = self.schemas.keys() | (self.base.row_counts.keys() if self.base else set())
-        side_by_side(*(partial(self.store.remove, name, others) for name in sorted(written)))
+        side_by_side(*(partial(self.store.remove, name, others) for name in self._perhaps_with_rows(others)))
         # One that is not published may be at work still, and write rows after these were deleted.
         over = {
             other
@@ -213,6 +212,13 @@ class Output:
 
     def location(self, name: str) -> str:
         return self.store.location(name)
+
+    def _perhaps_with_rows(self, others: Set[str]) -> list[str]:
+        """The tables in which these runs may have rows, also such as this run does not write."""
+        before = self.base.row_counts if self.base else {}
+        if self.base and others == {self.base.run_id}:  # a published run says what it wrote
+            return sorted(name for name, rows in before.items() if rows)
+        return sorted(self.schemas.keys() | before.keys())
 
     def _create(self, schemas: Mapping[str, StructType]) -> None:
         """Tables without rows, side by side; not those that are there."""
