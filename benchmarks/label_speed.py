@@ -2,7 +2,8 @@
 
 `python -m benchmarks.label_speed [--rows 10000000] [--functions 10]` simulates votes, runs both sides as
 processes of their own, in turns, and prints Markdown. Ours is the whole job, from Parquet to tables, Python's
-and Spark's start included; Snorkel's is fitting and predicting alone, on votes that are in memory already.
+and Spark's start included, and beside a rival the second of two jobs in one session; Snorkel's is fitting and
+predicting alone, on votes that are in memory already.
 """
 
 import argparse
@@ -143,8 +144,8 @@ def sides(folder: Path, rows: int, model: str | None, rounds: int) -> str:
         whole = job(folder, rows, number)
         runs["firstday label, the whole job"].append(whole)
         runs["of it, from votes to tables"].append(replace(whole, seconds=sum(whole.working.values())))
-        runs["the same, in a session that has labelled before"].append(again(folder, rows, number))
         if model:
+            runs["the same, in a session that has labelled before"].append(again(folder, rows, number))
             runs[f"{model}, fit and predict_proba"].append(snorkel(model, folder))
     ours, *_, last = runs.values()
     base = statistics.median(run.seconds for run in last)

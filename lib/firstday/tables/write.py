@@ -106,7 +106,7 @@ class Output:
         for name in existing:
             self._require_same(name, schemas[name])
         # Attempts are made by the first one, as the job's tables are by their first rows.
-        self._create({name: SHARED[name] for name in (QUARANTINE_TABLE, RUNS_TABLE)})
+        self._create({QUARANTINE_TABLE: QUARANTINE, RUNS_TABLE: RUNS})
         self.base = self.store.latest_run(job=self.job) if RUNS_TABLE in existing else None
         self.store.attempt(self.job, self.run_id, self.started_at)
 
