@@ -72,9 +72,13 @@ class Memory:
         self.tables.setdefault("attempts", []).append((run_id, (job, started_at)))
         self.schemas.setdefault("attempts", ATTEMPT)
 
-    def attempts(self, job: str) -> dict[str, datetime]:
+    def attempts(self, job: str, *, but: str) -> dict[str, datetime]:
         self.at("attempts")
-        return {run_id: began for run_id, (other, began) in self.tables["attempts"] if other == job}
+        return {
+            run_id: began
+            for run_id, (other, began) in self.tables["attempts"]
+            if other == job and run_id != but
+        }
 
     def remove(self, name: str, run_ids: Collection[str]) -> None:
         self.at("remove")
@@ -85,6 +89,9 @@ class Memory:
         self.at("latest_run")
         runs = [run for run in self.runs if run.job == job or table in run.row_counts]
         return max(runs, key=lambda run: run.sequence, default=None)
+
+    def is_latest(self, run: Run) -> bool:
+        return self.latest_run(job=run.job) == run
 
     def read(self, name: str, run_id: str) -> DataFrame:
         self.at("read")

@@ -213,8 +213,14 @@ def test_a_table_that_another_run_makes_at_the_same_instant_is_appended_to(
     assert refused == ["numbers", "numbers", "runs", "runs"]
     assert rows(store.read("numbers", "x")) == [(1,), (2,)]
     latest = store.latest_run(job="discover")
-    assert (latest is not None and latest.run_id) == "x"
+    assert latest is not None
+    assert latest.run_id == "x"
     assert not store.publish(Run("y", "discover", 1, NOW, NOW))
+    other = Run("z", "label", 1, NOW, NOW)
+    assert store.publish(other)
+    assert store.is_latest(latest)  # of its job: the newest commit is another's
+    monkeypatch.delattr(Store, "_runs")
+    assert store.is_latest(other)  # of which the commit alone tells
 
 
 def test_an_output_with_another_schema_is_refused_before_anything_is_written(

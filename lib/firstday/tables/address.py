@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from delta.tables import DeltaTable
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 
 FORMATS = {"parquet": "parquet", "pq": "parquet", "csv": "csv", "tsv": "csv"} | dict.fromkeys(
     ("json", "jsonl", "ndjson"), "json"
@@ -44,8 +44,13 @@ def delta_frame(spark: SparkSession, address: str, version: int | None = None) -
 
 def delta_version(spark: SparkSession, address: str) -> int:
     """The latest version of a Delta table; AnalysisException where the name is that of another table."""
+    return newest_commit(spark, address)["version"]
+
+
+def newest_commit(spark: SparkSession, address: str) -> Row:
+    """What the history of a Delta table says of its latest version; AnalysisException as for that."""
     if is_path(address):
         history = DeltaTable.forPath(spark, address).history(1)
     else:  # DeltaTable.forName takes no catalog's name before the schema's
         history = spark.sql(f"DESCRIBE HISTORY {address} LIMIT 1")
-    return history.collect()[0]["version"]
+    return history.select("version", "userMetadata").collect()[0]

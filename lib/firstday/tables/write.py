@@ -148,9 +148,9 @@ class Output:
         """Make this run's rows the published ones. Raises ConflictError when another run was quicker."""
         # A table without rows, too, is there to be read.
         self._create({name: schema for name, schema in self.schemas.items() if name not in self._rows})
-        began = self.store.attempts(self.job)
+        began = self.store.attempts(self.job, but=self.run_id)
         base = {self.base.run_id} if self.base else set()
-        others = (began.keys() | base) - {self.run_id}
+        others = began.keys() | base
         unpublished = self.store.unpublished(others - base)
         run = Run(
             run_id=self.run_id,
@@ -198,7 +198,7 @@ class Output:
         """
         if self.run is None:
             raise RuntimeError("a file beside the tables belongs to a published run: publish first")
-        if not self.store.is_folder or self.store.latest_run(job=self.job) != self.run:
+        if not self.store.is_folder or not self.store.is_latest(self.run):
             return None
         return self.store.write_file(name, content)
 
@@ -206,7 +206,7 @@ class Output:
         """Put the rows beside the tables as files, in the form parquet or jsonl; else as `write_file`."""
         if self.run is None:
             raise RuntimeError("files beside the tables belong to a published run: publish first")
-        if not self.store.is_folder or self.store.latest_run(job=self.job) != self.run:
+        if not self.store.is_folder or not self.store.is_latest(self.run):
             return None
         return self.store.write_folder(name, frame, form)
 
