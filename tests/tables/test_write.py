@@ -223,6 +223,20 @@ def test_a_table_that_another_run_makes_at_the_same_instant_is_appended_to(
     assert store.is_latest(other)  # of which the commit alone tells
 
 
+def test_attempts_are_those_of_others_and_none_are_looked_for_in_a_new_output(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(spark, str(tmp_path))
+    store.attempt("discover", "x", NOW)
+    with monkeypatch.context() as patch:
+        patch.delattr(Store, "_frame")  # its only commit tells
+        assert store.attempts("discover", but="x") == {}
+    assert store.attempts("discover", but="y") == {"x": NOW}  # as after a first run that was killed
+    store.attempt("label", "y", NOW)
+    assert store.attempts("discover", but="y") == {"x": NOW}
+    assert store.attempts("label", but="y") == {}
+
+
 def test_an_output_with_another_schema_is_refused_before_anything_is_written(
     spark: SparkSession, tmp_path: Path
 ) -> None:
