@@ -313,7 +313,7 @@ class Store:
 
     def _append(self, name: str, frame: DataFrame, run_id: str, options: Mapping[str, str]) -> None:
         writer = frame.withColumn(RUN_ID, F.lit(run_id)).write.format("delta").mode("append")
-        writer = writer.options(userMetadata=run_id, **options)
+        writer = writer.options(userMetadata=run_id, **options)  # by which a commit says whose it is
         if self.is_folder:  # the first append makes the table
             writer = writer.options(**_properties(frame.schema)).partitionBy(*_partitioned_by(name))
             writer.save(self.location(name))
