@@ -223,9 +223,9 @@ class Store:
         frame = local_rows(self.spark, [[values[name] for name in RUNS.names]], RUNS)
         # Delta takes a (txnAppId, txnVersion) once. Another of the same is refused while the first is being
         # committed, and later skipped in silence: so look whether the row is there.
-        once = {"txnAppId": f"firstday.publish.{run.job}", "txnVersion": str(run.sequence)}
+        transaction = {"txnAppId": f"firstday.publish.{run.job}", "txnVersion": str(run.sequence)}
         with suppress(ConcurrentTransactionException):
-            retried(lambda: self._append(RUNS_TABLE, frame, run.run_id, once), MADE_AT_ONCE)
+            retried(lambda: self._append(RUNS_TABLE, frame, run.run_id, transaction), MADE_AT_ONCE)
         return self._has_just_published(run.run_id) or not self.unpublished([run.run_id])
 
     def write_file(self, name: str, content: bytes) -> str:

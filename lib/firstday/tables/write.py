@@ -196,22 +196,20 @@ class Output:
 
         After `publish`; None when the output is a schema, or a later run has been published already.
         """
-        if self.run is None:
-            raise RuntimeError("a file beside the tables belongs to a published run: publish first")
-        if not self.store.is_folder or not self.store.is_latest(self.run):
-            return None
-        return self.store.write_file(name, content)
+        return self.store.write_file(name, content) if self._may_write_beside() else None
 
     def write_folder(self, name: str, frame: DataFrame, form: str) -> str | None:
         """Put the rows beside the tables as files, in the form parquet or jsonl; else as `write_file`."""
-        if self.run is None:
-            raise RuntimeError("files beside the tables belong to a published run: publish first")
-        if not self.store.is_folder or not self.store.is_latest(self.run):
-            return None
-        return self.store.write_folder(name, frame, form)
+        return self.store.write_folder(name, frame, form) if self._may_write_beside() else None
 
     def location(self, name: str) -> str:
         return self.store.location(name)
+
+    def _may_write_beside(self) -> bool:
+        """Whether this run's files may lie beside the tables. RuntimeError before it is published."""
+        if self.run is None:
+            raise RuntimeError("a file beside the tables belongs to a published run: publish first")
+        return self.store.is_folder and self.store.is_latest(self.run)
 
     def _perhaps_with_rows(self, others: Set[str]) -> list[str]:
         """The tables in which these runs may have rows, also such as this run does not write."""
