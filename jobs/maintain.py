@@ -50,7 +50,8 @@ def _maintained(store: Store, name: str, added: Sequence[str], retention: timede
         maintain.optimize(store, name)
         after = maintain.size(store, name)
         purged = maintain.purgeable(store, name, retention)
-        maintain.vacuum(store, name, retention)
+        if purged:
+            maintain.vacuum(store, name, retention)
         step.note(files_before=before.files, files=after.files, purged=purged)
     return name, before.files, after.files, before.bytes, after.bytes, purged, list(added)
 

@@ -79,6 +79,23 @@ def test_a_class_is_looked_for_in_its_package_once(
     assert "Unheard" in searched[0]
 
 
+def test_what_never_changes_is_made_once_and_lists_are_handed_over_at_once(
+    spark: SparkSession, sent: list[str]
+) -> None:
+    sizes = (0, 1, 10, 11, 25)
+    F.col("id"), F.lit(1), F.lit(True)
+    sent.clear()
+    kinds = spark.range(1).select(F.lit(1), F.lit(True), F.lit("1"), F.lit(1.0), "id").dtypes
+    assert [kind for _, kind in kinds] == ["int", "boolean", "string", "double", "bigint"]
+    assert not any("\ncol\n" in command for command in sent)
+    assert len([command for command in sent if "\nlit\n" in command]) <= 2  # of a text and a double
+    asked = [F.count_if(F.col("id").isin(list(range(size)))) for size in sizes]
+    assert spark.range(30).agg(*asked).first() == sizes
+    assert not any("\nadd\n" in command for command in sent)
+    to_seq = spark.sparkContext._jvm.PythonUtils.toSeq  # type: ignore[union-attr]
+    assert to_seq([None, "a"]).mkString(",") == "null,a"
+
+
 def test_local_mode_leaves_nothing_behind_and_opens_nothing() -> None:
     conf = session.local_conf("x", "3")
     assert conf["spark.master"] == "local[3]"

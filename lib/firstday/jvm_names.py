@@ -1,16 +1,23 @@
-"""Let PySpark ask Java once for the names that nearly every call of it needs.
+"""Let PySpark ask Java once for what nearly every call of it needs.
 
-It asks anew at each, by the short name or package by package, and Java then looks into all jars for a class
-of that name. A column took a millisecond or two, and hundreds of them make a job's plans.
+It asks anew at each for names, by the short one or package by package, and Java then looks into all jars for
+a class of that name. A column took a millisecond or two, and hundreds of them make a job's plans. A column of
+some name, or a literal, is made anew each time, though no call changes one; and a list is handed over element
+by element.
 """
 
+from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from py4j.java_gateway import JavaPackage
 
-WITH_STATIC_METHODS = ("functions", "PythonUtils")
+WITH_STATIC_METHODS = ("functions", "PythonUtils", "PythonSQLUtils")
 CLASSES = ("Column", "SparkSession", "SparkSession$", "PythonRDD", "SerDeUtil", "SimplePythonFunction")
-PACKAGES = ("org", "io", "com")
+PACKAGES = ("org", "io", "com", "py4j")
+KEPT_COLUMNS = 2_000  # of names, and of literals
+KEPT_KINDS = (str, int, bool)  # of which equal ones are the same
+AT_ONCE = 10  # elements that Java's List.of takes as arguments
 
 
 def remember(jvm: Any) -> None:
@@ -23,6 +30,9 @@ def remember(jvm: Any) -> None:
         setattr(jvm, name, getattr(jvm, name))
     for name in PACKAGES:
         setattr(jvm, name, _RememberedPackage.of(getattr(jvm, name)))
+    jvm.functions.col = _made_once(jvm.functions.col)
+    jvm.functions.lit = _made_once(jvm.functions.lit)
+    jvm.PythonUtils.toSeq = _handed_over_at_once(jvm.PythonUtils.toSeq, jvm.java.util)
 
 
 class _RememberedClass:
@@ -52,3 +62,32 @@ class _RememberedPackage(JavaPackage):
             found = self.of(found)
         setattr(self, name, found)
         return found
+
+
+def _made_once(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A Java method that makes a column of one value: the same column for the same value."""
+
+    @lru_cache(KEPT_COLUMNS, typed=True)  # 1 and True are equal
+    def kept(value: Any) -> Any:
+        return make(value)
+
+    return lambda value: (kept if type(value) in KEPT_KINDS else make)(value)
+
+
+def _handed_over_at_once(to_seq: Callable[[Any], Any], util: Any) -> Callable[[Any], Any]:
+    """PythonUtils.toSeq, which gets a list's elements some at a time."""
+    of, array_list = util.List.of, util.ArrayList
+
+    def sequence(elements: Any) -> Any:
+        # List.of takes no null, and one array for several elements.
+        if not isinstance(elements, list) or any(each is None for each in elements):
+            return to_seq(elements)
+        parts = [of(*elements[at : at + AT_ONCE]) for at in range(0, len(elements), AT_ONCE)]
+        if len(parts) < 2:
+            return to_seq(parts[0] if parts else of())
+        whole = array_list(parts[0])
+        for part in parts[1:]:
+            whole.addAll(part)
+        return to_seq(whole)
+
+    return sequence
