@@ -249,6 +249,9 @@ def test_a_repeat_is_found_wherever_the_two_rows_are(
     monkeypatch.setattr(CHECKING, "ROWS_A_TASK", 7)  # so that there are many, and several batches to a task
     monkeypatch.setattr(CHECKING, "RANGES_A_TASK", 3)
     ids = spark.range(0, 60, 1, 3).select(F.concat(F.lit("u"), "id").alias("id"))
+    assert not _has_repeats(ids, "id", 60)  # so few are with the driver
+    assert _has_repeats(ids.union(spark.createDataFrame([("u31",)], ["id"])), "id", 61)
+    monkeypatch.setattr(CHECKING, "FEW_ROWS", 0)
     batch = "spark.sql.execution.arrow.maxRecordsPerBatch"
     before = spark.conf.get(batch)
     try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame, Window
@@ -25,6 +26,7 @@ from firstday.tables.schemas import Contract, column
 VALUES, DIFFER = "firstday_values", "firstday_differ"  # columns beside those of an input
 JSON_OPTIONS = {"ignoreNullFields": "false", "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"}
 ROWS_A_TASK = 2_000_000  # whose hashes a worker holds: 16 MB, and as much again while they are handed on
+FEW_ROWS = 100_000  # whose hashes are with the driver before workers would have begun
 RANGES_A_TASK = 16  # Spark deals them out by a hash: of so many no task gets many more than another
 CONTRADICTING = "is given more than once, with different values"
 NEXT_STEPS = {
@@ -144,6 +146,10 @@ def _has_repeats(good: DataFrame, key: str, rows: int) -> bool:
     Each task sorts its hashes and hands each range of them on as one value: hashes as rows of their own take
     three times as long to shuffle as to sort.
     """
+    hashes = good.select(F.xxhash64(column(key)).alias("hash"))
+    if rows <= FEW_ROWS:
+        told: pd.DataFrame = hashes.toPandas()
+        return _any_twice([told["hash"].to_numpy()])
     tasks = -(-rows // ROWS_A_TASK) or 1
     ranges = tasks * RANGES_A_TASK
     bounds = np.linspace(-(2.0**63), 2.0**63, ranges, endpoint=False)[1:].astype(np.int64)
@@ -164,7 +170,6 @@ def _has_repeats(good: DataFrame, key: str, rows: int) -> bool:
                 by_range[number].append(np.frombuffer(part.as_buffer(), np.int64))
         yield pa.RecordBatch.from_pydict({"repeats": [any(map(_any_twice, by_range.values()))]})
 
-    hashes = good.select(F.xxhash64(column(key)).alias("hash"))
     parts = hashes.mapInArrow(sorted_ranges, "range int, hashes binary").repartition(tasks, "range")
     found = parts.mapInArrow(repeats, "repeats boolean").agg(F.bool_or("repeats")).first()
     return found is not None and bool(found[0])
@@ -178,8 +183,8 @@ def _at_most_two_of_each(hashes: NDArray[np.int64]) -> NDArray[np.int64]:
     return hashes[~further]
 
 
-def _any_twice(sorted_parts: Sequence[NDArray[np.int64]]) -> bool:
-    hashes = np.sort(np.concatenate(sorted_parts), kind="stable")  # merges
+def _any_twice(parts: Sequence[NDArray[np.int64]]) -> bool:
+    hashes = np.sort(np.concatenate(parts), kind="stable")  # merges those that are sorted
     return bool((hashes[1:] == hashes[:-1]).any())
 
 
