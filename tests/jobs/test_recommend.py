@@ -21,7 +21,7 @@ NEVER_SHOWN = {"held", "not_eligible", "no_content"}
 
 @pytest.fixture(scope="module")
 def bank() -> Bank:
-    return simulate_bank(customers=250, strength=1.5, seed=3, history_days=35)
+    return simulate_bank(customers=250, strength=1.5, seed=3, history_days=28)
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +41,8 @@ def test_from_a_log_to_lists(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     told = {"tables": str(tables), "out": "ranker", "segment": "region", "profile": "region,age"}
-    # Blocks are for many customers; here each costs tasks.
-    monkeypatch.setattr(relevance, "Factors", partial(relevance.Factors, blocks=1))
+    # Blocks and iterations are for many customers; here each costs tasks.
+    monkeypatch.setattr(relevance, "Factors", partial(relevance.Factors, blocks=1, iterations=1))
     few = ["train.num_iterations=10", "train.min_data_in_leaf=20", "train.early_stopping_round=0"]
     train.run(load(TrainSettings, None, told, few), "learned")
     ranker = collected_by_place["ranker"]
