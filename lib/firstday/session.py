@@ -89,6 +89,8 @@ def local_conf(app_name: str, cores: str = "*") -> dict[str, str]:
         "spark.driver.extraJavaOptions": f"{STACK} {log4j}",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
+        # Each query's plan is described for the interface, which is off; formatted, that takes longest.
+        "spark.sql.ui.explainMode": "simple",
         "spark.sql.warehouse.dir": warehouse,
         # Adaptive execution joins small partitions, but does not split: a few a core even out unequal ones.
         "spark.sql.shuffle.partitions": str(4 * parallel),

@@ -220,8 +220,9 @@ def test_maintenance_joins_files_and_keeps_rows_and_versions(
 
 
 def test_only_declared_columns_are_added_and_only_at_the_end(
-    spark: SparkSession, written: str, out: str
+    spark: SparkSession, written: str, tmp_path: Path
 ) -> None:
+    out = str(tmp_path / "out [1] é")
     store = copied(written, Store(spark, out))
     wider = table_schema([*((item.name, item.dataType) for item in LISTS), ("why-not", StringType())])
     newer = {
