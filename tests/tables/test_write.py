@@ -284,7 +284,10 @@ def test_too_many_bad_rows_stop_the_run_and_leave_quarantine_only(
     assert kept[RUN_ID].to_list() == ["mended"]  # the stopped run's are settled
 
 
-def test_places_where_no_output_can_be_are_refused(spark: SparkSession, tmp_path: Path) -> None:
+def test_places_where_no_output_can_be_are_refused(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delta, "PAUSE_S", 0)
     numbers(spark, 1).write.format("delta").save(str(tmp_path / "table"))
     (tmp_path / "file").write_text("")
     (tmp_path / "taken" / "runs").mkdir(parents=True)
