@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from py4j.java_gateway import JavaPackage
+from py4j.java_gateway import JavaObject, JavaPackage
 
 WITH_STATIC_METHODS = ("functions", "PythonUtils", "PythonSQLUtils")
 CLASSES = ("Column", "SparkSession", "SparkSession$", "PythonRDD", "SerDeUtil", "SimplePythonFunction")
@@ -75,12 +75,12 @@ def _made_once(make: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _handed_over_at_once(to_seq: Callable[[Any], Any], util: Any) -> Callable[[Any], Any]:
-    """PythonUtils.toSeq, which gets a list's elements some at a time."""
+    """PythonUtils.toSeq, to which columns and texts are handed some at a time."""
     of, array_list = util.List.of, util.ArrayList
 
     def sequence(elements: Any) -> Any:
-        # List.of takes no null, and one array for several elements.
-        if not isinstance(elements, list) or any(each is None for each in elements):
+        # List.of takes no null, and of an array its elements.
+        if not isinstance(elements, list) or not all(type(each) in (JavaObject, str) for each in elements):
             return to_seq(elements)
         parts = [of(*elements[at : at + AT_ONCE]) for at in range(0, len(elements), AT_ONCE)]
         if len(parts) < 2:

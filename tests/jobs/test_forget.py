@@ -8,10 +8,12 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
+from firstday.jobs import maintain as maintain_job
 from mlflow import MlflowClient
 from pyspark.sql import SparkSession
 
 from firstday.settings import ForgetSettings, MaintainSettings
+from firstday.tables import maintain
 from firstday.tables.forget import PERSON_COLUMNS
 from tests.jobs.small import published, status
 from tests.tables import independent
@@ -86,6 +88,17 @@ def test_from_a_dry_run_to_maintenance(
     assert done.loc["runs", "files_before"] == 2
     assert done.loc["runs", "files_after"] == 1
     assert units(assigned) == set(KEPT)
+
+
+def test_files_are_deleted_where_there_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    deleted = []
+    monkeypatch.setattr(maintain, "size", lambda store, name: maintain.Size(1, 10))
+    monkeypatch.setattr(maintain, "optimize", lambda store, name: None)
+    monkeypatch.setattr(maintain, "purgeable", lambda store, name, retention: {"kept": 0, "left": 2}[name])
+    monkeypatch.setattr(maintain, "vacuum", lambda store, name, retention: deleted.append(name))
+    store: Any = None
+    purged = [maintain_job._maintained(store, name, (), maintain.WEEK)[5] for name in ("kept", "left")]
+    assert (purged, deleted) == ([0, 2], ["left"])
 
 
 def units(out: Path) -> set[str]:

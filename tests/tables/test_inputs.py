@@ -188,8 +188,14 @@ def test_the_version_says_what_was_read(spark: SparkSession, tmp_path: Path) -> 
     one = open_input(spark, folder, name="events").version
     assert one.startswith("1 files, ")
     assert open_input(spark, folder, name="events").version == one
+    alone = open_input(spark, first, name="events").version
+    assert alone.split(", ")[:2] == one.split(", ")[:2]  # one file of as many bytes
+    assert open_input(spark, first, name="events").version == alone
     write_parquet(tmp_path / "log" / "b.parquet", user_id=["1"])
     assert open_input(spark, folder, name="events").version != one
+    assert open_input(spark, first, name="events").version == alone
+    write_parquet(tmp_path / "log" / "a.parquet", user_id=["2"])
+    assert open_input(spark, first, name="events").version != alone
 
     delta = str(tmp_path / "delta")
     spark.range(3).write.format("delta").save(delta)

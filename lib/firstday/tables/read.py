@@ -5,10 +5,11 @@ import re
 from dataclasses import dataclass
 from functools import reduce
 from operator import xor
+from typing import Any, NamedTuple
 
 from delta.tables import DeltaTable
 from pyspark.errors import AnalysisException
-from pyspark.sql import Column, DataFrame, Row, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType, TimestampNTZType, TimestampType
 
@@ -108,13 +109,13 @@ def _open_delta(spark: SparkSession, source: str) -> Opened:
 
 def _open_files(spark: SparkSession, source: str, name: str, time_zone: str | None) -> Opened:
     path = literal_path(source)
-    listing = _listing(spark, path, name, source)
+    listing = _single_file(spark, source) or _listing(spark, path, name, source)
     kind = _format_of(listing, name, source)
     if kind == "parquet":
         frame = _read_parquet(spark, path, time_zone)
-        _refuse_empty(len(frame.inputFiles()) - sum(row["files"] for row in listing), name, source)
+        _refuse_empty(len(frame.inputFiles()) - sum(each.files for each in listing), name, source)
     elif kind == "csv":
-        frame = _read_csv(spark, path, "\t" if "tsv" in {row["extension"] for row in listing} else ",")
+        frame = _read_csv(spark, path, "\t" if "tsv" in {each.extension for each in listing} else ",")
     else:
         frame = _read_json(spark, path)
     return kind, _fingerprint(listing), frame
@@ -125,8 +126,31 @@ def literal_path(path: str) -> str:
     return re.sub(r"([{}\[\]*?\\])", r"\\\1", path)
 
 
-def _listing(spark: SparkSession, path: str, name: str, source: str) -> list[Row]:
-    """Number, bytes and mixed hashes of the files under `path`, by extension; no file is read."""
+class Files(NamedTuple):
+    """Files of one extension ("" for all others): how many, their bytes and mixed hashes."""
+
+    extension: str
+    files: int
+    bytes: int
+    hash: int
+
+
+def _single_file(spark: SparkSession, source: str) -> list[Files]:
+    """As `_listing`, which takes Spark two jobs, where `source` is one file that holds something."""
+    jvm: Any = spark._jvm
+    path = jvm.org.apache.hadoop.fs.Path(source)
+    files = path.getFileSystem(spark._jsc.hadoopConfiguration())
+    if not files.isFile(path):
+        return []
+    status = files.getFileStatus(path)
+    told = status.getPath().toString(), status.getLen(), status.getModificationTime()
+    extension = re.search(EXTENSION, told[0].lower())
+    mixed = int.from_bytes(hashlib.sha256(repr(told).encode()).digest()[:8])
+    return [Files(extension[1] if extension else "", 1, told[1], mixed)] if told[1] else []
+
+
+def _listing(spark: SparkSession, path: str, name: str, source: str) -> list[Files]:
+    """The files under `path`; none is read."""
     reader = spark.read.format("binaryFile").option("recursiveFileLookup", "true")
     try:
         files = reader.load(path)
@@ -139,18 +163,19 @@ def _listing(spark: SparkSession, path: str, name: str, source: str) -> list[Row
             next_step="check the path; a table is written schema.table or catalog.schema.table",
         ) from error
     by_extension = files.groupBy(F.regexp_extract(F.lower("path"), EXTENSION, 1).alias("extension"))
-    return by_extension.agg(
+    listed = by_extension.agg(
         F.count("*").alias("files"),
         F.sum("length").alias("bytes"),
         F.bit_xor(F.xxhash64("path", "length", "modificationTime")).alias("hash"),
-    ).collect()
+    )
+    return [Files(*row) for row in listed.collect()]
 
 
-def _format_of(listing: list[Row], name: str, source: str) -> str:
-    formats = {FORMATS[row["extension"]] for row in listing if row["extension"]}
+def _format_of(listing: list[Files], name: str, source: str) -> str:
+    formats = {FORMATS[each.extension] for each in listing if each.extension}
     if len(formats) == 1:
         return formats.pop()
-    found = ", ".join(sorted(f"{row['files']} {row['extension'] or 'other'}" for row in listing))
+    found = ", ".join(sorted(f"{each.files} {each.extension or 'other'}" for each in listing))
     raise DataError(
         f"{name} must be a Delta table, or files of one format told by their extension: "
         f"{', '.join(FORMATS)}, also compressed as in .csv.gz",
@@ -159,10 +184,10 @@ def _format_of(listing: list[Row], name: str, source: str) -> str:
     )
 
 
-def _fingerprint(listing: list[Row]) -> str:
+def _fingerprint(listing: list[Files]) -> str:
     """One word for names, sizes and times of the files, in whatever order they are listed."""
-    mixed = reduce(xor, (row["hash"] for row in listing), 0) % 2**64
-    count, size = (sum(row[key] for row in listing) for key in ("files", "bytes"))
+    mixed = reduce(xor, (each.hash for each in listing), 0) % 2**64
+    count, size = sum(each.files for each in listing), sum(each.bytes for each in listing)
     return f"{count} files, {size} bytes, fingerprint {mixed:016x}"
 
 
