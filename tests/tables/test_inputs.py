@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyspark.sql import SparkSession
 
-from firstday.errors import DataError, FirstdayError
+from firstday.errors import DataError, FirstdayError, UserError
 from firstday.tables import Input, check, open_input
 from firstday.tables.address import is_path
 from firstday.tables.contract import bind
@@ -211,19 +211,24 @@ def test_what_is_not_there_or_of_no_known_format_is_refused(spark: SparkSession,
     write_parquet(tmp_path / "mixed" / "a.parquet", user_id=["1"])
     write_csv(tmp_path / "mixed" / "b.csv", [("user_id",)])
     (tmp_path / "notes.txt").write_text("hello")
+    write_parquet(tmp_path / "_hidden.parquet", user_id=["1"])
     write_parquet(tmp_path / "case.parquet", user_id=["1"], User_ID=["2"])
     cases = {
         str(tmp_path / "nowhere"): "must exist, as a file, a folder or a table",
         str(tmp_path / "empty"): "no file in",
         str(tmp_path / "mixed"): "1 csv, 1 parquet in",
         str(tmp_path / "notes.txt"): "1 other in",
+        str(tmp_path / "_hidden.parquet"): "begin with neither _ nor .*no file in",
+        "s3://bucket/events.parquet": r"where this Spark can look .*scheme .*needs its connector",
+        "a:b/events.parquet": "where this Spark can look .*Relative path in absolute URI",
+        "hdfs://nowhere.invalid/events": "where this Spark can look .*UnknownHost",
         str(tmp_path / "case.parquet"): "column `user_id` already exists",
         "no_schema.no_table": r"a folder is written with a slash: \./no_schema.no_table",
         "a.b.c": "requires a single-part namespace|must exist",
         "x y.z; DROP TABLE t": "table or files that Spark can open",
     }
     for source, message in cases.items():
-        with pytest.raises(DataError, match=f"(?is){message}"):
+        with pytest.raises(UserError, match=f"(?is){message}"):
             open_input(spark, source, name="events")
 
 

@@ -12,7 +12,7 @@ from delta.exceptions import ProtocolChangedException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import LongType, StringType, StructType
 
-from firstday.errors import ConflictError, DataError, OutputError
+from firstday.errors import ConflictError, DataError, OutputError, UserError
 from firstday.tables import Input, Output, check, delta, open_output, open_table, read_published
 from firstday.tables.delta import RUN_ID, Run, Store
 from firstday.tables.schemas import RUNS, events, moment_counts, moment_products, table_schema
@@ -302,6 +302,8 @@ def test_places_where_no_output_can_be_are_refused(
     for out, message in cases.items():
         with pytest.raises(OutputError, match=f"(?s){message}"):
             opened(spark, out, "run").begin()
+    with pytest.raises(UserError, match="where this Spark can look"):
+        opened(spark, "s3://bucket/out", "run").begin()
 
 
 def test_a_file_beside_the_tables_is_replaced_whole(

@@ -1,11 +1,17 @@
 """Where a table is: a path, or a name in the catalog. Decided here, once, for inputs and outputs."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from delta.tables import DeltaTable
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
+
+from firstday.errors import UserError, reason
 
 FORMATS = {"parquet": "parquet", "pq": "parquet", "csv": "csv", "tsv": "csv"} | dict.fromkeys(
     ("json", "jsonl", "ndjson"), "json"
@@ -26,12 +32,34 @@ def is_path(address: str) -> bool:
 
 
 def exists(spark: SparkSession, address: str) -> bool:
-    """Whether there is a file, a folder or a table at `address`."""
+    """Whether there is a file, a folder or a table at `address`; errors as for `is_delta`."""
     if not is_path(address):
         return bool(spark.catalog.tableExists(address))
-    jvm: Any = spark._jvm
-    path = jvm.org.apache.hadoop.fs.Path(address)
-    return bool(path.getFileSystem(spark._jsc.hadoopConfiguration()).exists(path))
+    with _reaching(address):
+        jvm: Any = spark._jvm
+        path = jvm.org.apache.hadoop.fs.Path(address)
+        return bool(path.getFileSystem(spark._jsc.hadoopConfiguration()).exists(path))
+
+
+def is_delta(spark: SparkSession, path: str) -> bool:
+    """Whether a Delta table is at `path`. Raises UserError where Spark cannot look: an unknown store or host,
+    no rights, no path at all.
+    """
+    with _reaching(path):
+        return bool(DeltaTable.isDeltaTable(spark, path))
+
+
+@contextmanager
+def _reaching(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (Py4JJavaError, PySparkException) as error:
+        raise UserError(
+            f"a path must lead to where this Spark can look ({reason(error)})",
+            value=path,
+            next_step="check the address and the rights; a store such as S3 needs its connector, which local "
+            "mode has not: submit the job to a cluster that has it",
+        ) from error
 
 
 def delta_frame(spark: SparkSession, address: str, version: int | None = None) -> DataFrame:

@@ -33,7 +33,7 @@ from pyspark.sql.types import StringType, StructField, StructType
 from firstday.errors import OutputError, reason
 from firstday.local_rows import local_rows
 from firstday.redact import redacted_values
-from firstday.tables.address import delta_frame, delta_version, is_path, newest_commit
+from firstday.tables.address import delta_frame, delta_version, is_delta, is_path, newest_commit
 from firstday.tables.contract import EPOCH
 from firstday.tables.schemas import ATTEMPT, RUNS, column, quoted
 
@@ -110,7 +110,7 @@ class Store:
                     value=self.out,
                     next_step=f"CREATE SCHEMA {self.out}; for a folder of this name, write ./{self.out}",
                 )
-        elif DeltaTable.isDeltaTable(self.spark, self.out):
+        elif is_delta(self.spark, self.out):
             raise OutputError(
                 "the output must not lie inside a Delta table, whose clean-up would delete it",
                 value=self.out,
@@ -119,13 +119,13 @@ class Store:
 
     def exists(self, name: str) -> bool:
         if self.is_folder:
-            return DeltaTable.isDeltaTable(self.spark, self.location(name))
+            return is_delta(self.spark, self.location(name))
         return self.spark.catalog.tableExists(self.location(name))
 
     def holds_runs(self) -> bool:
         """Whether jobs have written here."""
         if self.is_folder:  # Delta refuses to look for tables inside of one
-            return not DeltaTable.isDeltaTable(self.spark, self.out) and self.exists(RUNS_TABLE)
+            return not is_delta(self.spark, self.out) and self.exists(RUNS_TABLE)
         return self._schema_exists() and self.exists(RUNS_TABLE)
 
     def schema(self, name: str) -> StructType:

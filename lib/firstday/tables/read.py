@@ -7,14 +7,13 @@ from functools import reduce
 from operator import xor
 from typing import Any, NamedTuple
 
-from delta.tables import DeltaTable
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType, TimestampNTZType, TimestampType
 
 from firstday.errors import DataError, FirstdayError
-from firstday.tables.address import EXTENSION, FORMATS, delta_frame, delta_version, is_path
+from firstday.tables.address import EXTENSION, FORMATS, delta_frame, delta_version, is_delta, is_path
 from firstday.tables.faults import opening
 from firstday.tables.schemas import column, table_schema
 
@@ -63,7 +62,7 @@ def open_input(spark: SparkSession, source: str, *, name: str, time_zone: str | 
     with opening(name, source):
         if not is_path(source):
             kind, version, frame = _open_table(spark, source, name)
-        elif DeltaTable.isDeltaTable(spark, source):
+        elif is_delta(spark, source):
             kind, version, frame = _open_delta(spark, source)
         else:
             kind, version, frame = _open_files(spark, source, name, time_zone)
@@ -136,11 +135,11 @@ class Files(NamedTuple):
 
 
 def _single_file(spark: SparkSession, source: str) -> list[Files]:
-    """As `_listing`, which takes Spark two jobs, where `source` is one file that holds something."""
+    """As `_listing`, which takes Spark two jobs, where `source` is one file that it would read."""
     jvm: Any = spark._jvm
     path = jvm.org.apache.hadoop.fs.Path(source)
     files = path.getFileSystem(spark._jsc.hadoopConfiguration())
-    if not files.isFile(path):
+    if path.getName()[:1] in "_." or not files.isFile(path):
         return []
     status = files.getFileStatus(path)
     told = status.getPath().toString(), status.getLen(), status.getModificationTime()
@@ -178,7 +177,7 @@ def _format_of(listing: list[Files], name: str, source: str) -> str:
     found = ", ".join(sorted(f"{each.files} {each.extension or 'other'}" for each in listing))
     raise DataError(
         f"{name} must be a Delta table, or files of one format told by their extension: "
-        f"{', '.join(FORMATS)}, also compressed as in .csv.gz",
+        f"{', '.join(FORMATS)}, also compressed as in .csv.gz, with names that begin with neither _ nor .",
         value=f"{found or 'no file'} in {source}",
         next_step="name the folder or file that holds the table, and nothing else",
     )
