@@ -82,9 +82,9 @@ def _handed_over_at_once(to_seq: Callable[[Any], Any], util: Any) -> Callable[[A
         # List.of takes no null, and of an array its elements.
         if not isinstance(elements, list) or not all(type(each) in (JavaObject, str) for each in elements):
             return to_seq(elements)
+        if len(elements) <= AT_ONCE:
+            return to_seq(of(*elements))
         parts = [of(*elements[at : at + AT_ONCE]) for at in range(0, len(elements), AT_ONCE)]
-        if len(parts) < 2:
-            return to_seq(parts[0] if parts else of())
         whole = array_list(parts[0])
         for part in parts[1:]:
             whole.addAll(part)

@@ -36,9 +36,15 @@ def exists(spark: SparkSession, address: str) -> bool:
     if not is_path(address):
         return bool(spark.catalog.tableExists(address))
     with _reaching(address):
-        jvm: Any = spark._jvm
-        path = jvm.org.apache.hadoop.fs.Path(address)
-        return bool(path.getFileSystem(spark._jsc.hadoopConfiguration()).exists(path))
+        files, path = file_system(spark, address)
+        return bool(files.exists(path))
+
+
+def file_system(spark: SparkSession, path: str) -> tuple[Any, Any]:
+    """Hadoop's file system of a path, and the path as it takes it."""
+    jvm: Any = spark._jvm
+    found = jvm.org.apache.hadoop.fs.Path(path)
+    return found.getFileSystem(spark._jsc.hadoopConfiguration()), found
 
 
 def is_delta(spark: SparkSession, path: str) -> bool:

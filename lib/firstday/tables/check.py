@@ -144,7 +144,7 @@ def _has_repeats(good: DataFrame, key: str, rows: int) -> bool:
     """Whether values of `key` may repeat. A collision of hashes only costs the longer way.
 
     Each task sorts its hashes and hands each range of them on as one value: hashes as rows of their own take
-    three times as long to shuffle as to sort.
+    three times as long to shuffle as to sort. The driver sorts FEW_ROWS.
     """
     hashes = good.select(F.xxhash64(column(key)).alias("hash"))
     if rows <= FEW_ROWS:

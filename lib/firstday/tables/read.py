@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass
 from functools import reduce
 from operator import xor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pyspark.errors import AnalysisException
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -13,7 +13,15 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType, TimestampNTZType, TimestampType
 
 from firstday.errors import DataError, FirstdayError
-from firstday.tables.address import EXTENSION, FORMATS, delta_frame, delta_version, is_delta, is_path
+from firstday.tables.address import (
+    EXTENSION,
+    FORMATS,
+    delta_frame,
+    delta_version,
+    file_system,
+    is_delta,
+    is_path,
+)
 from firstday.tables.faults import opening
 from firstday.tables.schemas import column, table_schema
 
@@ -56,7 +64,7 @@ def open_input(spark: SparkSession, source: str, *, name: str, time_zone: str | 
     """Open the input `name` ("users", "events") at `source`, a path or a table name.
 
     `time_zone` is the declared zone of timestamps that carry none. Raises DataError where there is nothing to
-    open, or it is not of one of the formats.
+    open, or it is not of one of the formats; UserError where Spark cannot look.
     """
     _require_utc(spark)
     with opening(name, source):
@@ -136,9 +144,7 @@ class Files(NamedTuple):
 
 def _single_file(spark: SparkSession, source: str) -> list[Files]:
     """As `_listing`, which takes Spark two jobs, where `source` is one file that it would read."""
-    jvm: Any = spark._jvm
-    path = jvm.org.apache.hadoop.fs.Path(source)
-    files = path.getFileSystem(spark._jsc.hadoopConfiguration())
+    files, path = file_system(spark, source)
     if path.getName()[:1] in "_." or not files.isFile(path):
         return []
     status = files.getFileStatus(path)
