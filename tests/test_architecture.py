@@ -32,6 +32,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "segments": ("errors", "tables.schemas"),
     "logs": ("errors", "redact"),
     "jvm_names": (),
+    "python_daemon": (),
     "session": ("errors", "jars", "java", "jvm_names"),
     "install": ("errors", "jars", "java", "session"),
     "cli": ("errors", "logs", "settings"),

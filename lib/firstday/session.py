@@ -83,6 +83,7 @@ def local_conf(app_name: str, cores: str = "*") -> dict[str, str]:
         **DELTA,
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.python.daemon.module": "firstday.python_daemon",
         "spark.driver.memory": f"{heap_mb()}m",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",

@@ -238,7 +238,7 @@ def test_a_check_of_a_clean_log_neither_shuffles_nor_reads_more_than_it_must(
     plan = checked.good._jdf.queryExecution().executedPlan().toString()
     assert "Exchange" not in plan
     assert "InMemoryTableScan" not in plan
-    assert "PushedFilters: [IsNotNull(user_id), IsNotNull(action)" in plan
+    assert "PushedFilters: []" in plan  # all rows are good: nobody reads a column for its rules' sake
     search = checked.bad._jdf.queryExecution().executedPlan().toString()
     assert "PushedFilters: [Or(Or(Or(Or(IsNull(user_id)" in search.replace("(3)", "")
 

@@ -1,8 +1,8 @@
 """Check an input: good rows, bad rows with a reason, and what the rows amount to.
 
 A check reads the log as little as it can. Where there are no bad rows, Parquet and Delta answer the search
-for them from their statistics, and the profile reads the instant's column alone. The log is not shuffled or
-cached; of users, the ids are shuffled, as 64-bit hashes.
+for them from their statistics, the profile reads the instant's column alone, and good rows are all rows. The
+log is not shuffled or cached; of users, the ids are shuffled, as 64-bit hashes.
 """
 
 from collections import defaultdict
@@ -84,12 +84,12 @@ def check(source: Input, contract: Contract, *, now: datetime, since: datetime |
     with data_errors(source.name, source.source):
         binding = bind(source, contract, now)
         rows = source.frame if since is None else source.frame.where(_from(since, contract, binding))
-        kept = rows.where(binding.kept)
-        good = kept.select(*binding.selected)
         bad = _told(rows.where(binding.broken), binding.reason, source)
         reasons = _reasons(bad)
-        # Without bad rows there is nothing to filter: the profile then reads one column, not all with rules.
-        extent = _extent(good if reasons else rows.select(*binding.selected), contract.instant)
+        # Without bad rows there is nothing to filter: whoever reads on reads no column for its rules' sake.
+        kept = rows.where(binding.kept) if reasons else rows
+        good = kept.select(*binding.selected)
+        extent = _extent(good, contract.instant)
         repeated = 0
         if contract.unique is not None and _has_repeats(good, contract.unique, extent[0]):
             good, contradicting, repeated = _settled(kept, binding, contract.unique)
