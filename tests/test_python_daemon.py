@@ -12,24 +12,27 @@ from firstday.python_daemon import SPARKS_OWN, without_archives
 
 
 def _told(spark: SparkSession) -> tuple[list[str], int, str]:
-    """A worker's path, how many objects its search for garbage passes over, and where its pyspark is."""
+    """Spark's archives that a worker has open, how many objects its search for garbage passes over, and where
+    its pyspark is.
+    """
 
     def told(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
         import pyspark
 
         for _ in batches:
-            row = {"path": [sys.path], "frozen": [gc.get_freeze_count()], "pyspark": [pyspark.__file__]}
+            opened = [[name for name in sys.path_importer_cache if name.endswith((".jar", SPARKS_OWN))]]
+            row = {"archives": opened, "frozen": [gc.get_freeze_count()], "pyspark": [pyspark.__file__]}
             yield pa.RecordBatch.from_pydict(row)
 
-    rows = spark.range(1).coalesce(1).mapInArrow(told, "path array<string>, frozen long, pyspark string")
+    rows = spark.range(1).coalesce(1).mapInArrow(told, "archives array<string>, frozen long, pyspark string")
     (found,) = rows.collect()  # to the end: a worker that is left before is not used again
-    return found["path"], found["frozen"], found["pyspark"]
+    return found["archives"], found["frozen"], found["pyspark"]
 
 
 def test_a_worker_reads_no_archive_and_searches_no_module_between_tasks(spark: SparkSession) -> None:
     _told(spark)  # a worker imports what it needs
-    path, frozen, pyspark = _told(spark)
-    assert not [entry for entry in path if entry.endswith((".jar", SPARKS_OWN))]
+    archives, frozen, pyspark = _told(spark)
+    assert not archives
     assert frozen > 10_000
     assert Path(pyspark).is_file()  # in no archive
 

@@ -40,4 +40,5 @@ def serve() -> None:
 
 if __name__ == "__main__":
     sys.path[:] = without_archives(sys.path)
+    sys.path_importer_cache.clear()  # to find this module, Python has opened the archives
     serve()
