@@ -82,6 +82,7 @@ class Kernel:
         for cells in (self._cohort_cells(partition), self._action_cells(partition)):
             for first in range(0, len(cells["cohort"]), CELLS_A_ROW):
                 part = {name: column[first : first + CELLS_A_ROW] for name, column in cells.items()}
+                part["cohort"] = partition.cohorts[part["cohort"]]
                 if "action" in part:
                     part["action"] = names.take(pa.array(part["action"]))
                 yield self._batch(self._as_one_row(part))
@@ -95,13 +96,13 @@ class Kernel:
         return {"count": np.zeros(len(cells["cohort"]), np.int64), **cells}
 
     def _action_cells(self, partition: "Partition") -> dict[str, Integers]:
-        who, total = partition.who, partition.total[partition.who]
+        who = partition.who
         keys = {
             "cohort": partition.cohort[who],
             "action": partition.action,
             "count": partition.count,
-            "total_level": level(total),
-            "other_level": level(total - partition.count),
+            "total_level": level(partition.total)[who],
+            "other_level": level(partition.total[who] - partition.count),
         }
         return _summed(keys, {name: value[who] for name, value in partition.measures(self.days).items()})
 
@@ -113,8 +114,14 @@ class Kernel:
             columns[day] = np.full(len(position), -1)
             columns[day][[position[action] for action in leading]] = np.arange(len(leading))
         return Sample(
-            *(partition.cohort, partition.anchor_day, partition.closed, partition.retained),
-            *(partition.who, partition.action, scaled_log(partition.count), columns),
+            cohort=partition.cohorts[partition.cohort],
+            anchor_day=partition.anchor_day,
+            closed=partition.closed,
+            retained=partition.retained,
+            who=partition.who,
+            action=partition.action,
+            x=scaled_log(partition.count),
+            column=columns,
         )
 
     def _product_columns(self, rows: Sequence[Products]) -> dict[str, Any]:
@@ -150,12 +157,13 @@ class Kernel:
 class Partition:
     """The users of a partition and what each of them did.
 
-    Of users: cohort (a key), anchor_day (days since 1970), closed (bits), retained (users × days), total
-    (events in the window, counts held at the cap). Of users' actions: who (position of the user), action
-    (position), count (held at the cap). Of the partition: in_window and returns (events), top_coded (counts
-    above the cap).
+    `cohorts` are their keys. Of users: cohort (position in `cohorts`), anchor_day (days since 1970), closed
+    (bits), retained (users × days), total (events in the window, counts held at the cap). Of users' actions:
+    who (position of the user), action (position), count (held at the cap). Of the partition: in_window and
+    returns (events), top_coded (counts above the cap).
     """
 
+    cohorts: Integers
     cohort: Integers
     anchor_day: Integers
     closed: Integers
@@ -174,10 +182,12 @@ class Partition:
         acted = counted.code >= days
         who, n = counted.who[acted], counted.n[acted]
         count = np.minimum(n, count_cap)
+        cohorts, cohort = np.unique(counted.cohort, return_inverse=True)
         returned = np.zeros((len(counted.user), days), dtype=bool)
         returned[counted.who[~acted], counted.code[~acted]] = True
         return cls(
-            cohort=counted.cohort,
+            cohorts=cohorts,
+            cohort=cohort,
             anchor_day=counted.anchor_day,
             closed=counted.closed,
             retained=returned & _bits(counted.closed, days),
@@ -223,15 +233,14 @@ def _grouped(packed: Integers) -> tuple[Integers, Integers]:
 
 
 def _packed(columns: list[Integers]) -> Integers:
-    """One integer a row that tells apart all combinations of values, none of which are below 0."""
+    """One integer a row that tells apart all combinations of values, each from 0 to below 2**31."""
     packed, size = np.zeros(len(columns[0]), np.int64), 1
     for column in columns:
-        ranks = np.unique(column, return_inverse=True)[1] if column.max(initial=0) > 2**40 else column
-        values = int(ranks.max(initial=0)) + 1
+        values = int(column.max(initial=0)) + 1
         if size * values > 2**62:
             packed = np.unique(packed, return_inverse=True)[1]
             size = int(packed.max(initial=0)) + 1
-        packed, size = packed * values + ranks, size * values
+        packed, size = packed * values + column, size * values
     return packed
 
 
