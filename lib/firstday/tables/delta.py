@@ -220,12 +220,12 @@ class Store:
         values = {**vars(run), **told, "status": "published"}
         for key in ("inputs", "settings", "row_counts"):
             values[key] = json.dumps(values[key], ensure_ascii=False, sort_keys=True)
-        row = _of_run(local_rows(self.spark, [[values[name] for name in RUNS.names]], RUNS), run.run_id)
+        frame = local_rows(self.spark, [[values[name] for name in RUNS.names]], RUNS)
         # Delta takes a (txnAppId, txnVersion) once. Another of the same is refused while the first is being
         # committed, and later skipped in silence: so look whether the row is there.
         transaction = {"txnAppId": f"firstday.publish.{run.job}", "txnVersion": str(run.sequence)}
         with suppress(ConcurrentTransactionException):
-            retried(lambda: self._append(RUNS_TABLE, row, run.run_id, transaction), MADE_AT_ONCE)
+            retried(lambda: self._append(RUNS_TABLE, frame, run.run_id, transaction), MADE_AT_ONCE)
         return self._has_just_published(run.run_id) or not self.unpublished([run.run_id])
 
     def write_file(self, name: str, content: bytes) -> str:
@@ -308,12 +308,21 @@ class Store:
 
     def _counted_append(self, name: str, frame: DataFrame, run_id: str) -> int:
         written = Observation()
-        counted = _of_run(frame, run_id).observe(written, F.count(F.lit(1)).alias("rows"))
-        self._append(name, counted, run_id, {})
+        self._append(name, frame, run_id, {}, written)
         return int(written.get["rows"])
 
-    def _append(self, name: str, frame: DataFrame, run_id: str, options: Mapping[str, str]) -> None:
-        writer = frame.write.format("delta").mode("append")
+    def _append(
+        self,
+        name: str,
+        frame: DataFrame,
+        run_id: str,
+        options: Mapping[str, str],
+        written: Observation | None = None,
+    ) -> None:
+        rows = frame.withColumn(RUN_ID, F.lit(run_id))
+        if written is not None:  # of whole rows: what comes after an observation copies each of them
+            rows = rows.observe(written, F.count(F.lit(1)).alias("rows"))
+        writer = rows.write.format("delta").mode("append")
         writer = writer.options(userMetadata=run_id, **options)  # by which a commit says whose it is
         if self.is_folder:  # the first append makes the table
             writer = writer.options(**_properties(frame.schema)).partitionBy(*_partitioned_by(name))
@@ -325,10 +334,6 @@ class Store:
         if self.exists(RUNS_TABLE):
             return self._frame(RUNS_TABLE)
         return local_rows(self.spark, [], StructType([*RUNS, StructField(RUN_ID, StringType())]))
-
-
-def _of_run(rows: DataFrame, run_id: str) -> DataFrame:
-    return rows.withColumn(RUN_ID, F.lit(run_id))
 
 
 def _properties(schema: StructType) -> dict[str, str]:
