@@ -33,7 +33,14 @@ from pyspark.sql.types import StringType, StructField, StructType
 from firstday.errors import OutputError, reason
 from firstday.local_rows import local_rows
 from firstday.redact import redacted_values
-from firstday.tables.address import delta_frame, delta_version, is_delta, is_path, newest_commit
+from firstday.tables.address import (
+    delta_frame,
+    delta_version,
+    file_system,
+    is_delta,
+    is_path,
+    newest_commit,
+)
 from firstday.tables.contract import EPOCH
 from firstday.tables.schemas import ATTEMPT, RUNS, column, quoted
 
@@ -230,11 +237,8 @@ class Store:
 
     def write_file(self, name: str, content: bytes) -> str:
         """Put a file beside the tables, whole or not at all, and return where it is. For folders only."""
-        jvm: Any = self.spark._jvm
-        hadoop = jvm.org.apache.hadoop.fs
-        target = hadoop.Path(self.location(name))
-        unfinished = hadoop.Path(self.location(f".{name}.{uuid.uuid4().hex}"))
-        files = target.getFileSystem(self.spark._jsc.hadoopConfiguration())
+        files, target = file_system(self.spark, self.location(name))
+        _, unfinished = file_system(self.spark, self.location(f".{name}.{uuid.uuid4().hex}"))
         if files.getScheme() == LOCAL:
             # Hadoop's local files have checksums beside them and are not replaced in one step.
             local = Path(unfinished.toUri().getPath())
@@ -255,14 +259,11 @@ class Store:
 
         form: parquet or jsonl. The folder before is deleted first: a reader sees the new one, or none.
         """
-        jvm: Any = self.spark._jvm
-        hadoop = jvm.org.apache.hadoop.fs
-        unfinished = self.location(f".{name}.{uuid.uuid4().hex}")
-        target = hadoop.Path(self.location(name))
-        files = target.getFileSystem(self.spark._jsc.hadoopConfiguration())
-        frame.write.format("json" if form == "jsonl" else form).save(unfinished)
+        files, target = file_system(self.spark, self.location(name))
+        _, unfinished = file_system(self.spark, self.location(f".{name}.{uuid.uuid4().hex}"))
+        frame.write.format("json" if form == "jsonl" else form).save(unfinished.toString())
         files.delete(target, True)
-        files.rename(hadoop.Path(unfinished), target)
+        files.rename(unfinished, target)
         return self.location(name)
 
     def _has_just_published(self, run_id: str) -> bool:
