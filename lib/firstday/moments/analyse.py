@@ -5,8 +5,9 @@ for the dates. Its size is bounded by dates, counts and levels, never by users.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,6 +35,8 @@ from firstday.tables.schemas import quoted
 WHOLE, CHOOSING, REPORTING = "all", "choosing", "reporting"
 MOST_THRESHOLDS = 64  # of an action that are adjusted; those between are within a few users of one of them
 Z_95 = adjust.Z_95
+Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
 COUNTS = ("users", "experienced", "retained", "both")
 FIGURES = (
@@ -44,6 +47,13 @@ FIGURES = (
     "trend_levels", "trend_differences", "trend_lag_correlation", "granger_p",
 )  # fmt: skip
 TOLD = ("simpson", "trend")
+MOVEMENT = (
+    "trend_levels",
+    "trend_differences",
+    "trend_lag",
+    "trend_lag_correlation",
+    "granger_p",
+)  # as Movement
 
 
 @dataclass(frozen=True)
@@ -82,14 +92,11 @@ def analyse(counts: DataFrame, segments: Sequence[str], plan: Plan) -> DataFrame
     early = (F.col("anchor_date") <= F.lit(plan.choosing_until)).alias("early")
     named = [F.col(quoted(name)) for name in segments]
     by_stratum = counts.groupBy(*named, early, *cell).agg(*added)
-    stratum = (
-        F.to_json(F.array(*(F.col(quoted(name)).cast("string") for name in segments)))
-        if segments
-        else F.lit("")
-    )
-    by_stratum = with_segments(by_stratum, segments).select(
-        "segment", stratum.alias("stratum"), "early", *cell, *measures
-    )
+    # A number, made before each row is taken once for every segment of its own: as a text it would cost
+    # several times as much, in the exchange and in pandas too.
+    stratum = F.xxhash64(F.to_json(F.array(*(name.cast("string") for name in named)))) if named else F.lit(0)
+    by_stratum = with_segments(by_stratum.withColumn("stratum", stratum), segments)
+    by_stratum = by_stratum.select("segment", "stratum", "early", *cell, *measures)
     # Summed before each row is taken once for every segment of its own.
     of_date = ["anchor_date", "action", "count"]
     in_all = [F.sum(name).alias(name) for name in (*measures, *level_sums(plan.days))]
@@ -148,131 +155,108 @@ def _analyse_half(strata: pd.DataFrame, dates: pd.DataFrame, day: int, plan: Pla
     dates = dates[dates[f"matured_d{day}"] > 0]
     strata_cohort, strata_cells = split(strata, pd.factorize(strata["stratum"], sort=True)[0], day)
     cohort, of_dates = split_dates(dates, pd.factorize(dates["anchor_date"], sort=True)[0], day)
-    if cohort.users.sum() < plan.min_users:
+    tables = {action: Reached.of(cells, cohort.places, plan.thresholds) for action, cells in of_dates.items()}
+    tables = {action: table for action, table in tables.items() if len(table.thresholds)}
+    if cohort.users.sum() < plan.min_users or not tables:
         return pd.DataFrame()
-    crude = [_crude(cohort, action, cells, plan) for action, cells in of_dates.items()]
-    crude = [part for part in crude if len(part)]
-    if not crude:
-        return pd.DataFrame()
-    frame = pd.concat(crude, ignore_index=True)
-    frame["frontier_share"], frame["on"] = _frontier(cohort, of_dates, frame, plan)
-    parts = [
-        _adjusted(
-            cohort,
-            cells,
-            strata_cohort,
-            strata_cells[action],
-            frame[frame["action"] == action],
-            plan,
-        )
-        for action, cells in of_dates.items()
-        if cells.users.sum() >= plan.min_users
-    ]
-    adjusted = [part for part in parts if len(part)]
-    if adjusted:
-        frame = frame.join(pd.concat(adjusted))
+    frame, on_it = _crude(cohort, tables, plan)
+    parts, last = [], 0
+    for action, table in tables.items():
+        first, last = last, last + len(table.thresholds)
+        chosen = _thinned(table.experienced.sum(axis=0), plan.min_users)
+        if len(chosen):
+            thresholds = table.thresholds[chosen]
+            found = _adjusted(strata_cohort, strata_cells[action], thresholds)
+            series = date_series(cohort, of_dates[action], thresholds)
+            found |= _moved(series, on_it[first:last][chosen], found["adjusted_phi"], plan)
+            parts.append({"candidate": first + chosen} | found)
+    if parts:
+        found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        candidate = found.pop("candidate")
+        told = _told(frame.iloc[candidate], found, cohort.places, plan)
+        frame = frame.join(pd.DataFrame(told, index=candidate))
     frame = frame.reindex(columns=COLUMNS).astype(dict.fromkeys(FIGURES, float) | dict.fromkeys(TOLD, object))
     q = adjust.false_discovery(frame["p_value"].to_numpy(dtype=float))
     return frame.assign(q_value=q, dates=cohort.places)
 
 
-def _crude(cohort: DateCells, action: str, cells: DateCells, plan: Plan) -> pd.DataFrame:
-    """The four counts of each threshold."""
-    thresholds = np.array(plan.thresholds) if plan.thresholds else np.unique(cells.count)
-    zero = np.zeros(len(cells.count), dtype=np.int64)
-    experienced = reached(cells, zero, 1, thresholds, cells.users)[0]
-    both = reached(cells, zero, 1, thresholds, cells.retained)[0]
-    frame = pd.DataFrame(
-        {"action": action, "threshold": thresholds, "experienced": experienced, "both": both}
-    )
-    frame["users"], frame["retained"] = cohort.users.sum(), cohort.retained.sum()
-    return frame[frame["experienced"] > 0]
+@dataclass(frozen=True)
+class Reached:
+    """Users that reached a threshold of one action, and the retained of them: both (dates, thresholds). The
+    thresholds rise; somebody reached each of them.
+    """
+
+    thresholds: Integers
+    experienced: Floats
+    both: Floats
+
+    @classmethod
+    def of(cls, cells: DateCells, dates: int, asked: Sequence[int]) -> "Reached":
+        """At the thresholds asked for, or at all that occur."""
+        thresholds = np.array(asked) if asked else np.unique(cells.count)
+        experienced = reached(cells, cells.place, dates, thresholds, cells.users)
+        both = reached(cells, cells.place, dates, thresholds, cells.retained)
+        there = experienced.sum(axis=0) > 0
+        return cls(thresholds[there], experienced[:, there], both[:, there])
 
 
-def _frontier(
-    cohort: DateCells, of_dates: Mapping[str, DateCells], frame: pd.DataFrame, plan: Plan
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Bootstrap share on the frontier, and who is on it now; both (candidates,)."""
-    experienced, both = [], []
-    for action, cells in of_dates.items():
-        thresholds = frame.loc[frame["action"] == action, "threshold"].to_numpy(dtype=np.int64)
-        if len(thresholds):
-            experienced.append(reached(cells, cells.place, cohort.places, thresholds, cells.users))
-            both.append(reached(cells, cells.place, cohort.places, thresholds, cells.retained))
+def _crude(
+    cohort: DateCells, tables: Mapping[str, Reached], plan: Plan
+) -> tuple[pd.DataFrame, NDArray[np.bool_]]:
+    """Each candidate's four counts and share of resamples on the frontier, and who is on it now."""
+    experienced = np.hstack([table.experienced for table in tables.values()])
+    both = np.hstack([table.both for table in tables.values()])
     retained = sums(cohort.place, cohort.retained, cohort.places)
-    share = frontier_share(retained, np.hstack(experienced), np.hstack(both), plan.resamples, plan.seed)
-    with np.errstate(invalid="ignore"):
-        now = on_frontier(
-            (frame["both"] / frame["experienced"]).to_numpy(), (frame["both"] / frame["retained"]).to_numpy()
-        )
-    return share, now
-
-
-def _adjusted(
-    cohort: DateCells,
-    cells: DateCells,
-    strata_cohort: Cohort,
-    strata_cells: Cells,
-    crude: pd.DataFrame,
-    plan: Plan,
-) -> pd.DataFrame:
-    """Adjusted differences and trends for (some) thresholds of one action, indexed as `crude`."""
-    chosen = _thinned(crude[crude["experienced"] >= plan.min_users])
-    if chosen.empty:
-        return pd.DataFrame()
-    thresholds = chosen["threshold"].to_numpy(dtype=np.int64)
-    by_segment = _standardised(strata_cohort, strata_cells, thresholds, levels=False)[0]
-    by_level, phi = _standardised(strata_cohort, strata_cells, thresholds, levels=True)
-    p = adjust.p_values(by_level.difference, by_level.error)
-    series = date_series(cohort, cells, thresholds)
-    dates = cohort.places
-    effect, error = (
-        trends.date_effect(series) if dates >= plan.min_dates else np.full((2, len(thresholds)), np.nan)
-    )
-    reach = Z_95 * error
-    result = pd.DataFrame(
+    frame = pd.DataFrame(
         {
-            "segment_adjusted": by_segment.difference,
-            "segment_adjusted_low": by_segment.low,
-            "segment_adjusted_high": by_segment.high,
-            "adjusted": by_level.difference,
-            "adjusted_low": by_level.low,
-            "adjusted_high": by_level.high,
-            "adjusted_coverage": by_level.coverage,
-            "adjusted_phi": phi,
-            "e_value": adjust.e_value(by_level.risk, by_level.other_risk),
-            "p_value": p,
-            "simpson": _simpson(chosen, by_level),
-            "trend_effect": effect,
-            "trend_effect_low": effect - reach,
-            "trend_effect_high": effect + reach,
-            "trend": trends.verdicts(
-                effect, error, by_level.difference, by_level.error, dates, plan.min_dates
-            ),
-        },
-        index=chosen.index,
+            "action": np.repeat([*tables], [len(table.thresholds) for table in tables.values()]),
+            "threshold": np.concatenate([table.thresholds for table in tables.values()]),
+            "users": cohort.users.sum(),
+            "experienced": experienced.sum(axis=0),
+            "retained": cohort.retained.sum(),
+            "both": both.sum(axis=0),
+            "frontier_share": frontier_share(retained, experienced, both, plan.resamples, plan.seed),
+        }
     )
-    return result.join(_movements(series, chosen, phi))
+    with np.errstate(invalid="ignore"):
+        precision, recall = (frame["both"] / frame[whole] for whole in ("experienced", "retained"))
+    return frame, on_frontier(precision.to_numpy(), recall.to_numpy())
 
 
-def _thinned(crude: pd.DataFrame) -> pd.DataFrame:
-    """At most MOST_THRESHOLDS of them, evenly spaced in the logarithm of those that experienced."""
-    if len(crude) <= MOST_THRESHOLDS:
-        return crude
-    fall = -np.log(crude["experienced"].to_numpy(dtype=float))
+def _thinned(experienced: Floats, least: int) -> Integers:
+    """Which thresholds to adjust: of those that `least` users reached at most MOST_THRESHOLDS, evenly spaced
+    in the logarithm of the users.
+    """
+    enough = np.flatnonzero(experienced >= least)
+    if len(enough) <= MOST_THRESHOLDS:
+        return enough
+    fall = -np.log(experienced[enough])
     wanted = np.linspace(fall[0], fall[-1], MOST_THRESHOLDS)
-    return crude.iloc[np.unique(np.searchsorted(fall, wanted).clip(0, len(crude) - 1))]
+    return enough[np.unique(np.searchsorted(fall, wanted).clip(0, len(enough) - 1))]
+
+
+def _adjusted(cohort: Cohort, cells: Cells, thresholds: Integers) -> dict[str, Floats]:
+    """Figures of one action with the strata held, and strata x level; all (thresholds,)."""
+    users, retained = (
+        sums(cohort.place, values, cohort.places) for values in (cohort.users, cohort.retained)
+    )
+    by_segment, _ = _standardised(cells, cells.place, users, retained, thresholds)
+    by_level, phi = _standardised(cells, *level_strata(cohort, cells), thresholds)
+    return {
+        "segment_adjusted": by_segment.difference,
+        "segment_adjusted_error": by_segment.error,
+        "adjusted": by_level.difference,
+        "adjusted_error": by_level.error,
+        "adjusted_coverage": by_level.coverage,
+        "adjusted_phi": phi,
+        "e_value": adjust.e_value(by_level.risk, by_level.other_risk),
+    }
 
 
 def _standardised(
-    cohort: Cohort, cells: Cells, thresholds: NDArray[np.int64], levels: bool
-) -> tuple[adjust.Standardised, NDArray[np.float64]]:
-    if levels:
-        place, users, retained = level_strata(cohort, cells)
-    else:
-        place = cells.place
-        users = sums(cohort.place, cohort.users, cohort.places)
-        retained = sums(cohort.place, cohort.retained, cohort.places)
+    cells: Cells, place: Integers, users: Floats, retained: Floats, thresholds: Integers
+) -> tuple[adjust.Standardised, Floats]:
+    """place: (cells,) their stratum; users, retained: (strata,)."""
     experienced = reached(cells, place, len(users), thresholds, cells.users)
     both = reached(cells, place, len(users), thresholds, cells.retained)
     return (
@@ -281,28 +265,36 @@ def _standardised(
     )
 
 
-def _simpson(crude: pd.DataFrame, adjusted: adjust.Standardised) -> NDArray[np.bool_]:
-    one = adjust.standardise(
-        crude["users"].to_numpy(dtype=float)[:1],
-        crude["retained"].to_numpy(dtype=float)[:1],
-        crude["experienced"].to_numpy(dtype=float)[None, :],
-        crude["both"].to_numpy(dtype=float)[None, :],
-    )
-    return adjust.simpson(one.low, one.high, adjusted.low, adjusted.high)
-
-
-def _movements(series: trends.Series, chosen: pd.DataFrame, phi: NDArray[np.float64]) -> pd.DataFrame:
-    """Correlations over time for the action's best threshold and those on the frontier."""
-    told = chosen["on"].to_numpy(dtype=bool).copy()
+def _moved(series: trends.Series, on_it: NDArray[np.bool_], phi: Floats, plan: Plan) -> dict[str, Floats]:
+    """What the dates say of one action, all (thresholds,): the effect, NaN where they are too few, and how
+    the series move together, NaN but for the action's best threshold and those on the frontier.
+    """
+    unknown = np.full((2, len(phi)), np.nan)
+    effect, error = trends.date_effect(series) if len(series.users) >= plan.min_dates else unknown
+    told = on_it.copy()
     if not np.isnan(phi).all():
         told[np.nanargmax(phi)] = True
-    rows = {}
-    for column in np.flatnonzero(told):
-        move = trends.movement(
-            series.users, series.experienced[:, column], series.retained, series.both[:, column]
-        )
-        rows[chosen.index[column]] = (
-            move.levels, move.differences, move.lag_correlation, move.granger_p, move.lag
-        )  # fmt: skip
-    names = ["trend_levels", "trend_differences", "trend_lag_correlation", "granger_p", "trend_lag"]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=names, dtype=float)
+    moves = np.full((len(MOVEMENT), len(phi)), np.nan)
+    for place in np.flatnonzero(told):
+        experienced, both = series.experienced[:, place], series.both[:, place]
+        moves[:, place] = astuple(trends.movement(series.users, experienced, series.retained, both))
+    return {"trend_effect": effect, "trend_effect_error": error} | dict(zip(MOVEMENT, moves, strict=True))
+
+
+def _told(crude: pd.DataFrame, found: dict[str, Floats], dates: int, plan: Plan) -> dict[str, NDArray[Any]]:
+    """`found` with intervals instead of errors, tests and verdicts; crude: rows of the same candidates."""
+    told: dict[str, NDArray[Any]] = {name: found[name] for name in found if not name.endswith("_error")}
+    for name in ("segment_adjusted", "adjusted", "trend_effect"):
+        reach = Z_95 * found[f"{name}_error"]
+        told |= {f"{name}_low": found[name] - reach, f"{name}_high": found[name] + reach}
+    adjusted, error = found["adjusted"], found["adjusted_error"]
+    effect, effect_error = found["trend_effect"], found["trend_effect_error"]
+    counts = {name: crude[name].to_numpy(dtype=float) for name in COUNTS}
+    plain = adjust.standardise(
+        counts["users"][:1], counts["retained"][:1], counts["experienced"][None, :], counts["both"][None, :]
+    )
+    return told | {
+        "p_value": adjust.p_values(adjusted, error),
+        "simpson": adjust.simpson(plain.low, plain.high, told["adjusted_low"], told["adjusted_high"]),
+        "trend": trends.verdicts(effect, effect_error, adjusted, error, dates, plan.min_dates),
+    }

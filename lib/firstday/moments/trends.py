@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from statsmodels.tools.sm_exceptions import InfeasibleTestError
-from statsmodels.tsa.stattools import grangercausalitytests
 
 Floats = NDArray[np.float64]
 
@@ -195,14 +193,24 @@ def _correlation(weight: Floats, one: Floats, other: Floats, shared: float = 0.0
 
 
 def _granger(share: Floats, retention: Floats) -> float:
-    """Granger's p-value (1969), on differences: past shares say nothing of retention beyond its own past."""
+    """Granger's p-value (1969), on differences: past shares say nothing of retention beyond its own past.
+
+    The F test of nested least squares, statsmodels' `ssr_ftest`.
+    """
     if len(share) < GRANGER_DATES:
         return np.nan
-    moves = np.column_stack([np.diff(retention), np.diff(share)])
-    if (moves.std(axis=0) < 1e-12).any() or abs(np.corrcoef(moves, rowvar=False)[0, 1]) > 1 - 1e-9:
+    follows, leads = np.diff(retention), np.diff(share)
+    if min(follows.std(), leads.std()) < 1e-12 or abs(np.corrcoef(follows, leads)[0, 1]) > 1 - 1e-9:
         return np.nan
-    try:
-        tests = grangercausalitytests(moves, maxlag=[GRANGER_LAG])
-    except InfeasibleTestError:  # one series follows from the other: there is no noise to measure it by
-        return np.nan
-    return float(tests[GRANGER_LAG][0]["ssr_ftest"][1])
+    now = follows[GRANGER_LAG:]
+    past = [
+        series[GRANGER_LAG - lag : -lag] for series in (follows, leads) for lag in range(1, GRANGER_LAG + 1)
+    ]
+    columns = np.column_stack([np.ones(len(now)), *past])
+    _, unexplained, rank, _ = np.linalg.lstsq(columns, now, rcond=None)
+    if rank < columns.shape[1] or unexplained[0] <= 1e-15 * now.var() * len(now):
+        return np.nan  # one series follows from the other: there is no noise to measure it by
+    own_past = columns[:, : 1 + GRANGER_LAG]
+    more = np.linalg.lstsq(own_past, now, rcond=None)[1][0] - unexplained[0]
+    freedom = len(now) - rank
+    return float(stats.f.sf(more / GRANGER_LAG / (unexplained[0] / freedom), GRANGER_LAG, freedom))
