@@ -10,6 +10,7 @@ from firstday.errors import LimitError
 from firstday.tables.schemas import quoted
 
 ALL = "all"
+ESCAPED = ("\\", ",", "=")  # by a backslash; it comes first, as those that follow add more
 MOST_COLUMNS = 6  # the cube has two to this power subsets
 
 
@@ -21,10 +22,13 @@ def with_segments(rows: DataFrame, columns: Sequence[str]) -> DataFrame:
             value=list(columns),
             next_step="leave some out of --segments, or combine them into one column",
         )
-    values = {name: F.col(quoted(name)) for name in columns}
-    subsets = [subset for size in range(len(columns) + 1) for subset in combinations(columns, size)]
-    labels = (segment_label({name: values[name] for name in subset}) for subset in subsets)
-    return rows.withColumn("segment", F.explode(F.array(*labels)))
+    # Each value is escaped once, and not anew in every subset that holds it.
+    parts = [segment_label({name: F.col(quoted(name))}) for name in columns]
+    names = [f"firstday_segment_{place}" for place in range(len(parts))]
+    subsets = [subset for size in range(len(names) + 1) for subset in combinations(names, size)]
+    labels = (F.concat_ws(",", *subset) if subset else F.lit(ALL) for subset in subsets)
+    rows = rows.withColumns(dict(zip(names, parts, strict=True)))
+    return rows.withColumn("segment", F.explode(F.array(*labels))).drop(*names)
 
 
 def segment_label(values: Mapping[str, Column]) -> Column:
@@ -36,10 +40,14 @@ def segment_label(values: Mapping[str, Column]) -> Column:
 
 
 def _escaped(value: Column) -> Column:
-    escaped = F.regexp_replace(value.cast("string"), r"([\\,=])", r"\\$1")
+    escaped = value.cast("string")
+    for sign in ESCAPED:
+        escaped = F.replace(escaped, F.lit(sign), F.lit("\\" + sign))
     return F.coalesce(escaped, F.lit("\\N"))
 
 
 def escape(text: str) -> str:
     """What `segment_label` writes for a name or a value."""
-    return text.replace("\\", "\\\\").replace(",", "\\,").replace("=", "\\=")
+    for sign in ESCAPED:
+        text = text.replace(sign, "\\" + sign)
+    return text

@@ -97,11 +97,13 @@ def analyse(counts: DataFrame, segments: Sequence[str], plan: Plan) -> DataFrame
     stratum = F.xxhash64(F.to_json(F.array(*(name.cast("string") for name in named)))) if named else F.lit(0)
     by_stratum = with_segments(by_stratum.withColumn("stratum", stratum), segments)
     by_stratum = by_stratum.select("segment", "stratum", "early", *cell, *measures)
-    # Summed before each row is taken once for every segment of its own.
+    # Summed before each row is taken once for every segment of its own, and brought together by what all its
+    # segments share, so that their rows, several times as many, are summed where they are made.
     of_date = ["anchor_date", "action", "count"]
     in_all = [F.sum(name).alias(name) for name in (*measures, *level_sums(plan.days))]
     by_date = counts.withColumns(_level_sums(plan.days)).groupBy(*named, *of_date).agg(*in_all)
-    by_date = with_segments(by_date, segments).groupBy("segment", *of_date).agg(*in_all)
+    by_date = with_segments(by_date.repartition("anchor_date", "action"), segments)
+    by_date = by_date.groupBy("segment", *of_date).agg(*in_all)
 
     def kernel(strata: pd.DataFrame, dates: pd.DataFrame) -> pd.DataFrame:
         return analyse_segment(strata, dates, plan)
