@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 Floats = NDArray[np.float64]
 
@@ -195,22 +195,19 @@ def _correlation(weight: Floats, one: Floats, other: Floats, shared: float = 0.0
 def _granger(share: Floats, retention: Floats) -> float:
     """Granger's p-value (1969), on differences: past shares say nothing of retention beyond its own past.
 
-    The F test of nested least squares, statsmodels' `ssr_ftest`.
+    The F test of nested least squares, statsmodels' `ssr_ftest`. NaN where the dates are too few, where a
+    series does not move, and where one follows from the other: there is no noise to measure it by.
     """
     if len(share) < GRANGER_DATES:
         return np.nan
-    follows, leads = np.diff(retention), np.diff(share)
-    if min(follows.std(), leads.std()) < 1e-12 or abs(np.corrcoef(follows, leads)[0, 1]) > 1 - 1e-9:
-        return np.nan
-    now = follows[GRANGER_LAG:]
-    past = [
-        series[GRANGER_LAG - lag : -lag] for series in (follows, leads) for lag in range(1, GRANGER_LAG + 1)
-    ]
+    moves = np.diff(retention), np.diff(share)
+    now = moves[0][GRANGER_LAG:]
+    past = [series[GRANGER_LAG - lag : -lag] for series in moves for lag in range(1, GRANGER_LAG + 1)]
     columns = np.column_stack([np.ones(len(now)), *past])
     _, unexplained, rank, _ = np.linalg.lstsq(columns, now, rcond=None)
     if rank < columns.shape[1] or unexplained[0] <= 1e-15 * now.var() * len(now):
-        return np.nan  # one series follows from the other: there is no noise to measure it by
-    own_past = columns[:, : 1 + GRANGER_LAG]
-    more = np.linalg.lstsq(own_past, now, rcond=None)[1][0] - unexplained[0]
+        return np.nan
+    by_own_past = np.linalg.lstsq(columns[:, : 1 + GRANGER_LAG], now, rcond=None)[1]
     freedom = len(now) - rank
-    return float(stats.f.sf(more / GRANGER_LAG / (unexplained[0] / freedom), GRANGER_LAG, freedom))
+    f = (by_own_past[0] / unexplained[0] - 1) * freedom / GRANGER_LAG
+    return float(special.fdtrc(GRANGER_LAG, freedom, max(f, 0.0)))  # rounding may take it below 0
