@@ -6,6 +6,7 @@ Everything is one projection of the rows and, for the patterns, one small aggreg
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from operator import or_
 
 import numpy as np
 import pandas as pd
@@ -54,7 +55,9 @@ def classes_shown(votes: DataFrame, columns: Sequence[str]) -> int:
 
     Raises DataError beyond MOST_CLASSES: a single stray number would make that many classes.
     """
-    row = votes.agg(*(F.max(column(name)).alias(f"most_{at}") for at, name in enumerate(columns))).first()
+    # Where no vote is higher, as mostly, Parquet and Delta know it from their statistics.
+    more = votes.where(reduce(or_, (column(name) > 1 for name in columns)))
+    row = more.agg(*(F.max(column(name)).alias(f"most_{at}") for at, name in enumerate(columns))).first()
     assert row is not None
     highest = [ABSTAIN if vote is None else vote for vote in row]
     most, name = max(zip(highest, columns, strict=True))

@@ -258,7 +258,7 @@ def _adjusted(cohort: Cohort, cells: Cells, thresholds: Integers) -> dict[str, F
 def _standardised(
     cells: Cells, place: Integers, users: Floats, retained: Floats, thresholds: Integers
 ) -> tuple[adjust.Standardised, Floats]:
-    """place: (cells,) their stratum; users, retained: (strata,)."""
+    """Differences, and phi, with these strata held. place: (cells,); users, retained: (strata,)."""
     experienced = reached(cells, place, len(users), thresholds, cells.users)
     both = reached(cells, place, len(users), thresholds, cells.retained)
     return (
