@@ -51,6 +51,23 @@ def test_without_a_cause_none_is_named(engagement: str, everybody: float) -> Non
     assert sum(named(each.products) is not None for each in apps) <= 1
 
 
+def saturating(seed: int, users: int = 20_000) -> DateProducts:
+    """No cause. A user's events are dealt to the actions by chance, most to the first one, and each event may
+    bring him back: where activity is high nearly all come back.
+    """
+    draw = np.random.default_rng(seed)
+    events = draw.poisson(24 * np.exp(0.9 * draw.normal(size=users)))
+    often = np.diff(np.linspace(0, 1, 13) ** 0.5)
+    counts = draw.multinomial(events, often)
+    retained = draw.random(users) < 1 - np.exp(-0.25 * events)
+    return oracle.products(np.log1p(counts), retained, np.arange(users) % 40, [f"a{n}" for n in range(12)])
+
+
+def test_what_nearly_everybody_does_is_no_cause_where_retention_saturates() -> None:
+    apps = [saturating(seed) for seed in range(10)]
+    assert sum(named(data) is not None for data in apps) <= 1
+
+
 def test_fifty_users_a_date_without_a_cause_name_none() -> None:
     apps = [oracle.app(seed, effect=0.0, users=2_000, dates=40) for seed in range(20)]
     assert sum(named(each.products) is not None for each in apps) <= 1

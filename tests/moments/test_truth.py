@@ -94,7 +94,8 @@ def histograms(days: FirstDays, segment: Integers, last: int) -> tuple[pd.DataFr
 def net_of_segments(days: FirstDays, segment: Integers, among: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     values = np.column_stack([np.log1p(days.counts), days.retained])[among]
     means = pd.DataFrame(values).groupby(segment[among]).transform("mean").to_numpy()
-    return (values - means)[:, :-1], (values - means)[:, -1]
+    net = values - means + values.mean(axis=0)
+    return net[:, :-1], net[:, -1]
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ MEASURED_SHARE = 0.9  # of the users, on whose dates an action must be among the
 class DateProducts:
     """`dates` anchor dates, `actions` names; arrays end with retention as an (actions + 1)-th variable.
 
-    users: (dates,) matured users. means: (dates, actions + 1), net of segments. products:
+    users: (dates,) matured users. means: (dates, actions + 1), net of what segments differ by. products:
     (dates, actions + 1, actions + 1), sums of products of deviations from the date's and the segment's mean.
     """
 
@@ -33,6 +33,11 @@ class DateProducts:
     @property
     def dates(self) -> int:
         return len(self.users)
+
+    @property
+    def mean(self) -> Floats:
+        """(actions + 1,) over all users."""
+        return np.asarray(self.users @ self.means / self.users.sum())
 
     @property
     def freedom(self) -> Floats:
@@ -92,7 +97,7 @@ def date_products(rows: pd.DataFrame, segments: Sequence[str]) -> DateProducts:
     products = _sum_by(date, net_squares)
     date_users = _sum_by(date, users)
     products -= date_users[:, None, None] * means[:, :, None] * means[:, None, :]
-    return DateProducts(actions, date_users, means, products)
+    return DateProducts(actions, date_users, means + sums.sum(axis=0) / max(users.sum(), 1.0), products)
 
 
 def _measured_throughout(rows: pd.DataFrame) -> tuple[tuple[str, ...], NDArray[np.bool_]]:

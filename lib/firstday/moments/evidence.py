@@ -71,14 +71,15 @@ def assess(data: DateProducts) -> ActionEvidence | None:
     factors = number_of_factors(covariance, data.freedom.sum())
     loadings = principal_axes(covariance, factors)
     error = _tie_error(data, tie, loadings)
-    effect, t = _stands_out(tie, covariance, loadings, error)
-    p = np.minimum(len(tie) * stats.t.sf(t, 2 * _freedom(loadings)), 1.0)
+    companions = _companions(data, covariance, loadings)
+    effect, t = _stands_out(tie, covariance, companions, error)
+    p = np.minimum(len(tie) * stats.t.sf(t, 2 * _freedom(companions)), 1.0)
     trend_effect, trend_error = _jackknife(data, lambda part: _between_effect(part, within))
     return ActionEvidence(
         data.actions,
         factors,
         tie,
-        loadings @ _fit(loadings, tie, error),
+        companions @ _fit(companions, tie, error),
         effect,
         t,
         p,
@@ -113,10 +114,20 @@ def _fit(columns: Floats, tie: Floats, error: Floats) -> Floats:
     return np.asarray(np.linalg.lstsq(columns * weight[:, None], tie * weight, rcond=None)[0])
 
 
-def _freedom(loadings: Floats) -> int:
-    """Actions less what is fitted to them: the factors' slopes and one action's."""
-    actions, factors = loadings.shape
-    return actions - factors - 1
+def _companions(data: DateProducts, covariance: Floats, loadings: Floats) -> Floats:
+    """What the ties of mere companions are made of, (actions, factors + 1): the factors, and engagement times
+    how often an action is done.
+
+    Actions that are done more often follow engagement along another curve, and retention has a curve of its
+    own: where it saturates, the tie falls, for the same loading, with how often an action is done.
+    """
+    return np.column_stack([loadings, engagement_loadings(covariance) * data.mean[:-1]])
+
+
+def _freedom(companions: Floats) -> int:
+    """Actions less what is fitted to them: the companions' slopes and one action's."""
+    actions, columns = companions.shape
+    return actions - columns - 1
 
 
 def _tie_error(data: DateProducts, tie: Floats, loadings: Floats) -> Floats:
@@ -140,18 +151,18 @@ def _turned(data: DateProducts, onto: Floats) -> Floats:
     return np.asarray(loadings @ left @ right)
 
 
-def _stands_out(tie: Floats, covariance: Floats, loadings: Floats, error: Floats) -> tuple[Floats, Floats]:
-    """Slope and t of each action as the only cause beside the common factors, in turn.
+def _stands_out(tie: Floats, covariance: Floats, companions: Floats, error: Floats) -> tuple[Floats, Floats]:
+    """Slope and t of each action as the only cause beside its companions, in turn.
 
     The others' misfit is the yardstick: how far from proportion a mere companion can be. As they are few, it
     is averaged with what sampling alone gives, 1, with equal weight, which doubles the degrees of freedom (a
     moderated t: Smyth 2004).
     """
-    without = (((tie - loadings @ _fit(loadings, tie, error)) / error) ** 2).sum()
-    freedom = _freedom(loadings)
+    without = (((tie - companions @ _fit(companions, tie, error)) / error) ** 2).sum()
+    freedom = _freedom(companions)
     effect, t = np.zeros(len(tie)), np.zeros(len(tie))
     for action in range(len(tie)):
-        columns = np.column_stack([loadings, covariance[:, action]])
+        columns = np.column_stack([companions, covariance[:, action]])
         slopes = _fit(columns, tie, error)
         misfit = (((tie - columns @ slopes) / error) ** 2).sum()
         scale = (freedom + misfit) / (2 * freedom)
