@@ -242,10 +242,15 @@ def test_granger_as_in_statsmodels() -> None:
     )
 
 
+def test_granger_is_unknown_where_one_series_is_the_other() -> None:
+    users, experienced, _ = shares(9, dates=40)
+    assert np.isnan(movement(users, experienced, experienced, experienced).granger_p)
+
+
 def test_granger_is_unknown_without_noise_to_measure_by() -> None:
-    """One series is the other, or follows from its past; or its own past tells the same twice."""
+    """One series follows from the other's past; or its own past tells the same twice."""
     users, (one, other) = np.full(40, 1000.0), np.random.default_rng(9).uniform(300, 600, (2, 40))
-    for experienced, retained in ((one, one), (one, np.roll(one, 1)), (np.resize([300, 400], 40), other)):
+    for experienced, retained in ((one, np.roll(one, 1)), (np.resize([300, 400], 40), other)):
         told = movement(users, experienced, retained, experienced * retained / users)
         assert np.isnan(told.granger_p)
 

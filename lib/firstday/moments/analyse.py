@@ -21,6 +21,8 @@ from firstday.moments.cells import (
     Cells,
     Cohort,
     DateCells,
+    Floats,
+    Integers,
     date_series,
     level_strata,
     reached,
@@ -35,8 +37,6 @@ from firstday.tables.schemas import quoted
 WHOLE, CHOOSING, REPORTING = "all", "choosing", "reporting"
 MOST_THRESHOLDS = 64  # of an action that are adjusted; those between are within a few users of one of them
 Z_95 = adjust.Z_95
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 COUNTS = ("users", "experienced", "retained", "both")
 FIGURES = (
@@ -47,13 +47,8 @@ FIGURES = (
     "trend_levels", "trend_differences", "trend_lag_correlation", "granger_p",
 )  # fmt: skip
 TOLD = ("simpson", "trend")
-MOVEMENT = (
-    "trend_levels",
-    "trend_differences",
-    "trend_lag",
-    "trend_lag_correlation",
-    "granger_p",
-)  # as Movement
+# The fields of trends.Movement, in their order.
+MOVEMENT = ("trend_levels", "trend_differences", "trend_lag", "trend_lag_correlation", "granger_p")
 
 
 @dataclass(frozen=True)
@@ -162,10 +157,11 @@ def _analyse_half(strata: pd.DataFrame, dates: pd.DataFrame, day: int, plan: Pla
     if cohort.users.sum() < plan.min_users or not tables:
         return pd.DataFrame()
     frame, on_it = _crude(cohort, tables, plan)
+    experienced = frame["experienced"].to_numpy()
     parts, last = [], 0
     for action, table in tables.items():
         first, last = last, last + len(table.thresholds)
-        chosen = _thinned(table.experienced.sum(axis=0), plan.min_users)
+        chosen = _thinned(experienced[first:last], plan.min_users)
         if len(chosen):
             thresholds = table.thresholds[chosen]
             found = _adjusted(strata_cohort, strata_cells[action], thresholds)
