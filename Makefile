@@ -85,6 +85,7 @@ bench: install
 	@$(BIN)/python -m benchmarks.speed
 	@$(BIN)/python -m benchmarks.skew
 	@$(BIN)/python -m benchmarks.truth
+	@$(BIN)/python -m benchmarks.truth_elsewhere
 	@$(BIN)/python -m benchmarks.label_quality
 	@$(BIN)/python -m benchmarks.label_speed
 

@@ -3,21 +3,17 @@
 import csv
 import json
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from firstday.errors import DataError
 from firstday.tables import Input, Profile, check, column, open_input
-from firstday.tables.check import _has_repeats, refuse_beyond
+from firstday.tables.check import refuse_beyond
 from firstday.tables.schemas import Contract, Field, events, users
 
-CHECKING = import_module("firstday.tables.check")  # the module; its package exports a function of this name
 NOW = datetime(2024, 6, 1, tzinfo=UTC)
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 ODD = 'a "b"\n`c`; DROP TABLE users;-- 😀'
@@ -241,40 +237,6 @@ def test_a_check_of_a_clean_log_neither_shuffles_nor_reads_more_than_it_must(
     assert "PushedFilters: []" in plan  # all rows are good: nobody reads a column for its rules' sake
     search = checked.bad._jdf.queryExecution().executedPlan().toString()
     assert "PushedFilters: [Or(Or(Or(Or(IsNull(user_id)" in search.replace("(3)", "")
-
-
-def test_a_repeat_is_found_wherever_the_two_rows_are(
-    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(CHECKING, "ROWS_A_TASK", 7)  # so that there are many, and several batches to a task
-    monkeypatch.setattr(CHECKING, "RANGES_A_TASK", 3)
-    ids = spark.range(0, 60, 1, 3).select(F.concat(F.lit("u"), "id").alias("id"))
-    assert not _has_repeats(ids, "id", 60)  # so few are with the driver
-    assert _has_repeats(ids.union(spark.createDataFrame([("u31",)], ["id"])), "id", 61)
-    monkeypatch.setattr(CHECKING, "FEW_ROWS", 0)
-    batch = "spark.sql.execution.arrow.maxRecordsPerBatch"
-    before = spark.conf.get(batch)
-    try:
-        spark.conf.set(batch, "3")
-        for twin in ("u0", "u31", "u59"):
-            one = spark.createDataFrame([(twin,)], ["id"])
-            assert _has_repeats(ids.union(one), "id", 61)
-        assert _has_repeats(ids.union(one).coalesce(1), "id", 61)
-        assert _has_repeats(ids.union(one.withColumn("id", F.explode(F.array_repeat("id", 50)))), "id", 110)
-        assert not _has_repeats(ids, "id", 60)
-        assert not _has_repeats(ids.limit(0), "id", 0)
-    finally:
-        spark.conf.set(batch, str(before))
-
-
-def test_hashes_meet_whatever_batches_they_come_in() -> None:
-    numbers = np.arange(20)
-    batches = [pa.RecordBatch.from_pydict({"hash": part}) for part in np.array_split(numbers, 7)]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(CHECKING, "ROWS_A_TASK", 5)
-        told = list(CHECKING._gathered(batches))
-    assert [len(each) for each in told] == [6, 6, 6, 2]
-    np.testing.assert_array_equal(np.concatenate(told), numbers)
 
 
 def test_any_name_is_a_column(spark: SparkSession) -> None:

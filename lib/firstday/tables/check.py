@@ -2,18 +2,13 @@
 
 A check reads the log as little as it can. Where there are no bad rows, Parquet and Delta answer the search
 for them from their statistics, the profile reads the instant's column alone, and good rows are all rows. The
-log is not shuffled or cached; of users, the ids are shuffled, as 64-bit hashes.
+log is not shuffled or cached.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-import numpy as np
-import pandas as pd
-import pyarrow as pa
-from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
@@ -21,13 +16,11 @@ from firstday.errors import DataError
 from firstday.tables.contract import EPOCH, NO_CLASS, NO_TIME, NO_ZONE, UNREADABLE_ROW, Binding, bind, literal
 from firstday.tables.faults import data_errors
 from firstday.tables.read import UNREADABLE, Input
+from firstday.tables.repeats import has_repeats
 from firstday.tables.schemas import Contract, column
 
 VALUES, DIFFER = "firstday_values", "firstday_differ"  # columns beside those of an input
 JSON_OPTIONS = {"ignoreNullFields": "false", "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"}
-ROWS_A_TASK = 2_000_000  # whose hashes a worker holds: 16 MB, and as much again while they are handed on
-FEW_ROWS = 100_000  # whose hashes are with the driver before workers would have begun
-RANGES_A_TASK = 16  # Spark deals them out by a hash: of so many no task gets many more than another
 CONTRADICTING = "is given more than once, with different values"
 NEXT_STEPS = {
     UNREADABLE_ROW: "mend the file: a row has as many values as the header, or is one JSON object on a line",
@@ -91,7 +84,7 @@ def check(source: Input, contract: Contract, *, now: datetime, since: datetime |
         good = kept.select(*binding.selected)
         extent = _extent(good, contract.instant)
         repeated = 0
-        if contract.unique is not None and _has_repeats(good, contract.unique, extent[0]):
+        if contract.unique is not None and has_repeats(good, contract.unique, extent[0]):
             good, contradicting, repeated = _settled(kept, binding, contract.unique)
             told = _told(contradicting, F.lit(f"{contract.unique} {CONTRADICTING}"), source)
             reasons |= _reasons(told)
@@ -138,66 +131,6 @@ def _told(rows: DataFrame, reason: Column, source: Input) -> DataFrame:
 
 def _reasons(bad: DataFrame) -> dict[str, int]:
     return {row["reason"]: row["count"] for row in bad.groupBy("reason").count().collect()}
-
-
-def _has_repeats(good: DataFrame, key: str, rows: int) -> bool:
-    """Whether values of `key` may repeat. A collision of hashes only costs the longer way.
-
-    Each task sorts its hashes and hands each range of them on as one value: hashes as rows of their own take
-    three times as long to shuffle as to sort. The driver sorts FEW_ROWS.
-    """
-    hashes = good.select(F.xxhash64(column(key)).alias("hash"))
-    if rows <= FEW_ROWS:
-        told: pd.DataFrame = hashes.toPandas()
-        return _any_twice([told["hash"].to_numpy()])
-    tasks = -(-rows // ROWS_A_TASK) or 1
-    ranges = tasks * RANGES_A_TASK
-    bounds = np.linspace(-(2.0**63), 2.0**63, ranges, endpoint=False)[1:].astype(np.int64)
-
-    def sorted_ranges(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for hashes in map(_at_most_two_of_each, _gathered(batches)):
-            parts = np.split(hashes, np.searchsorted(hashes, bounds))
-            told = {
-                "range": pa.array(range(ranges), pa.int32()),
-                "hashes": [part.tobytes() for part in parts],
-            }
-            yield pa.RecordBatch.from_pydict(told)
-
-    def repeats(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        by_range: dict[int, list[NDArray[np.int64]]] = defaultdict(list)
-        for batch in batches:
-            for number, part in zip(batch.column(0).to_pylist(), batch.column(1), strict=True):
-                by_range[number].append(np.frombuffer(part.as_buffer(), np.int64))
-        yield pa.RecordBatch.from_pydict({"repeats": [any(map(_any_twice, by_range.values()))]})
-
-    parts = hashes.mapInArrow(sorted_ranges, "range int, hashes binary").repartition(tasks, "range")
-    found = parts.mapInArrow(repeats, "repeats boolean").agg(F.bool_or("repeats")).first()
-    return found is not None and bool(found[0])
-
-
-def _at_most_two_of_each(hashes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Sorted. Two tell as much as the million of an id that all rows have."""
-    hashes.sort()
-    further = np.zeros(len(hashes), bool)
-    further[2:] = hashes[2:] == hashes[:-2]
-    return hashes[~further]
-
-
-def _any_twice(parts: Sequence[NDArray[np.int64]]) -> bool:
-    hashes = np.sort(np.concatenate(parts), kind="stable")  # merges those that are sorted
-    return bool((hashes[1:] == hashes[:-1]).any())
-
-
-def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[NDArray[np.int64]]:
-    """The numbers of many batches in one array, of ROWS_A_TASK or a batch more at most."""
-    held: list[NDArray[np.int64]] = []
-    for batch in batches:
-        held.append(batch.column(0).to_numpy())
-        if sum(map(len, held)) >= ROWS_A_TASK:
-            whole, held = np.concatenate(held), []
-            yield whole
-    if held:
-        yield np.concatenate(held)
 
 
 def _settled(rows: DataFrame, binding: Binding, key: str) -> tuple[DataFrame, DataFrame, int]:

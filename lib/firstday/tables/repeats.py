@@ -1,0 +1,115 @@
+"""Whether a key's values repeat, without a shuffle of the rows.
+
+Few rows are sorted by the driver. Of many, a table that was written in the order of its key tells by itself;
+else the values are shuffled as 64-bit hashes, which is most of what a check of users or votes costs.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_type
+
+from firstday.tables.schemas import column
+
+ROWS_A_TASK = 2_000_000  # whose hashes a worker holds: 16 MB, and as much again while they are handed on
+FEW_ROWS = 100_000  # whose hashes are with the driver before workers would have begun
+RANGES_A_TASK = 16  # Spark deals them out by a hash: of so many no task gets many more than another
+MOST_RUNS = 100  # of ascending values in a task: it reads some files, each in order
+
+
+def has_repeats(good: DataFrame, key: str, rows: int) -> bool:
+    """Whether values of `key`, none of them null, may repeat in `rows` rows; two of one hash are one."""
+    values = good.select(column(key))
+    hashes = values.select(F.xxhash64(column(key)).alias("hash"))
+    if rows <= FEW_ROWS:
+        told: pd.DataFrame = hashes.toPandas()
+        return _any_twice([told["hash"].to_numpy()])
+    return not _in_order(values) and _any_hash_twice(hashes, rows)
+
+
+def _in_order(values: DataFrame) -> bool:
+    """Whether no two runs of ascending values overlap: then none repeats. A task gives up after MOST_RUNS."""
+
+    def runs(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        found: list[tuple[object, object]] = []
+        for part in (batch.column(0) for batch in batches if batch.num_rows):
+            ends = np.flatnonzero(~pc.less(part[:-1], part[1:]).to_numpy(zero_copy_only=False)) + 1
+            if len(found) + len(ends) >= MOST_RUNS:
+                found = [(None, None)]
+                break
+            for start, end in pairwise([0, *ends, len(part)]):
+                least, greatest = part[start].as_py(), part[end - 1].as_py()
+                if found and found[-1][1] < least:
+                    least = found.pop()[0]
+                found.append((least, greatest))
+        least, greatest = zip(*found, strict=True) if found else ((), ())
+        yield pa.RecordBatch.from_pydict({"least": least, "greatest": greatest}, schema)
+
+    kind = values.schema[0].dataType
+    schema = pa.schema([("least", to_arrow_type(kind)), ("greatest", to_arrow_type(kind))])
+    told = values.mapInArrow(runs, f"least {kind.simpleString()}, greatest {kind.simpleString()}").collect()
+    if any(run["least"] is None for run in told):
+        return False
+    return all(run["greatest"] < later["least"] for run, later in pairwise(sorted(told)))
+
+
+def _any_hash_twice(hashes: DataFrame, rows: int) -> bool:
+    """Each task sorts its hashes and hands each range of them on as one value: hashes as rows of their own
+    take three times as long to shuffle as to sort.
+    """
+    tasks = -(-rows // ROWS_A_TASK) or 1
+    ranges = tasks * RANGES_A_TASK
+    bounds = np.linspace(-(2.0**63), 2.0**63, ranges, endpoint=False)[1:].astype(np.int64)
+
+    def sorted_ranges(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for hashes in map(_at_most_two_of_each, _gathered(batches)):
+            parts = np.split(hashes, np.searchsorted(hashes, bounds))
+            told = {
+                "range": pa.array(range(ranges), pa.int32()),
+                "hashes": [part.tobytes() for part in parts],
+            }
+            yield pa.RecordBatch.from_pydict(told)
+
+    def repeats(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        by_range: dict[int, list[NDArray[np.int64]]] = defaultdict(list)
+        for batch in batches:
+            for number, part in zip(batch.column(0).to_pylist(), batch.column(1), strict=True):
+                by_range[number].append(np.frombuffer(part.as_buffer(), np.int64))
+        yield pa.RecordBatch.from_pydict({"repeats": [any(map(_any_twice, by_range.values()))]})
+
+    parts = hashes.mapInArrow(sorted_ranges, "range int, hashes binary").repartition(tasks, "range")
+    found = parts.mapInArrow(repeats, "repeats boolean").agg(F.bool_or("repeats")).first()
+    return found is not None and bool(found[0])
+
+
+def _at_most_two_of_each(hashes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Sorted. Two tell as much as the million of an id that all rows have."""
+    hashes.sort()
+    further = np.zeros(len(hashes), bool)
+    further[2:] = hashes[2:] == hashes[:-2]
+    return hashes[~further]
+
+
+def _any_twice(parts: Sequence[NDArray[np.int64]]) -> bool:
+    hashes = np.sort(np.concatenate(parts), kind="stable")  # merges those that are sorted
+    return bool((hashes[1:] == hashes[:-1]).any())
+
+
+def _gathered(batches: Iterable[pa.RecordBatch]) -> Iterator[NDArray[np.int64]]:
+    """The numbers of many batches in one array, of ROWS_A_TASK or a batch more at most."""
+    held: list[NDArray[np.int64]] = []
+    for batch in batches:
+        held.append(batch.column(0).to_numpy())
+        if sum(map(len, held)) >= ROWS_A_TASK:
+            whole, held = np.concatenate(held), []
+            yield whole
+    if held:
+        yield np.concatenate(held)
