@@ -55,26 +55,27 @@ def test_rows_in_the_order_of_their_key_are_not_shuffled(
         raise AssertionError
 
     monkeypatch.setattr(repeats, "_any_hash_twice", shuffled)
-    numbers = spark.range(0, 60, 1, 3)
-    texts = numbers.select(F.format_string("u%03d", "id").alias("id"))
-    assert not has_repeats(numbers, "id", 60)
-    assert not has_repeats(texts, "id", 60)
-    assert not has_repeats(texts.where("id >= 'u040'").union(texts.where("id < 'u020'")), "id", 40)
-    assert not has_repeats(spark.range(40, 60, 1, 1).union(spark.range(0, 20, 1, 1)).coalesce(1), "id", 40)
-    for again in (numbers, numbers.where("id = 59"), numbers.where("id = 30"), numbers.orderBy(F.desc("id"))):
-        with pytest.raises(AssertionError):
-            has_repeats(numbers.union(again), "id", 120)
+    sequence = ids(spark)
+    padded = spark.range(0, 60, 1, 3).select(F.format_string("é%03d", "id").alias("id"))
+    assert not has_repeats(sequence, "id", 60)
+    assert not has_repeats(padded, "id", 60)
+    later, earlier = padded.where("id >= 'é040'"), padded.where("id < 'é020'")
+    assert not has_repeats(later.union(earlier), "id", 40)
+    assert not has_repeats(later.union(earlier).coalesce(1), "id", 40)  # within a batch
+    for more in (sequence, sequence.where("id = 'u59'"), sequence.where("id = 'u30'")):
+        for rows in (sequence.union(more), sequence.union(more).coalesce(1)):
+            with pytest.raises(AssertionError):
+                has_repeats(rows, "id", 120)
 
 
 @pytest.mark.usefixtures("many")
 def test_a_task_holds_a_bounded_number_of_ascending_runs(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(repeats, "MOST_RUNS", 4)
-    in_runs = spark.range(0, 60, 1, 1).orderBy(F.expr("-(id div 10)"), "id").coalesce(1)
-    assert not repeats._in_order(in_runs)
-    monkeypatch.setattr(repeats, "MOST_RUNS", 60)
+    in_runs = ids(spark).orderBy(F.expr("-(int(substr(id, 2)) div 10)"), "id").coalesce(1)
     assert repeats._in_order(in_runs)
+    monkeypatch.setattr(repeats, "MOST_RUNS", 4)
+    assert not repeats._in_order(in_runs)
 
 
 def test_hashes_meet_whatever_batches_they_come_in() -> None:

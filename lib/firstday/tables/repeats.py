@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.pandas.types import to_arrow_type
 
 from firstday.tables.schemas import column
 
@@ -26,39 +25,53 @@ MOST_RUNS = 100  # of ascending values in a task: it reads some files, each in o
 
 
 def has_repeats(good: DataFrame, key: str, rows: int) -> bool:
-    """Whether values of `key`, none of them null, may repeat in `rows` rows; two of one hash are one."""
-    values = good.select(column(key))
-    hashes = values.select(F.xxhash64(column(key)).alias("hash"))
+    """Whether `key`, a text and never null, may repeat in `rows` rows; two of one hash are taken for one."""
+    ids = good.select(column(key))
+    hashes = ids.select(F.xxhash64(column(key)).alias("hash"))
     if rows <= FEW_ROWS:
         told: pd.DataFrame = hashes.toPandas()
         return _any_twice([told["hash"].to_numpy()])
-    return not _in_order(values) and _any_hash_twice(hashes, rows)
+    return not _in_order(ids) and _any_hash_twice(hashes, rows)
 
 
-def _in_order(values: DataFrame) -> bool:
-    """Whether no two runs of ascending values overlap: then none repeats. A task gives up after MOST_RUNS."""
+def _in_order(ids: DataFrame) -> bool:
+    """Whether no two ascending runs of ids overlap: then none repeats. A task gives up after MOST_RUNS."""
 
     def runs(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        found: list[tuple[object, object]] = []
+        found: list[tuple[str, str]] = []
         for part in (batch.column(0) for batch in batches if batch.num_rows):
-            ends = np.flatnonzero(~pc.less(part[:-1], part[1:]).to_numpy(zero_copy_only=False)) + 1
+            ends = np.flatnonzero(~_ascends(part)) + 1
             if len(found) + len(ends) >= MOST_RUNS:
-                found = [(None, None)]
+                found = []
+                yield pa.RecordBatch.from_pydict({"least": [None], "greatest": [None]}, schema)
                 break
             for start, end in pairwise([0, *ends, len(part)]):
                 least, greatest = part[start].as_py(), part[end - 1].as_py()
-                if found and found[-1][1] < least:
+                if found and _order(found[-1][1]) < _order(least):
                     least = found.pop()[0]
                 found.append((least, greatest))
         least, greatest = zip(*found, strict=True) if found else ((), ())
         yield pa.RecordBatch.from_pydict({"least": least, "greatest": greatest}, schema)
 
-    kind = values.schema[0].dataType
-    schema = pa.schema([("least", to_arrow_type(kind)), ("greatest", to_arrow_type(kind))])
-    told = values.mapInArrow(runs, f"least {kind.simpleString()}, greatest {kind.simpleString()}").collect()
+    schema = pa.schema([("least", pa.string()), ("greatest", pa.string())])
+    told = ids.mapInArrow(runs, "least string, greatest string").collect()
     if any(run["least"] is None for run in told):
         return False
-    return all(run["greatest"] < later["least"] for run, later in pairwise(sorted(told)))
+    in_order = sorted((_order(run["least"]), _order(run["greatest"])) for run in told)
+    return all(greatest < least for (_, greatest), (least, _) in pairwise(in_order))
+
+
+def _order(text: str) -> tuple[int, bytes]:
+    """By length first, as the numbers of a sequence ascend: u9, u10."""
+    encoded = text.encode()
+    return len(encoded), encoded
+
+
+def _ascends(texts: pa.StringArray) -> NDArray[np.bool_]:
+    """(texts - 1,) whether each but the first comes after the one before it, by `_order`."""
+    length = pc.binary_length(texts).to_numpy()
+    later = pc.less(texts[:-1], texts[1:]).to_numpy(zero_copy_only=False)
+    return np.where(length[1:] == length[:-1], later, length[1:] > length[:-1])
 
 
 def _any_hash_twice(hashes: DataFrame, rows: int) -> bool:
