@@ -54,7 +54,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         # C1 alone has room for 48 MB of code; when that is full nothing more is compiled. A collector that
         # works beside the program has no core to work on.
         "spark.driver.extraJavaOptions": conf["spark.driver.extraJavaOptions"]
-        + " -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseParallelGC",
+        + " -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m",
         # For a few rows, compiling a plan takes longer than interpreting it; the benchmarks run compiled.
         "spark.sql.codegen.wholeStage": "false",
         "spark.sql.codegen.factoryMode": "NO_CODEGEN",
