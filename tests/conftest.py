@@ -51,8 +51,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     conf = session.local_conf("firstday-tests", cores="2")
     conf |= {
         "spark.driver.memory": "2g",
-        # C1 alone has room for 48 MB of code; when that is full nothing more is compiled. A collector that
-        # works beside the program has no core to work on.
+        # C1 alone has room for 48 MB of code; when that is full nothing more is compiled.
         "spark.driver.extraJavaOptions": conf["spark.driver.extraJavaOptions"]
         + " -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m",
         # For a few rows, compiling a plan takes longer than interpreting it; the benchmarks run compiled.

@@ -111,6 +111,18 @@ def test_heap_is_a_share_of_the_memory(gigabytes: int, heap: int, monkeypatch: p
     assert session.heap_mb() == heap
 
 
+@pytest.mark.parametrize(("gigabytes", "cores", "young"), [(24, "2", 512), (24, "64", 3_276), (1, "2", 341)])
+def test_garbage_is_bounded(gigabytes: int, cores: str, young: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "_memory_bytes", lambda: gigabytes * 2**30)
+    bound = f"-XX:+UseParallelGC -XX:MaxNewSize={young}m"
+    assert bound in session.local_conf("x", cores)["spark.driver.extraJavaOptions"]
+
+
+def test_a_collector_of_the_environment_stands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Dx=y -XX:+UseZGC")
+    assert "GC" not in session.local_conf("x")["spark.driver.extraJavaOptions"]
+
+
 def test_missing_jars_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jars, "folder", lambda: tmp_path)
     with pytest.raises(FirstdayError, match="make install"):

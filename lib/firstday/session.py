@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -26,6 +27,8 @@ HEAP_SHARE = (
     0.4  # of the machine's memory; Python workers, the off-heap buffers and the file cache need the rest
 )
 HEAP_LIMITS_MB = (1_024, 16_384)
+JAVA_OPTIONS = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")  # that every Java here gets
+COLLECTOR = re.compile(r"-XX:\+Use\w+GC\b")
 YOUNG_MB_A_CORE = 256  # for what tasks throw away; more only takes memory from Python and the file cache
 
 
@@ -155,7 +158,12 @@ def heap_mb() -> int:
 
 
 def _collector(cores: int) -> str:
-    """Java's default collector lets garbage fill the heap: half as much memory again, and no faster."""
+    """Java's default collector lets garbage fill the heap: half as much memory again, and no faster.
+
+    Empty where the environment has chosen one: Java does not start with two.
+    """
+    if any(COLLECTOR.search(os.environ.get(name, "")) for name in JAVA_OPTIONS):
+        return ""
     return f"-XX:+UseParallelGC -XX:MaxNewSize={min(YOUNG_MB_A_CORE * cores, heap_mb() // 3)}m"
 
 
