@@ -25,9 +25,9 @@ def many(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     spark.conf.set(batch, str(before))
 
 
-def ids(spark: SparkSession, name: str = "u") -> DataFrame:
+def ids(spark: SparkSession) -> DataFrame:
     """u0 to u59, in the order of numbers, which is not that of texts."""
-    return spark.range(0, 60, 1, 3).select(F.concat(F.lit(name), "id").alias("id"))
+    return spark.range(0, 60, 1, 3).select(F.concat(F.lit("u"), "id").alias("id"))
 
 
 def test_few_rows_are_looked_at_by_the_driver(spark: SparkSession) -> None:

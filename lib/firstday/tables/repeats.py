@@ -42,9 +42,8 @@ def _in_order(ids: DataFrame) -> bool:
         for part in (batch.column(0) for batch in batches if batch.num_rows):
             ends = np.flatnonzero(~_ascends(part)) + 1
             if len(found) + len(ends) >= MOST_RUNS:
-                found = []
                 yield pa.RecordBatch.from_pydict({"least": [None], "greatest": [None]}, schema)
-                break
+                return
             for start, end in pairwise([0, *ends, len(part)]):
                 least, greatest = part[start].as_py(), part[end - 1].as_py()
                 if found and _order(found[-1][1]) < _order(least):
