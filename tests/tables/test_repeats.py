@@ -1,10 +1,12 @@
 """Whether a key repeats: of few rows, of rows in the key's order, and of rows in any order."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -51,31 +53,55 @@ def test_a_repeat_is_found_wherever_the_two_rows_are(spark: SparkSession) -> Non
 def test_rows_in_the_order_of_their_key_are_not_shuffled(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def shuffled(*_: object) -> bool:
-        raise AssertionError
-
-    monkeypatch.setattr(repeats, "_any_hash_twice", shuffled)
-    sequence = ids(spark)
-    padded = spark.range(0, 60, 1, 3).select(F.format_string("é%03d", "id").alias("id"))
-    assert not has_repeats(sequence, "id", 60)
-    assert not has_repeats(padded, "id", 60)
-    later, earlier = padded.where("id >= 'é040'"), padded.where("id < 'é020'")
-    assert not has_repeats(later.union(earlier), "id", 40)
-    assert not has_repeats(later.union(earlier).coalesce(1), "id", 40)  # within a batch
-    for more in (sequence, sequence.where("id = 'u59'"), sequence.where("id = 'u30'")):
-        for rows in (sequence.union(more), sequence.union(more).coalesce(1)):
-            with pytest.raises(AssertionError):
-                has_repeats(rows, "id", 120)
+    monkeypatch.setattr(repeats, "_any_hash_twice", lambda *_: pytest.fail("shuffled"))
+    assert not has_repeats(ids(spark), "id", 60)
+    late = F.expr("int(substr(id, 2)) >= 30")
+    assert not has_repeats(ids(spark).where(late).union(ids(spark).where(~late)), "id", 60)
 
 
-@pytest.mark.usefixtures("many")
-def test_a_task_holds_a_bounded_number_of_ascending_runs(
-    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    in_runs = ids(spark).orderBy(F.expr("-(int(substr(id, 2)) div 10)"), "id").coalesce(1)
-    assert repeats._in_order(in_runs)
-    monkeypatch.setattr(repeats, "MOST_RUNS", 4)
-    assert not repeats._in_order(in_runs)
+def in_order(tasks: Sequence[Sequence[str]], batch: int = 3) -> bool:
+    """What has_repeats makes of tasks' ids."""
+    found = []
+    for told in tasks:
+        parts = [told[start : start + batch] for start in range(0, len(told), batch)]
+        batches = (pa.RecordBatch.from_pydict({"id": pa.array(part, pa.string())}) for part in parts)
+        for runs in repeats._runs(batches):
+            found += [(row["least"], row["greatest"]) for row in runs.to_pylist()]
+    return repeats._apart(found)
+
+
+SEQUENCE = [f"é{number}" for number in range(8, 30)]
+
+
+@pytest.mark.parametrize(
+    ("tasks", "told"),
+    [
+        ([], True),
+        ([[""], []], True),
+        ([SEQUENCE], True),
+        ([SEQUENCE[10:], SEQUENCE[:10]], True),
+        ([[*SEQUENCE[10:], *SEQUENCE[:10]]], True),  # two files of a task
+        ([SEQUENCE, SEQUENCE[-1:]], False),
+        ([[*SEQUENCE, SEQUENCE[5]]], False),
+        ([["", ""]], False),
+        ([SEQUENCE[::2], SEQUENCE[1::2]], False),  # no repeat, but who knows
+    ],
+)
+def test_ids_in_order_are_known_not_to_repeat(tasks: list[list[str]], told: bool) -> None:
+    assert in_order(tasks) == told
+
+
+@given(st.lists(st.lists(st.text("a1é", max_size=2), max_size=8), max_size=4), st.integers(1, 4))
+def test_ids_that_repeat_are_never_in_order(tasks: list[list[str]], batch: int) -> None:
+    given_ids = [each for task in tasks for each in task]
+    assert not (in_order(tasks, batch) and len(set(given_ids)) < len(given_ids))
+
+
+def test_a_task_holds_a_bounded_number_of_ascending_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    apart = [*"gh", *"ef", *"cd", *"ab"]
+    assert in_order([apart])
+    monkeypatch.setattr(repeats, "MOST_RUNS", 3)
+    assert not in_order([apart])
 
 
 def test_hashes_meet_whatever_batches_they_come_in() -> None:

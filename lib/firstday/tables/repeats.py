@@ -21,7 +21,8 @@ from firstday.tables.schemas import column
 ROWS_A_TASK = 2_000_000  # whose hashes a worker holds: 16 MB, and as much again while they are handed on
 FEW_ROWS = 100_000  # whose hashes are with the driver before workers would have begun
 RANGES_A_TASK = 16  # Spark deals them out by a hash: of so many no task gets many more than another
-MOST_RUNS = 100  # of ascending values in a task: it reads some files, each in order
+MOST_RUNS = 100  # of ascending ids in a task: it reads some files, each in order
+RUNS = pa.schema([("least", pa.string()), ("greatest", pa.string())])
 
 
 def has_repeats(good: DataFrame, key: str, rows: int) -> bool:
@@ -35,29 +36,37 @@ def has_repeats(good: DataFrame, key: str, rows: int) -> bool:
 
 
 def _in_order(ids: DataFrame) -> bool:
-    """Whether no two ascending runs of ids overlap: then none repeats. A task gives up after MOST_RUNS."""
+    """Whether ids ascend in every task, in runs that do not overlap: then none repeats."""
+    told = ids.mapInArrow(_runs, "least string, greatest string").collect()
+    return _apart([(run["least"], run["greatest"]) for run in told])
 
-    def runs(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        found: list[tuple[str, str]] = []
-        for part in (batch.column(0) for batch in batches if batch.num_rows):
-            ends = np.flatnonzero(~_ascends(part)) + 1
-            if len(found) + len(ends) >= MOST_RUNS:
-                yield pa.RecordBatch.from_pydict({"least": [None], "greatest": [None]}, schema)
-                return
-            for start, end in pairwise([0, *ends, len(part)]):
-                least, greatest = part[start].as_py(), part[end - 1].as_py()
-                if found and _order(found[-1][1]) < _order(least):
-                    least = found.pop()[0]
-                found.append((least, greatest))
-        least, greatest = zip(*found, strict=True) if found else ((), ())
-        yield pa.RecordBatch.from_pydict({"least": least, "greatest": greatest}, schema)
 
-    schema = pa.schema([("least", pa.string()), ("greatest", pa.string())])
-    told = ids.mapInArrow(runs, "least string, greatest string").collect()
-    if any(run["least"] is None for run in told):
-        return False
-    in_order = sorted((_order(run["least"]), _order(run["greatest"])) for run in told)
-    return all(greatest < least for (_, greatest), (least, _) in pairwise(in_order))
+def _runs(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The first and the last of each run of ascending ids; a run of nulls where there are MOST_RUNS."""
+    found: list[tuple[str, str]] = []
+    for part in (batch.column(0) for batch in batches if batch.num_rows):
+        ends = np.flatnonzero(~_ascends(part)) + 1
+        if len(found) + len(ends) >= MOST_RUNS:
+            yield pa.RecordBatch.from_pydict({"least": [None], "greatest": [None]}, RUNS)
+            return
+        for start, end in pairwise([0, *ends, len(part)]):
+            least, greatest = part[start].as_py(), part[end - 1].as_py()
+            if found and _order(found[-1][1]) < _order(least):
+                least = found.pop()[0]
+            found.append((least, greatest))
+    least, greatest = zip(*found, strict=True) if found else ((), ())
+    yield pa.RecordBatch.from_pydict({"least": least, "greatest": greatest}, RUNS)
+
+
+def _apart(runs: Iterable[tuple[str | None, str | None]]) -> bool:
+    """Whether no two runs overlap, all of them known."""
+    known = []
+    for least, greatest in runs:
+        if least is None or greatest is None:
+            return False
+        known.append((_order(least), _order(greatest)))
+    known.sort()
+    return all(greatest < least for (_, greatest), (least, _) in pairwise(known))
 
 
 def _order(text: str) -> tuple[int, bytes]:
