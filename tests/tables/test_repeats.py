@@ -61,12 +61,12 @@ def test_rows_in_the_order_of_their_key_are_not_shuffled(
 
 def in_order(tasks: Sequence[Sequence[str]], batch: int = 3) -> bool:
     """What has_repeats makes of tasks' ids."""
-    found = []
+    found: list[tuple[str | None, str | None]] = []
     for told in tasks:
         parts = [told[start : start + batch] for start in range(0, len(told), batch)]
         batches = (pa.RecordBatch.from_pydict({"id": pa.array(part, pa.string())}) for part in parts)
         for runs in repeats._runs(batches):
-            found += [(row["least"], row["greatest"]) for row in runs.to_pylist()]
+            found += repeats._ends(runs)
     return repeats._apart(found)
 
 
