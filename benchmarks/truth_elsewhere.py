@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from firstday.moments.choose import LEAST_ODDS, MOST_P
 from firstday.moments.evidence import assess
-from tests.oracle import App, Floats, Integers
+from tests.oracle import App, Floats, Integers, named
 
 ENGAGEMENTS: dict[str, Callable[[np.random.Generator, int], Floats]] = {
     "normal": lambda draw, users: draw.normal(size=users),
@@ -113,27 +112,22 @@ def _caused(draw: np.random.Generator, count: Integers) -> Floats:
     return np.asarray(count >= threshold if at_once else np.log1p(count) / np.log1p(max(threshold, 2)))
 
 
-def named(made: App) -> int | None:
-    """The action that the choice would name, by position."""
-    found = assess(made.products)
-    if found is None:
-        return None
-    convincing = (found.proportion_p <= MOST_P) & (found.odds >= LEAST_ODDS)
-    best = int(np.where(convincing, found.odds, 0).argmax())
-    return made.actions.index(found.actions[best]) if convincing.any() else None
-
-
 def judged(seed: int) -> dict[str, object]:
     """What was drawn, which of the actions the cause was, and the answer: right, wrong or none."""
     draw = np.random.default_rng(seed)
     kind = kind_of_app(draw)
     made = app(kind, draw)
-    found = named(made)
+    found = assess(made.products)
+    position = None if found is None else named(found)
+    answer = "none"
+    if found is not None and position is not None:
+        right = made.cause is not None and found.actions[position] == made.actions[made.cause]
+        answer = "right" if right else "wrong"
     done = (made.counts > 0).mean(axis=0)
     return {
         **asdict(kind),
         "cause": "-" if made.cause is None else "most done" if done.argmax() == made.cause else "another",
-        "answer": "none" if found is None else "right" if found == made.cause else "wrong",
+        "answer": answer,
     }
 
 

@@ -10,7 +10,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from firstday.moments.choose import LEAST_ODDS, MOST_P
 from firstday.moments.dates import DateProducts
+from firstday.moments.evidence import ActionEvidence
 from firstday.simulation import ACTIONS, World
 from firstday.simulation.world import DAY
 
@@ -152,6 +154,12 @@ def products(x: Floats, retained: Floats, date: Integers, actions: Sequence[str]
         np.array([part.mean(axis=0) for part in by_date]),
         np.array([part.T @ part for part in deviations]),
     )
+
+
+def named(found: ActionEvidence) -> int | None:
+    """The action that the choice would name, by its position in the evidence."""
+    convincing = (found.proportion_p <= MOST_P) & (found.odds >= LEAST_ODDS)
+    return int(np.where(convincing, found.odds, 0).argmax()) if convincing.any() else None
 
 
 def app(

@@ -8,7 +8,6 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import linregress, t
 
-from firstday.moments.choose import LEAST_ODDS, MOST_P
 from firstday.moments.dates import DateProducts
 from firstday.moments.evidence import MOST_ODDS, ActionEvidence, assess, proportion_odds, trend_odds
 from tests import oracle
@@ -22,12 +21,14 @@ def app(seed: int, effect: float, engagement: str, everybody: float) -> oracle.A
     return oracle.app(seed, effect=effect, engagement=engagement, everybody=everybody)
 
 
-def named(data: DateProducts) -> int | None:
-    """The action that the choice would name, by position."""
+def evidence_of(data: DateProducts) -> ActionEvidence:
     found = assess(data)
     assert found is not None
-    convincing = (found.proportion_p <= MOST_P) & (found.odds >= LEAST_ODDS)
-    return int(np.where(convincing, found.odds, 0).argmax()) if convincing.any() else None
+    return found
+
+
+def named(data: DateProducts) -> int | None:
+    return oracle.named(evidence_of(data))
 
 
 @pytest.mark.parametrize("everybody", [0.0, 0.3])
@@ -94,12 +95,6 @@ def test_trends_of_a_cause_are_as_large_as_expected() -> None:
         found = evidence_of(each.products)
         ratios.append(found.trend_effect[each.cause] / found.effect[each.cause])
     assert np.median(ratios) == pytest.approx(1, abs=0.4)
-
-
-def evidence_of(data: DateProducts) -> ActionEvidence:
-    found = assess(data)
-    assert found is not None
-    return found
 
 
 def test_the_figures_hang_together() -> None:

@@ -66,7 +66,7 @@ def in_order(tasks: Sequence[Sequence[str]], batch: int = 3) -> bool:
         parts = [told[start : start + batch] for start in range(0, len(told), batch)]
         batches = (pa.RecordBatch.from_pydict({"id": pa.array(part, pa.string())}) for part in parts)
         for runs in repeats._runs(batches):
-            found += repeats._ends(runs)
+            found += [(run["least"], run["greatest"]) for run in runs.to_pylist()]
     return repeats._apart(found)
 
 
