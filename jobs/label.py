@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from firstday.report import Report
 
 ALIAS = "challenger"  # of the registered classifier, until somebody makes it the champion
+PATTERNS_A_TASK = 50_000  # a Python worker has begun before it has answered a few thousand
 
 
 def run(settings: LabelSettings, run_id: str) -> Path | None:
@@ -86,7 +87,10 @@ def _patterns(inputs: Inputs, settings: LabelSettings) -> Iterator[Found]:
         else:
             step.note(patterns=len(on_driver.rows))
     try:
-        yield Found(frame, on_driver or Distributed(cast, frame))
+        if on_driver is None:
+            yield Found(frame, Distributed(cast, frame))
+        else:
+            yield Found(frame.coalesce(-(-len(on_driver.rows) // PATTERNS_A_TASK)), on_driver)
     finally:
         frame.unpersist()
 

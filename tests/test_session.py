@@ -123,6 +123,28 @@ def test_a_collector_of_the_environment_stands(monkeypatch: pytest.MonkeyPatch) 
     assert "GC" not in session.local_conf("x")["spark.driver.extraJavaOptions"]
 
 
+@pytest.mark.parametrize(
+    ("linux", "environment", "taken"),
+    [
+        ("always [madvise] never", "", True),
+        ("[always] madvise never", "-Dx=y", True),
+        ("always madvise [never]", "", False),
+        (None, "", False),  # another system, whose Java may not know the option
+        ("always [madvise] never", "-XX:-UseTransparentHugePages", False),
+        ("always [madvise] never", "-XX:+UseLargePages", False),
+    ],
+)
+def test_large_pages_are_taken_where_there_are_some(
+    linux: str | None, environment: str, taken: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered = tmp_path / "enabled"
+    if linux is not None:
+        offered.write_text(linux)
+    monkeypatch.setattr(session, "LARGE_PAGES", offered)
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", environment)
+    assert ("Pages" in session.local_conf("x")["spark.driver.extraJavaOptions"]) is taken
+
+
 def test_missing_jars_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jars, "folder", lambda: tmp_path)
     with pytest.raises(FirstdayError, match="make install"):

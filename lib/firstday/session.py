@@ -27,8 +27,10 @@ HEAP_SHARE = (
     0.4  # of the machine's memory; Python workers, the off-heap buffers and the file cache need the rest
 )
 HEAP_LIMITS_MB = (1_024, 16_384)
+LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")  # where Linux says whether it has them
 JAVA_OPTIONS = ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS")  # that every Java here gets
 COLLECTOR = re.compile(r"-XX:\+Use\w+GC\b")
+PAGES = re.compile(r"-XX:[+-]Use\w*(Huge|Large)Pages\b")
 YOUNG_MB_A_CORE = 256  # for what tasks throw away; more only takes memory from Python and the file cache
 
 
@@ -78,6 +80,7 @@ def local_conf(app_name: str, cores: str = "*") -> dict[str, str]:
     """Spark's options for local mode: the installed jars, Delta Lake, quiet, no port open to the network."""
     parallel = os.cpu_count() or 1 if cores == "*" else int(cores)
     log4j = f'"-Dlog4j2.configurationFile={log_configuration().as_uri()}"'
+    java_options = [STACK, *_collector(parallel), *_large_pages(), log4j]
     warehouse = tempfile.mkdtemp(prefix="firstday-warehouse-")
     atexit.register(shutil.rmtree, warehouse, ignore_errors=True)
     return {
@@ -91,7 +94,7 @@ def local_conf(app_name: str, cores: str = "*") -> dict[str, str]:
         "spark.driver.memory": f"{heap_mb()}m",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
-        "spark.driver.extraJavaOptions": f"{STACK} {_collector(parallel)} {log4j}",
+        "spark.driver.extraJavaOptions": " ".join(java_options),
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         # Each query's plan is described for the interface, which is off; formatted, that takes longest.
@@ -157,14 +160,27 @@ def heap_mb() -> int:
     return max(low, min(high, int(HEAP_SHARE * _memory_bytes() / 2**20)))
 
 
-def _collector(cores: int) -> str:
+def _collector(cores: int) -> list[str]:
     """Java's default collector lets garbage fill the heap: half as much memory again, and no faster.
 
-    Empty where the environment has chosen one: Java does not start with two.
+    None where the environment has chosen one: Java does not start with two.
     """
-    if any(COLLECTOR.search(os.environ.get(name, "")) for name in JAVA_OPTIONS):
-        return ""
-    return f"-XX:+UseParallelGC -XX:MaxNewSize={min(YOUNG_MB_A_CORE * cores, heap_mb() // 3)}m"
+    if _environment_says(COLLECTOR):
+        return []
+    return ["-XX:+UseParallelGC", f"-XX:MaxNewSize={min(YOUNG_MB_A_CORE * cores, heap_mb() // 3)}m"]
+
+
+def _large_pages() -> list[str]:
+    """Joins and dictionaries look values up all over the heap, where finding the page takes longest.
+
+    None where Linux gives no such pages, of which Java would warn, or the environment has chosen.
+    """
+    offered = LARGE_PAGES.is_file() and "[never]" not in LARGE_PAGES.read_text()
+    return ["-XX:+UseTransparentHugePages"] if offered and not _environment_says(PAGES) else []
+
+
+def _environment_says(option: re.Pattern[str]) -> bool:
+    return any(option.search(os.environ.get(name, "")) for name in JAVA_OPTIONS)
 
 
 def log_configuration() -> Path:
