@@ -11,7 +11,7 @@ from functools import cached_property, partial
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.special import logsumexp
+from scipy.special import softmax
 
 Floats = NDArray[np.float64]
 
@@ -35,8 +35,7 @@ class Weights:
 
     def posterior(self, votes: sp.csr_matrix) -> Floats:
         """P(class | votes) of each row, rows × classes; of a row without votes as the base has it."""
-        joint = self.joint(votes)
-        return np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
+        return np.asarray(softmax(self.joint(votes), axis=1))
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ class Counted(ABC):
         sums, mass = self.add(partial(_expected, weights, self.classes))
         silent = np.zeros(self.classes) if weights is None else weights.base
         joint = sums.reshape(len(self.voters), self.classes, self.classes)
-        return Expected(joint, mass, np.exp(silent - logsumexp(silent)))
+        return Expected(joint, mass, softmax(silent))
 
 
 @dataclass(frozen=True)
