@@ -66,6 +66,14 @@ def test_names_are_data_and_what_is_absent_is_left_out() -> None:
     assert "80 of 100 rows have a label" in html
     assert "quiet: dead." in html
     assert "Before and after" not in html
+    assert ">correct<" not in html
+
+
+def test_known_labels_have_their_columns() -> None:
+    known = SUMMARY.assign(correct=[9, None], incorrect=[1, None], empirical_accuracy=[0.9, None])
+    html = label_report(replace(CONTENT, summary=known)).html
+    assert ">correct<" in html
+    assert "90.0%" in html
 
 
 def test_without_known_labels_it_says_what_the_comparison_favours() -> None:

@@ -139,32 +139,37 @@ def _functions(content: LabelContent) -> Section:
     flagged = content.summary[content.summary["verdict"] != "fine"]
     findings = tuple(f"{row.function}: {row.verdict}." for row in flagged.head(10).itertuples(index=False))
     names = content.classes
-    cells = {
+    is_known = content.summary["correct"].notna().any()
+    known = {
+        "accuracy": lambda row: words.share(row.empirical_accuracy),
+        "correct": lambda row: words.number(row.correct),
+        "incorrect": lambda row: words.number(row.incorrect),
+    }
+    texts = {
         "function": lambda row: row.function,
+        "verdict": lambda row: row.verdict,
         "votes for": lambda row: ", ".join(names[vote] for vote in row.polarity),
+    }
+    numbers = {
         "coverage": lambda row: words.share(row.coverage),
         "overlaps": lambda row: words.share(row.overlaps),
         "conflicts": lambda row: words.share(row.conflicts),
-        "correct": lambda row: words.number(row.correct),
-        "incorrect": lambda row: words.number(row.incorrect),
-        "accuracy": lambda row: words.share(row.empirical_accuracy),
         "learned": lambda row: words.share(row.learned_accuracy),
+        **(known if is_known else {}),
         "labels changed without it": lambda row: words.share(row.changed, 2),
-        "copies": lambda row: ", ".join(row.copies),
-        "verdict": lambda row: row.verdict,
     }
     return Section(
         "functions",
         "What each function does",
         findings=findings or ("No function is dead, redundant or at odds with the rest.",),
-        how_to_read="Correct, incorrect and accuracy are of rows with a known label; learned is what the "
-        "model makes of the function without any.",
+        how_to_read="Learned is the accuracy that the model gives the function, without known labels."
+        + (" Accuracy, correct and incorrect are of rows with one." if is_known else ""),
         tables=(
             table(
                 "Label functions",
                 content.summary,
-                cells,
-                numeric=list(cells)[2:10],
+                texts | numbers | {"copies": lambda row: ", ".join(row.copies)},
+                numeric=list(numbers),
                 rest="All are in label_summary.",
                 opened=True,
             ),
