@@ -21,6 +21,7 @@ BEFORE_AFTER = (("before", "The old labels' model"), ("after", "The soft labels'
 MEASURES = {"f1": "F1", "precision": "precision", "recall": "recall"}
 CALLS = ("negative", "positive")
 STATUSES = ("decided", "tie", "unknown")
+OF_KNOWN_LABELS = ("accuracy", "correct", "incorrect")
 
 
 @dataclass(frozen=True)
@@ -139,25 +140,23 @@ def _functions(content: LabelContent) -> Section:
     flagged = content.summary[content.summary["verdict"] != "fine"]
     findings = tuple(f"{row.function}: {row.verdict}." for row in flagged.head(10).itertuples(index=False))
     names = content.classes
-    is_known = content.summary["correct"].notna().any()
-    known = {
-        "accuracy": lambda row: words.share(row.empirical_accuracy),
-        "correct": lambda row: words.number(row.correct),
-        "incorrect": lambda row: words.number(row.incorrect),
-    }
-    texts = {
+    cells = {
         "function": lambda row: row.function,
         "verdict": lambda row: row.verdict,
         "votes for": lambda row: ", ".join(names[vote] for vote in row.polarity),
-    }
-    numbers = {
         "coverage": lambda row: words.share(row.coverage),
         "overlaps": lambda row: words.share(row.overlaps),
         "conflicts": lambda row: words.share(row.conflicts),
         "learned": lambda row: words.share(row.learned_accuracy),
-        **(known if is_known else {}),
+        "accuracy": lambda row: words.share(row.empirical_accuracy),
+        "correct": lambda row: words.number(row.correct),
+        "incorrect": lambda row: words.number(row.incorrect),
         "labels changed without it": lambda row: words.share(row.changed, 2),
+        "copies": lambda row: ", ".join(row.copies),
     }
+    is_known = content.summary["correct"].notna().any()
+    if not is_known:
+        cells = {name: cell for name, cell in cells.items() if name not in OF_KNOWN_LABELS}
     return Section(
         "functions",
         "What each function does",
@@ -168,8 +167,8 @@ def _functions(content: LabelContent) -> Section:
             table(
                 "Label functions",
                 content.summary,
-                texts | numbers | {"copies": lambda row: ", ".join(row.copies)},
-                numeric=list(numbers),
+                cells,
+                numeric=list(cells)[3:-1],
                 rest="All are in label_summary.",
                 opened=True,
             ),
