@@ -104,7 +104,7 @@ class Fitted:
 
 
 def _fitted(counted: Counted, inputs: Inputs, settings: LabelSettings) -> Fitted:
-    among = dependencies.learned(counted, settings.model_kind, settings.seed)
+    among = dependencies.learned(counted, settings.model_kind)
     balance = np.array(settings.balance) if settings.balance else None
     model = inputs.earlier or fitting.fit(counted, settings.model_kind, balance, among.groups)
     return Fitted(replace(model, class_names=inputs.class_names), among)

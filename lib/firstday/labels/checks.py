@@ -28,8 +28,8 @@ def _warnings(model: LabelModel, counted: Counted) -> list[str]:
         "cannot be told from the others by these votes; give --balance, or take another --model-kind"
         for place in gone
     ]
-    if model.weights is not None and cast.any():
-        right = counted.expect(model.weights).right.sum()
+    if model.scores is not None and cast.any():
+        right = counted.expect(model.scores).right.sum()
         if right < cast.sum() / model.classes:
             found.append(
                 f"by the model {right / cast.sum():.0%} of all votes are right, fewer than by chance: the "

@@ -80,6 +80,12 @@ class Patterns(Counted):
     gold: NDArray[np.float64] | None = None
 
     @classmethod
+    def sampled(cls, counted: Counted, most: int) -> "Patterns":
+        """At most so many patterns of `counted`, without words and known labels."""
+        votes, rows = counted.sample(most)
+        return cls(votes, np.empty((len(rows), 0), np.int64), rows, counted.voters, counted.classes)
+
+    @classmethod
     def of(cls, votes: NDArray[np.integer], classes: int, voters: Sequence[str] | None = None) -> "Patterns":
         """The patterns of rows × voters, -1 for abstaining."""
         packing = Packing(votes.shape[1], classes)
@@ -91,6 +97,30 @@ class Patterns(Counted):
         """The sums of `function` over all patterns."""
         return function(self.votes, self.rows, self.gold)
 
-    def sample(self, most: int) -> tuple[sp.csr_matrix, NDArray[np.float64]]:  # noqa: ARG002
-        """All patterns: they are at hand."""
+    @property
+    def on_driver(self) -> tuple[sp.csr_matrix, NDArray[np.float64]]:
+        """Votes and rows of all patterns."""
         return self.votes, self.rows
+
+    def sample(self, most: int) -> tuple[sp.csr_matrix, NDArray[np.float64]]:
+        """As `Distributed.sample` has it, by another hash."""
+        if len(self.rows) <= most:
+            return self.votes, self.rows
+        priority = self.rows / uniform(self.votes, 1, seed=0)[:, 0]
+        order = np.lexsort((*self.words.T, -priority))
+        kept, least = np.sort(order[:most]), priority[order[most]]
+        return self.votes[kept], np.maximum(self.rows[kept], least)
+
+
+def uniform(votes: sp.csr_matrix, columns: int, seed: int) -> NDArray[np.float64]:
+    """Patterns × columns: numbers in (0, 1) from a hash of each pattern's votes (splitmix64: Steele, Lea &
+    Flood 2014): a pattern's numbers do not depend on its place among the others.
+    """
+    draw = np.random.default_rng([seed, columns])
+    worth = draw.integers(0, 2**64, votes.shape[1], dtype=np.uint64)
+    sums = np.zeros(votes.shape[0], np.uint64)
+    np.add.at(sums, np.repeat(np.arange(votes.shape[0]), np.diff(votes.indptr)), worth[votes.indices])
+    mixed = sums[:, None] + draw.integers(0, 2**64, columns, dtype=np.uint64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return ((mixed >> np.uint64(11)).astype(float) + 0.5) / 2**53

@@ -44,11 +44,12 @@ def answers(model: LabelModel, votes: sp.csr_matrix) -> Answers:
     silent = np.diff(votes.indptr) == 0
     status = np.where(silent, UNKNOWN, np.where(tied, TIE, DECIDED))
     row = np.repeat(everyone, np.diff(votes.indptr))
-    if model.weights is None:
+    if model.scores is None:
         weights = np.where(votes.indices % model.classes == first[row], 1.0, -1.0)
     else:
-        table = model.weights.votes
-        weights = table[votes.indices, first[row]] - table[votes.indices, second[row]]
+        added = model.scores.joint(votes)[row] - model.scores.without(votes)
+        given = np.arange(len(row))
+        weights = added[given, first[row]] - added[given, second[row]]
     label = np.where(status == DECIDED, first, ABSTAIN).astype(np.int32)
     return Answers(posterior, label, status, weights)
 

@@ -133,11 +133,11 @@ def _right(joint: Floats, classes: int) -> tuple[Floats, Floats]:
 def _changed(model: LabelModel, votes: sp.csr_matrix, rows: Floats) -> Floats:
     """Rows whose label would be another if the voter had abstained, weights as they are."""
     classes, voters = model.classes, len(model.voters)
-    weights = model.weights or Weights(np.tile(np.eye(classes), (voters, 1)), np.zeros(classes))
-    joint = weights.joint(votes)
+    scores = model.scores or Weights(np.tile(np.eye(classes), (voters, 1)), np.zeros(classes))
+    joint = scores.joint(votes)
     together = np.diff(votes.indptr)
     row = np.repeat(np.arange(len(together)), together)
-    after = _label(joint[row] - weights.votes[votes.indices])
+    after = _label(scores.without(votes))
     after[together[row] == 1] = ABSTAIN  # nobody else votes
     changed = rows[row] * (_label(joint)[row] != after)
     return np.bincount(votes.indices // classes, changed, voters).astype(float)

@@ -1,5 +1,8 @@
 """Choose a label model without an answer key, by what the votes themselves show.
 
+Rules that vote one way, of two classes one rare, as those of a fraud team, are left to the latent class model
+where it fits; where it does not, to majority vote, which overstates no rule. All else is chosen as follows.
+
 Likelihoods are no guide alone: a model that is wrong in its independence buys likelihood by splitting rows
 along whatever makes rules speak together, such as a text's length. So a model is taken only where what it
 rests on holds in the votes: enough overlaps to tell its parameters, overlaps as often as it expects, and no
@@ -10,8 +13,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from firstday.labels.models import confusion, dependencies, majority, precision
-from firstday.labels.models.base import Counted, Expected, Floats, LabelModel, identity_information
+from firstday.labels.models import confusion, dependencies, latent_class, majority, precision
+from firstday.labels.models.base import (
+    ClassShares,
+    Counted,
+    Expected,
+    Floats,
+    LabelModel,
+    identity_information,
+)
 
 REDUNDANT_SHARE = 0.2  # of covered rows that have three votes or more by voters who choose
 MISFIT = 1.5  # mean squared standardised difference of overlaps; 1 is what chance makes
@@ -35,9 +45,36 @@ def fit(counted: Counted, balance: Floats | None, groups: dependencies.Groups) -
                 "classes, so that confusions do not show"
             )
     else:
-        found, reason = _of_functions(counted, balance, groups)
-    notes = (f"auto takes the {found.kind} model: {reason}", *dependencies.told(groups, counted.voters))
+        found, reason = _of_rare(counted, balance) or _of_functions(counted, balance, groups)
+    copies = () if found.kind == "latent_class" else dependencies.told(groups, counted.voters)
+    notes = (f"auto takes the {found.kind} model: {reason}", *copies)
     return replace(found, notes=(*found.notes, *notes))
+
+
+def _of_rare(counted: Counted, balance: Floats | None) -> tuple[LabelModel, str] | None:
+    """A model for rules of two classes of which one is rare; None where none is."""
+    if counted.classes != 2:
+        return None
+    found, doubt = latent_class.attempt(counted, balance)
+    if doubt is None:
+        return found, "voters vote one way, a class is rare, and classes explain which votes meet"
+    if _won(counted).min() > latent_class.RARE:
+        return None
+    unknown = np.full(counted.classes, np.nan)
+    shares = ClassShares(unknown, unknown, f"the latent class model does not hold, as {doubt}")
+    return replace(majority.fit(counted, balance), class_shares=shares), (
+        f"voters vote one way and a class is rare, but {doubt}; probabilities are shares of the votes, and "
+        "not calibrated"
+    )
+
+
+def _won(counted: Counted) -> Floats:
+    """(k,): share of the rows with votes that each class wins by majority vote. Where nobody votes for a
+    class, rows without votes are won by it.
+    """
+    mass, cast = counted.expect(None).mass, counted.given.sum(axis=0)
+    won = mass + counted.uncovered * (cast == 0)
+    return won / won.sum()
 
 
 def _of_functions(
@@ -66,8 +103,8 @@ def doubts(counted: Counted, found: LabelModel, groups: dependencies.Groups) -> 
     """Why the votes speak against independence given the class, if they do."""
     if not found.converged:
         return "confusion matrices did not settle"
-    assert found.weights is not None
-    expected = counted.expect(found.weights)
+    assert found.scores is not None
+    expected = counted.expect(found.scores)
     share = below_chance(counted, expected)
     if share > BELOW_CHANCE:
         return f"a model of independent votes has {share:.0%} of them below chance"

@@ -1,4 +1,4 @@
-"""What all label models share: a posterior that is linear in the votes, and the sums that it is fitted from.
+"""What all label models share: how P(class | votes) follows from the votes, and sums to fit it from.
 
 Shapes: m voters, k classes. A vote is column v · k + c of the m · k columns of votes.
 """
@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,8 +20,34 @@ REDUNDANT = 3  # votes on a row from which confusions can be told apart (Kruskal
 SMALLEST = 1e-12  # a probability of zero would rule a class out for good
 
 
+class Scores(ABC):
+    """Log P(class, votes), up to a constant of the row: what a fitted label model is made of."""
+
+    @abstractmethod
+    def joint(self, votes: sp.csr_matrix) -> Floats:
+        """Log P(class, votes) of each row, rows × classes."""
+
+    @abstractmethod
+    def without(self, votes: sp.csr_matrix) -> Floats:
+        """The same for each given vote, in the order of `votes`: of its row if this voter had abstained,
+        given votes × classes.
+        """
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """What JSON can hold; the class's `from_dict` reads it."""
+
+    def posterior(self, votes: sp.csr_matrix) -> Floats:
+        """P(class | votes) of each row, rows × classes."""
+        return np.asarray(softmax(self.joint(votes), axis=1))
+
+    def silent(self, columns: int) -> Floats:
+        """(k,): P(class) of a row without votes. columns: m · k."""
+        return self.posterior(sp.csr_matrix((1, columns)))[0]
+
+
 @dataclass(frozen=True)
-class Weights:
+class Weights(Scores):
     """log P(class, votes) = base + the sum of the given votes' weights, up to a constant of the row.
 
     votes: (m · k, k), what a vote adds for each class; base: (k,), what every row has.
@@ -30,12 +57,19 @@ class Weights:
     base: Floats
 
     def joint(self, votes: sp.csr_matrix) -> Floats:
-        """Log P(class, votes) of each row, rows × classes."""
         return np.asarray(votes @ self.votes) + self.base
 
-    def posterior(self, votes: sp.csr_matrix) -> Floats:
-        """P(class | votes) of each row, rows × classes; of a row without votes as the base has it."""
-        return np.asarray(softmax(self.joint(votes), axis=1))
+    def without(self, votes: sp.csr_matrix) -> Floats:
+        row = np.repeat(np.arange(votes.shape[0]), np.diff(votes.indptr))
+        return self.joint(votes)[row] - self.votes[votes.indices]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"votes": self.votes.tolist(), "base": self.base.tolist()}
+
+    @classmethod
+    def from_dict(cls, written: dict[str, Any]) -> "Weights":
+        """What `to_dict` wrote."""
+        return cls(np.array(written["votes"]), np.array(written["base"]))
 
 
 @dataclass(frozen=True)
@@ -82,9 +116,12 @@ class Counted(ABC):
 
     @abstractmethod
     def sample(self, most: int) -> tuple[sp.csr_matrix, Floats]:
-        """Votes and rows of all patterns; of more than `most`, when they are not on the driver, a sample, and
-        how many rows each stands for.
-        """
+        """Votes and rows of all patterns; of more than `most` a sample, and how many rows each stands for."""
+
+    @property
+    def on_driver(self) -> tuple[sp.csr_matrix, Floats] | None:
+        """Votes and rows of all patterns, where they are on the driver."""
+        return None
 
     @cached_property
     def _margins(self) -> Sums:
@@ -116,12 +153,24 @@ class Counted(ABC):
         choosing = np.repeat((self.given > 0).sum(axis=1) > 1, self.classes).astype(float)
         return float(self.add(partial(_redundant, choosing))[0])
 
-    def expect(self, weights: Weights | None) -> Expected:
-        """The sums that a label model is fitted from, under `weights`; None stands for majority vote."""
-        sums, mass = self.add(partial(_expected, weights, self.classes))
-        silent = np.zeros(self.classes) if weights is None else weights.base
+    def expect(self, scores: Scores | None) -> Expected:
+        """The sums that a label model is fitted from, under `scores`; None stands for majority vote."""
+        sums, mass = self.add(partial(_expected, scores, self.classes))
+        uniform = np.full(self.classes, 1 / self.classes)
+        silent = uniform if scores is None else scores.silent(len(self.voters) * self.classes)
         joint = sums.reshape(len(self.voters), self.classes, self.classes)
-        return Expected(joint, mass, softmax(silent))
+        return Expected(joint, mass, silent)
+
+
+@dataclass(frozen=True)
+class ClassShares:
+    """What the votes say of the classes' shares of all rows. low, high: (k,), 95 % limits, NaN where
+    they are not known; doubt: why the votes do not say, None where they do.
+    """
+
+    low: Floats
+    high: Floats
+    doubt: str | None
 
 
 @dataclass(frozen=True)
@@ -129,26 +178,31 @@ class LabelModel:
     """A fitted label model.
 
     balance: (k,), P(class). figures: by name, one value a voter, such as accuracy or propensity.
-    notes: what a user should know, in words. `weights` None is majority vote. class_names: in the classes'
-    order, where label functions voted; none where votes alone are known.
+    notes: what a user should know, in words. `scores` None is majority vote. class_names: in the classes'
+    order, where label functions voted; none where votes alone are known. class_shares: None where the kind of
+    model has no limits of them.
     """
 
     kind: str
     voters: tuple[str, ...]
     classes: int
-    weights: Weights | None
+    scores: Scores | None
     balance: Floats
     figures: dict[str, Floats] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     iterations: int = 0
     converged: bool = True
     class_names: tuple[str, ...] = ()
+    class_shares: ClassShares | None = None
 
     def posterior(self, votes: sp.csr_matrix) -> Floats:
-        """P(class | votes), rows × classes; uniform where nobody votes."""
+        """P(class | votes), rows × classes; of a row without votes as the model has it, for majority vote
+        the balance.
+        """
+        if self.scores is not None:
+            return self.scores.posterior(votes)
         covered = np.diff(votes.indptr) > 0
-        found = majority(votes, self.classes) if self.weights is None else self.weights.posterior(votes)
-        return np.where(covered[:, None], found, 1 / self.classes)
+        return np.where(covered[:, None], majority(votes, self.classes), self.balance)
 
 
 def tally(votes: sp.csr_matrix, classes: int) -> Floats:
@@ -196,9 +250,9 @@ def _redundant(choosing: Floats, votes: sp.csr_matrix, rows: Floats, _: Floats |
 
 
 def _expected(
-    weights: Weights | None, classes: int, votes: sp.csr_matrix, rows: Floats, _: Floats | None
+    scores: Scores | None, classes: int, votes: sp.csr_matrix, rows: Floats, _: Floats | None
 ) -> Sums:
     covered = np.diff(votes.indptr) > 0
-    posterior = majority(votes, classes) if weights is None else weights.posterior(votes)
+    posterior = majority(votes, classes) if scores is None else scores.posterior(votes)
     shared = posterior * (rows * covered)[:, None]
     return np.asarray(votes.T @ shared), shared.sum(axis=0)

@@ -47,7 +47,7 @@ class Dependencies:
     groups: Groups
 
 
-def learned(counted: Counted, kind: str = "auto", seed: int = 7) -> Dependencies:
+def learned(counted: Counted, kind: str = "auto") -> Dependencies:
     """Who depends on whom. Few voters are compared as a matter of course, more only for a model of the kind
     that is made of this, as all pairs are looked at.
     """
@@ -55,11 +55,11 @@ def learned(counted: Counted, kind: str = "auto", seed: int = 7) -> Dependencies
     few = voters <= MOST_COMPARED and voters * counted.classes <= MOST_COLUMNS
     if not few and kind != "structure":
         return Dependencies(None, np.arange(voters))
-    found = agreements(counted, seed)
+    found = agreements(counted)
     return Dependencies(found, copies(found))
 
 
-def agreements(counted: Counted, seed: int = 7) -> Floats:
+def agreements(counted: Counted) -> Floats:
     """(m, m): log odds of agreement beyond what the class explains, of the voter in the row with that in the
     column, given all others.
 
@@ -73,7 +73,8 @@ def agreements(counted: Counted, seed: int = 7) -> Floats:
             next_step="take another --model-kind: crowd workers seldom copy each other",
         )
     most = max(MOST_CELLS // (voters * (classes - 1) ** 2), 100)
-    votes, shares = _drawn(*counted.sample(most), most, seed)
+    votes, rows = counted.sample(most)
+    shares = rows / rows.sum()
     penalty = np.sqrt(np.log(max(voters, 2)) / counted.total)
     near = _near(votes, shares * counted.total, classes)
     found = np.zeros((voters, voters))
@@ -100,15 +101,6 @@ def told(groups: Groups, voters: tuple[str, ...]) -> list[str]:
         f"{', '.join(voters[member] for member in group)} vote as copies of one another and count as one"
         for group in members
     ]
-
-
-def _drawn(votes: sp.csr_matrix, rows: Floats, most: int, seed: int) -> tuple[sp.csr_matrix, Floats]:
-    """The patterns and their shares of the rows; those of `most` drawn rows where there are more patterns."""
-    shares = rows / rows.sum()
-    if len(rows) > most:
-        shares = np.random.default_rng(seed).multinomial(most, shares) / most
-    kept = shares > 0
-    return votes[kept], shares[kept]
 
 
 def _near(votes: sp.csr_matrix, rows: Floats, classes: int) -> NDArray[np.bool_]:

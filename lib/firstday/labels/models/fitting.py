@@ -7,9 +7,19 @@ import numpy as np
 
 from firstday.errors import DataError
 from firstday.labels.checks import with_warnings
-from firstday.labels.models import auto, confusion, dependencies, majority, precision, propensity, structure
-from firstday.labels.models.base import Counted, Floats, LabelModel, Weights
+from firstday.labels.models import (
+    auto,
+    confusion,
+    dependencies,
+    latent_class,
+    majority,
+    precision,
+    propensity,
+    structure,
+)
+from firstday.labels.models.base import ClassShares, Counted, Floats, LabelModel, Weights
 from firstday.labels.models.dependencies import Groups
+from firstday.labels.models.latent_class import LatentClasses
 
 KINDS: dict[str, Callable[[Counted, Floats | None, Groups], LabelModel]] = {
     "auto": auto.fit,
@@ -18,6 +28,7 @@ KINDS: dict[str, Callable[[Counted, Floats | None, Groups], LabelModel]] = {
     "confusion": lambda counted, balance, _: confusion.fit(counted, balance),
     "structure": structure.fit,
     "precision": lambda counted, balance, _: precision.fit(counted, balance),
+    "latent_class": lambda counted, balance, _: latent_class.fit(counted, balance),
 }
 BY_GROUPS = ("auto", "structure")  # kinds that take copies into account
 
@@ -43,7 +54,8 @@ def fit(
 
 def to_json(model: LabelModel) -> str:
     """All of the model, to the last digit."""
-    told = {
+    shares = model.class_shares
+    written = {
         "kind": model.kind,
         "voters": model.voters,
         "classes": model.classes,
@@ -53,22 +65,26 @@ def to_json(model: LabelModel) -> str:
         "iterations": model.iterations,
         "converged": model.converged,
         "class_names": model.class_names,
-        "weights": None
-        if model.weights is None
-        else {"votes": model.weights.votes.tolist(), "base": model.weights.base.tolist()},
+        "weights": model.scores.to_dict() if isinstance(model.scores, Weights) else None,
+        "latent_classes": model.scores.to_dict() if isinstance(model.scores, LatentClasses) else None,
+        "class_shares": shares and {"low": [*shares.low], "high": [*shares.high], "doubt": shares.doubt},
     }
-    return json.dumps(told)
+    return json.dumps(written)
 
 
 def from_json(text: str) -> LabelModel:
     """What `to_json` wrote."""
-    told = json.loads(text)
-    weights = told.pop("weights")
-    told["weights"] = (
-        None if weights is None else Weights(np.array(weights["votes"]), np.array(weights["base"]))
-    )
+    written = json.loads(text)
+    weights, latent = written.pop("weights"), written.pop("latent_classes", None)
+    shares = written.pop("class_shares", None)
+    written["scores"] = Weights.from_dict(weights) if weights else None
+    if latent:
+        written["scores"] = LatentClasses.from_dict(latent)
+    if shares:
+        low, high = np.array(shares["low"], float), np.array(shares["high"], float)
+        written["class_shares"] = ClassShares(low, high, shares["doubt"])
     for name in ("voters", "notes", "class_names"):
-        told[name] = tuple(told.get(name, ()))  # models were once written without class_names
-    told["balance"] = np.array(told["balance"])
-    told["figures"] = {name: np.array(values) for name, values in told["figures"].items()}
-    return LabelModel(**told)
+        written[name] = tuple(written.get(name, ()))  # models were once written without class_names
+    written["balance"] = np.array(written["balance"])
+    written["figures"] = {name: np.array(values) for name, values in written["figures"].items()}
+    return LabelModel(**written)
