@@ -1,0 +1,190 @@
+"""Which rows are called: by P > 1/2, a wished precision, what a wrong call costs, or the most likely few.
+
+A `Distribution` is how many rows have which P(positive), the same for rows that no voter speaks on: all that
+a threshold and what is expected of it follow from. What is expected is as good as the probabilities are.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from firstday.labels.models.base import Floats
+from firstday.labels.soft import DECIDED, UNKNOWN
+from firstday.tables.schemas import column
+
+DIGITS = 6  # of a probability: those that are equal to so many decimals are called together
+STEPS = 200  # thresholds that the table shows
+NOBODY = 2.0  # a threshold that no probability reaches
+
+
+@dataclass(frozen=True)
+class Rule:
+    """At most one is given; none stands for P > 1/2.
+
+    precision: expected of the called. cost_ratio: how many misses a wrong call costs as much as. capacity:
+    rows that can be called.
+    """
+
+    precision: float | None = None
+    cost_ratio: float | None = None
+    capacity: int | None = None
+
+    @property
+    def is_given(self) -> bool:
+        return not (self.precision is None and self.cost_ratio is None and self.capacity is None)
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Of rows with votes: distinct P(positive) from the greatest down, to DIGITS decimals, (d,), and the rows
+    that have it, (d,). silent: P(positive) of a row without votes; silent_rows: their number.
+    """
+
+    probability: Floats
+    rows: Floats
+    silent: float
+    silent_rows: float
+
+    @property
+    def total(self) -> float:
+        return float(self.rows.sum() + self.silent_rows)
+
+    @property
+    def positives(self) -> float:
+        """Expected among all rows."""
+        return float(self.probability @ self.rows + self.silent * self.silent_rows)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """threshold: P(positive) from which rows with votes are called; NOBODY where none is. rest: of the rows
+    that have just the threshold, how many are called; None for all. called: rows; precision: expected share
+    of positives among them, NaN without any; missed: expected positives among all others, silent ones too.
+    """
+
+    threshold: float
+    rest: int | None
+    called: float
+    precision: float
+    missed: float
+
+
+def distribution(answered: DataFrame, positive: int, silent: float) -> Distribution:
+    """Of the patterns that `soft.label_patterns` answered. At most 10 ** DIGITS numbers reach the driver."""
+    probability = F.round(F.col("probabilities")[positive], DIGITS)
+    is_silent = F.col("status") == UNKNOWN
+    grouped = answered.groupBy(probability.alias("p"), is_silent.alias("silent")).agg(
+        F.sum("rows").cast("double").alias("rows")
+    )
+    frame: pd.DataFrame = grouped.toPandas().sort_values("p", ascending=False)
+    spoken = frame[~frame["silent"]]
+    return Distribution(
+        spoken["p"].to_numpy(float),
+        spoken["rows"].to_numpy(float),
+        silent,
+        float(frame.loc[frame["silent"], "rows"].sum()),
+    )
+
+
+def decide(found: Distribution, rule: Rule) -> Decision:
+    """The threshold, and what is expected of it. No row is called that is less likely positive than one that
+    nobody speaks on.
+    """
+    probability, rows = found.probability, found.rows
+    called, hits = np.cumsum(rows), np.cumsum(rows * probability)
+    may_be = probability > found.silent if rule.is_given else probability > 0.5
+    rest = None
+    if rule.precision is not None:
+        # The mean of the greatest falls as more are taken: the last place that holds is the threshold.
+        may_be &= hits >= rule.precision * called * (1 - 1e-12)
+    elif rule.cost_ratio is not None:
+        may_be &= probability >= rule.cost_ratio / (1 + rule.cost_ratio)
+    elif rule.capacity is not None:
+        before = called - rows
+        may_be &= before < rule.capacity
+    last = int(may_be.sum()) - 1
+    if last < 0:
+        return Decision(NOBODY, None, 0.0, np.nan, found.positives)
+    number, positives = float(called[last]), float(hits[last])
+    if rule.capacity is not None and number > rule.capacity:
+        rest = int(rule.capacity - (number - rows[last]))
+        positives -= float((rows[last] - rest) * probability[last])
+        number = float(rule.capacity)
+    return Decision(float(probability[last]), rest, number, positives / number, found.positives - positives)
+
+
+def thresholds(found: Distribution) -> pd.DataFrame:
+    """What is expected as the threshold moves: at most STEPS rows of threshold, called, precision, recall and
+    missed.
+    """
+    called, hits = np.cumsum(found.rows), np.cumsum(found.rows * found.probability)
+    if not len(called):
+        return pd.DataFrame(columns=["threshold", "called", "precision", "recall", "missed"])
+    # Evenly along the logarithm of the called: the head of the list is where thresholds are chosen.
+    at = np.unique(np.searchsorted(called, np.geomspace(called[0], called[-1], STEPS) * (1 - 1e-12)))
+    recall = hits[at] / max(found.positives, 1e-12)
+    return pd.DataFrame(
+        {
+            "threshold": found.probability[at],
+            "called": called[at],
+            "precision": hits[at] / called[at],
+            "recall": recall,
+            "missed": found.positives - hits[at],
+        }
+    )
+
+
+def with_labels(answered: DataFrame, decision: Decision, positive: int) -> DataFrame:
+    """The patterns, their label decided anew: positive from the threshold on, else the likeliest other class;
+    -1 where nobody votes. Of the rows that have just the threshold, `first_ones` tells who is not called.
+    """
+    probability = F.col("probabilities")
+    is_called = F.round(probability[positive], DIGITS) >= decision.threshold
+    others = F.transform(probability, lambda p, at: F.when(at != positive, p).otherwise(-1.0))
+    other = (F.array_position(others, F.array_max(others)) - 1).cast("int")
+    silent = F.col("status") == UNKNOWN
+    label = F.when(silent, F.col("label")).when(is_called, positive).otherwise(other)
+    status = F.when(silent, F.col("status")).otherwise(F.lit(DECIDED))
+    named = {"label": label.cast("int"), "status": status}
+    return answered.select(*(named.get(name, F.col(name)).alias(name) for name in answered.columns))
+
+
+def first_ones(labelled: DataFrame, decision: Decision, positive: int) -> DataFrame:
+    """The rows, where a capacity ends among rows that are equally likely: of these a hash of row_id keeps so
+    many as are left, the others are of the likeliest other class.
+    """
+    if decision.rest is None:
+        return labelled
+    at_edge = F.round(F.col("probabilities")[positive], DIGITS) == decision.threshold
+    at_edge &= F.col("label") == positive
+    key = F.xxhash64("row_id")
+    ranked = labelled.where(at_edge).select(key.alias("key"), "row_id").orderBy("key", "row_id")
+    kept = ranked.limit(decision.rest + 1).tail(1)
+    beyond = (key > kept[0]["key"]) | ((key == kept[0]["key"]) & (F.col("row_id") >= kept[0]["row_id"]))
+    others = F.transform(F.col("probabilities"), lambda p, at: F.when(at != positive, p).otherwise(-1.0))
+    other = (F.array_position(others, F.array_max(others)) - 1).cast("int")
+    label = F.when(at_edge & beyond, other).otherwise(F.col("label"))
+    return labelled.select(
+        *(label.alias(name) if name == "label" else F.col(name) for name in labelled.columns)
+    )
+
+
+def stakes(labelled: DataFrame, stake: str, positive: int) -> tuple[float, float]:
+    """The amounts that are expected to be positive's: of the called rows, and of all others. Rows without an
+    amount count as none.
+    """
+    amount = F.coalesce(column(stake).cast("double"), F.lit(0.0)) * F.col("probabilities")[positive]
+    is_called = F.col("label") == positive
+    sums = [F.sum(F.when(which, amount).otherwise(0.0)) for which in (is_called, ~is_called)]
+    row = labelled.agg(*sums).first()
+    assert row is not None
+    return float(row[0] or 0.0), float(row[1] or 0.0)
+
+
+def counted_share(part: NDArray[np.float64], whole: NDArray[np.float64]) -> Floats:
+    """NaN where there is nothing."""
+    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
