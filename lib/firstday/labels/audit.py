@@ -108,16 +108,15 @@ def estimates(strata: pd.DataFrame, seed: int = 7) -> Estimates:
         return np.asarray((rows * which * of).sum(axis=-1))
 
     everything = np.ones(len(rows), bool)
+
+    def between(which: NDArray[np.bool_]) -> Estimate:
+        return _between(total(share, which), total(low, which), total(high, which), rows[which].sum())
+
     return Estimates(
-        _between(share @ rows / rows.sum(), total(low, everything), total(high, everything), rows.sum()),
-        _between(
-            total(share, called) / max(rows[called].sum(), 1e-12),
-            total(low, called),
-            total(high, called),
-            rows[called].sum(),
-        ),
+        between(everything),
+        between(called),
         Estimate(
-            float(total(share, called) / max(total(share, everything), 1e-12)),
+            float(total(share, called)) / max(float(total(share, everything)), 1e-12),
             _quantile(total(low, called), total(high, ~called), (1 - LEVEL) / 2),
             _quantile(total(high, called), total(low, ~called), (1 + LEVEL) / 2),
         ),
@@ -162,11 +161,11 @@ def _ends(
     return np.where(whole, share, low), np.where(whole, share, high)
 
 
-def _between(value: float, low: Floats, high: Floats, whole: float) -> Estimate:
+def _between(total: Floats, low: Floats, high: Floats, whole: float) -> Estimate:
     if whole <= 0:
         return Estimate(np.nan, np.nan, np.nan)
     edges = np.quantile(low, (1 - LEVEL) / 2), np.quantile(high, (1 + LEVEL) / 2)
-    return Estimate(float(value), float(edges[0] / whole), float(edges[1] / whole))
+    return Estimate(float(total) / whole, float(edges[0]) / whole, float(edges[1]) / whole)
 
 
 def _quantile(part: Floats, rest: Floats, at: float) -> float:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
@@ -80,7 +79,8 @@ def distribution(answered: DataFrame, positive: int, silent: float) -> Distribut
     grouped = answered.groupBy(probability.alias("p"), is_silent.alias("silent")).agg(
         F.sum("rows").cast("double").alias("rows")
     )
-    frame: pd.DataFrame = grouped.toPandas().sort_values("p", ascending=False)
+    frame: pd.DataFrame = grouped.toPandas()
+    frame = frame.sort_values("p", ascending=False)
     spoken = frame[~frame["silent"]]
     return Distribution(
         spoken["p"].to_numpy(float),
@@ -142,12 +142,9 @@ def with_labels(answered: DataFrame, decision: Decision, positive: int) -> DataF
     """The patterns, their label decided anew: positive from the threshold on, else the likeliest other class;
     -1 where nobody votes. Of the rows that have just the threshold, `first_ones` tells who is not called.
     """
-    probability = F.col("probabilities")
-    is_called = F.round(probability[positive], DIGITS) >= decision.threshold
-    others = F.transform(probability, lambda p, at: F.when(at != positive, p).otherwise(-1.0))
-    other = (F.array_position(others, F.array_max(others)) - 1).cast("int")
+    is_called = F.round(F.col("probabilities")[positive], DIGITS) >= decision.threshold
     silent = F.col("status") == UNKNOWN
-    label = F.when(silent, F.col("label")).when(is_called, positive).otherwise(other)
+    label = F.when(silent, F.col("label")).when(is_called, positive).otherwise(_likeliest_other(positive))
     status = F.when(silent, F.col("status")).otherwise(F.lit(DECIDED))
     named = {"label": label.cast("int"), "status": status}
     return answered.select(*(named.get(name, F.col(name)).alias(name) for name in answered.columns))
@@ -165,9 +162,7 @@ def first_ones(labelled: DataFrame, decision: Decision, positive: int) -> DataFr
     ranked = labelled.where(at_edge).select(key.alias("key"), "row_id").orderBy("key", "row_id")
     kept = ranked.limit(decision.rest + 1).tail(1)
     beyond = (key > kept[0]["key"]) | ((key == kept[0]["key"]) & (F.col("row_id") >= kept[0]["row_id"]))
-    others = F.transform(F.col("probabilities"), lambda p, at: F.when(at != positive, p).otherwise(-1.0))
-    other = (F.array_position(others, F.array_max(others)) - 1).cast("int")
-    label = F.when(at_edge & beyond, other).otherwise(F.col("label"))
+    label = F.when(at_edge & beyond, _likeliest_other(positive)).otherwise(F.col("label"))
     return labelled.select(
         *(label.alias(name) if name == "label" else F.col(name) for name in labelled.columns)
     )
@@ -185,6 +180,6 @@ def stakes(labelled: DataFrame, stake: str, positive: int) -> tuple[float, float
     return float(row[0] or 0.0), float(row[1] or 0.0)
 
 
-def counted_share(part: NDArray[np.float64], whole: NDArray[np.float64]) -> Floats:
-    """NaN where there is nothing."""
-    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=whole > 0)
+def _likeliest_other(positive: int) -> Column:
+    others = F.transform(F.col("probabilities"), lambda p, at: F.when(at != positive, p).otherwise(-1.0))
+    return (F.array_position(others, F.array_max(others)) - 1).cast("int")
