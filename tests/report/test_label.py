@@ -252,6 +252,16 @@ def test_where_nobody_is_called() -> None:
     assert [row for row in drawn(specs(report.html)["scores"], "low") if "rows" not in row] == []
 
 
+def test_what_is_nearly_sure_is_not_told_as_sure() -> None:
+    sure = decision.Distribution(np.array([0.99998, 0.0001]), np.array([10.0, 990.0]), 0.0, 0.0)
+    found = decision.decide(sure, decision.Rule())
+    moves = decision.thresholds(sure)
+    report = label_report(replace(FULL, distribution=sure, decision=found, thresholds=moves))
+    assert "over 99.9% of these are expected" in answer(report)
+    assert first_cells(report.html, "Thresholds") == ["0.999980", "0.000100"]
+    assert "100.0%" not in answer(report)
+
+
 def test_repeats_are_of_the_rarer_rule() -> None:
     found = repeated(PAIRS, RULES, 1000).set_index("rarer")
     assert found.loc["copy", "repeats"] == pytest.approx(10 * 0.9 / 10)

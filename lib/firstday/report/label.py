@@ -163,10 +163,10 @@ def _verdict(content: LabelContent) -> str:
         return f"{called}. By rows checked by hand {_with_limits(precision)} of these are {name}."
     if content.doubt:
         return (
-            f"{called}. By the scores {words.share(decision.precision)} of these are {name}, but the votes "
+            f"{called}. By the scores {_share(decision.precision)} of these are {name}, but the votes "
             f"do not say how common {name} is."
         )
-    return f"{called}. {words.share(decision.precision)} of these are expected to be {name}."
+    return f"{called}. {_share(decision.precision)} of these are expected to be {name}."
 
 
 def _decided(content: LabelContent) -> str:
@@ -181,7 +181,8 @@ def _sentences(content: LabelContent) -> list[str]:
     found = []
     decision, name = content.decision, content.called_name
     if decision is not None:
-        missed = f"About {words.number(decision.missed)} {name} rows are expected to be missed"
+        about = "By the scores about" if content.doubt else "About"
+        missed = f"{about} {words.number(decision.missed)} {name} rows are expected to be missed"
         spread = content.distribution
         if spread is not None and spread.silent_rows:
             silent = spread.silent * spread.silent_rows
@@ -246,7 +247,7 @@ def _called(content: LabelContent) -> Group:
             ("Expected recall", recall, content.gold_recall),
         ):
             known = "by the scores" if truth is None else f"on known labels: {words.share(truth)}"
-            facts.append(Fact(title, words.share(value), known + doubted))
+            facts.append(Fact(title, _share(value), known + doubted))
         silent = content.distribution.silent * content.distribution.silent_rows if content.distribution else 0
         where = f"{words.number(silent)} on rows that no rule votes on" if silent else ""
         facts.append(Fact(f"Expected {name} rows missed", words.number(decision.missed), where))
@@ -282,6 +283,11 @@ def _reason(content: LabelContent) -> str:
     if rule.capacity is not None:
         return f"the most likely, at most {words.number(rule.capacity)}"
     return "those more likely than not"
+
+
+def _share(value: Any) -> str:
+    """An expected share; one that is not 100% is not written as such."""
+    return "over 99.9%" if not words.absent(value) and 0.9995 <= value < 1 else words.share(value)
 
 
 def _limits(one: Estimate) -> str:
@@ -327,7 +333,7 @@ def _scores(content: LabelContent) -> Section | None:
     findings = []
     if decision is not None and decision.called:
         findings.append(
-            f"Rows with a score from {words.decimal(decision.threshold)} on are called {name}: "
+            f"Rows with a score from {label_charts.score(decision.threshold)} on are called {name}: "
             f"{words.number(decision.called)} rows."
         )
         if decision.rest is not None:
@@ -340,7 +346,7 @@ def _scores(content: LabelContent) -> Section | None:
     if spread.silent_rows:
         findings.append(
             f"{words.number(spread.silent_rows)} rows have no vote. Their score is "
-            f"{words.decimal(spread.silent)}; they are never called."
+            f"{label_charts.score(spread.silent)}; they are never called."
         )
     title = "Which rows are called"
     return Section(
@@ -363,10 +369,10 @@ def _thresholds(content: LabelContent) -> Section | None:
     step = max(1, -(-len(moves) // MOVES))
     shown = moves.iloc[sorted({*range(0, len(moves), step), len(moves) - 1})]
     cells: dict[str, Cell] = {
-        "called from a score of": lambda row: words.decimal(row.threshold),
+        "called from a score of": lambda row: label_charts.score(row.threshold),
         "rows called": lambda row: words.number(row.called),
-        "expected precision": lambda row: words.share(row.precision),
-        "expected recall": lambda row: words.share(row.recall),
+        "expected precision": lambda row: _share(row.precision),
+        "expected recall": lambda row: _share(row.recall),
         f"expected {content.called_name} missed": lambda row: words.number(row.missed),
     }
     doubt = ""

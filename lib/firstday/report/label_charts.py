@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from firstday.labels.decision import Decision, Distribution
+from firstday.labels.decision import DIGITS, Decision, Distribution
 from firstday.report import words
 from firstday.report.charts import Mark, Row, Series, halo_text, row_chart, ticks
 from firstday.report.figures import ROOM, Figure, Panel, Record, inline, json_value
@@ -29,9 +29,11 @@ from firstday.report.palette import (
 BINS = 40  # of the score
 FEWEST = 0.7  # rows where a logarithmic axis of counts begins, so that one row is seen
 SILENT = (-0.09, -0.05)  # where the bar of rows without votes stands, left of the score 0
+MOST_NAMES = 300  # of rules, that a place is looked for
 MOST_RULES = 24  # in the matrix: more are unreadable on a phone
 THRESHOLD_DASH = (5, 3)
 SCORED = "#9db8d6"
+APART, HALF = "#dbe5f1", "#789ecb"  # of two rules that never vote alike, and that do half the time
 SEVERAL = "several classes"
 WIDTHS = (300, 420, 560, 700, 840)  # of a chart, pixels: a name is written from the first one that has room
 PRECISION = Key("expected precision: share of those called that are right", BLUE, dash=(1, 0))
@@ -53,7 +55,7 @@ def scores(title: str, found: Distribution, decision: Decision | None, positive:
     ]
     silent: list[Record] = []
     if found.silent_rows:
-        text = f"{words.decimal(found.silent)}, no rule votes"
+        text = f"{score(found.silent)}, no rule votes"
         silent = [_bar(*SILENT, found.silent_rows, found.silent_rows * found.silent, text)]
     most = max([1.0, *(bar["rows"] for bar in [*bars, *silent])])
     powers = [10.0**power for power in range(int(np.ceil(np.log10(most))) + 1)]
@@ -92,7 +94,7 @@ def scores(title: str, found: Distribution, decision: Decision | None, positive:
         layers.append(
             line.mark_rule(color=INK, strokeWidth=1.6, strokeDash=list(THRESHOLD_DASH)).encode(x=x("low"))
         )
-        told = f"called from a score of {words.decimal(decision.threshold)}"
+        told = f"called from a score of {score(decision.threshold)}"
         keys.append(Key(told, INK, dash=THRESHOLD_DASH))
     description = f"Rows by their score, {words.number(found.total)} in all, over a logarithmic axis."
     panel = Panel(alt.layer(*layers).properties(height=260), wide=True)
@@ -107,7 +109,7 @@ def threshold_lines(title: str, moves: pd.DataFrame, decision: Decision | None) 
             "called": json_value(row.called),
             "value": json_value(getattr(row, column)),
             "series": one.label,
-            "text": f"{words.decimal(row.threshold)} and above",
+            "text": f"{score(row.threshold)} and above",
             "missed": words.number(row.missed),
         }
         for one, column in series
@@ -152,6 +154,11 @@ def threshold_lines(title: str, moves: pd.DataFrame, decision: Decision | None) 
     description = "Expected precision and recall as more rows are called."
     panel = Panel(alt.layer(*layers).properties(height=260), wide=True)
     return Figure("threshold", title, description, (panel,), tuple(keys))
+
+
+def score(value: float) -> str:
+    """0.3312 → '0.331'; 0.999987 → '0.999987', since it is not 1."""
+    return words.decimal(value, 3 if 0.0005 <= value < 0.9995 or value in (0, 1) else DIGITS)
 
 
 def wilson(share: float, rows: float, level: float = 0.95) -> tuple[float, float]:
@@ -284,7 +291,7 @@ def overlap_matrix(title: str, pairs: pd.DataFrame, order: Sequence[str]) -> Fig
             "rows": int(row.rows),
             "agreement": json_value(float(row.agreement)),
             "figure": f"{100 * row.repeats:.0f}",
-            "dark": bool(row.repeats > 0.5),
+            "dark": bool(row.repeats > 0.7),
         }
         for one, other in ((row.rarer, row.wider), (row.wider, row.rarer)):
             cells.append(told | {"one": labels[one], "other": labels[other]})
@@ -300,7 +307,7 @@ def overlap_matrix(title: str, pairs: pd.DataFrame, order: Sequence[str]) -> Fig
         alt.Tooltip("agreement:Q", title="On these they agree", format=".1%"),
     ]
     base = alt.Chart(inline(cells)).encode(x=x, y=y)
-    shade = alt.Scale(domain=[0, 1], range=["#f4f7fb", BLUE], interpolate="lab")
+    shade = alt.Scale(domain=[0, 1], range=[APART, BLUE], interpolate="rgb")
     heat = base.mark_rect(stroke="white", strokeWidth=1).encode(
         color=alt.Color("repeats:Q", scale=shade), tooltip=tooltip
     )
@@ -310,8 +317,8 @@ def overlap_matrix(title: str, pairs: pd.DataFrame, order: Sequence[str]) -> Fig
     chart = alt.layer(heat, written).properties(height=max(120, 24 * len(names)))
     description = f"How far {len(names)} rules repeat each other's votes, as a matrix."
     keys = (
-        Key("0%: never vote alike", "#dbe5f1", SQUARE),
-        Key("50%", "#87a8cc", SQUARE),
+        Key("0%: never vote alike", APART, SQUARE),
+        Key("50%", HALF, SQUARE),
         Key("100%: the rarer rule is always repeated", BLUE, SQUARE),
     )
     return Figure("overlaps", title, description, (Panel(chart, wide=True),), keys)
@@ -356,30 +363,28 @@ def _bar(low: float, high: float, rows: float, expected: float, text: str) -> Re
 
 
 def _make_room(rows: list[Record], bounds: Sequence[float], height: int) -> None:
-    """`room` of each row: the least width of the chart at which its name covers no other name; those that
-    need attention are placed first. Where there is never room, more than any chart has.
+    """`room` of each row: the least width of the chart at which its name covers no other name or mark; those
+    that need attention are placed first. Where there is never room, more than any chart has.
     """
     span = np.log(bounds[1] / bounds[0])
     order = sorted(range(len(rows)), key=lambda at: (rows[at]["verdict"] == "fine", -rows[at]["x"]))
+    order = order[:MOST_NAMES]
     for row in rows:
         row["room"] = 10_000
+    down = [(1 - row["y"]) * height for row in rows]
     for width in reversed(WIDTHS):
-        taken: list[tuple[float, float, float]] = []  # left and right end, and height
-        across = [float(np.log(row["x"] / bounds[0]) / span * (width - 50)) for row in rows]
-        down = [(1 - row["y"]) * height for row in rows]
+        plot = width - 50  # less the axis
+        across = [float(np.log(row["x"] / bounds[0]) / span * plot) for row in rows]
+        # Left and right end, and height, of the marks and of the names that have a place.
+        taken = [(x - 5, x + 5, y) for x, y in zip(across, down, strict=True)]
         named = []
         for at in order:
-            row = rows[at]
-            left, right, top = across[at] + 9, across[at] + 9 + 6.5 * len(row["short"]), down[at]
-            marks = [
-                (x - 5, x + 5, y)
-                for other, (x, y) in enumerate(zip(across, down, strict=True))
-                if other != at
-            ]
-            if right < width - 50 and all(
-                right < start or left > end or abs(top - level) > 11 for start, end, level in taken + marks
+            left = across[at] + 9
+            right = left + 6.5 * len(rows[at]["short"])
+            if right < plot and all(
+                right < start or left > end or abs(down[at] - level) > 11 for start, end, level in taken
             ):
-                taken.append((left, right, top))
-                row["room"] = width
+                taken.append((left, right, down[at]))
+                rows[at]["room"] = width
                 named.append(at)
         order = named  # what has no room here has none in a narrower chart
