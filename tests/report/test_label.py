@@ -156,7 +156,7 @@ def test_names_are_data_and_what_is_absent_is_left_out() -> None:
     assert NASTY not in html
     assert "&lt;script&gt;alert" in html
     assert "80 of 100 rows have a label" in html
-    assert "quiet: dead" in html
+    assert "Dead (it never votes): quiet." in html
     assert "Before and after" not in html
     assert "right where known" not in html
     assert set(specs(html)) == {"rules"}

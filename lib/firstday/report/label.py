@@ -36,6 +36,7 @@ VERDICTS = ("speaks against its class", "at odds", "redundant", "dead", FINE)
 MEANINGS = {
     "speaks against its class": "its vote is rarer on the class that it is for than on others",
     "at odds": "by the model its votes are right less often than chance",
+    "redundant": "a copy of another rule, or no label would change without it",
     "dead": "it never votes",
 }
 MOST_FINDINGS = 10
@@ -142,7 +143,7 @@ def label_report(content: LabelContent) -> Report:
         verdict=_verdict(content),
         sentences=_sentences(content),
         groups=[group for group in (_called(content), _changed(content)) if group.facts],
-        notes=[words.sentence(note) for note in content.notes],
+        notes=[words.stopped(note) for note in content.notes],
         run=[
             (title, [(words.name(key), words.name(value)) for key, value in pairs.items()])
             for title, pairs in (("Inputs", content.inputs), ("Settings", content.settings))
@@ -430,11 +431,9 @@ def _functions(content: LabelContent) -> Section:
     summary = _by_need(content.summary)
     flagged = summary[summary["verdict"] != FINE]
     findings = [
-        f"{words.name(row.function, 60)}: {words.stopped(_with_meaning(row))}"
-        for row in flagged.head(MOST_FINDINGS).itertuples(index=False, name="Row")
+        f"{_with_meaning(str(verdict))}: {_some(list(rules), MOST_FINDINGS)}."
+        for verdict, rules in flagged.groupby("verdict", sort=False)["function"]
     ]
-    if len(flagged) > MOST_FINDINGS:
-        findings.append(f"{words.number(len(flagged) - MOST_FINDINGS)} more are in the table.")
     findings += [f"Copies: {_some(block, 12)}." for block in _copies(content.summary)[:MOST_FINDINGS]]
     names = [words.name(name, 30) for name in content.classes]
     is_known = summary["correct"].notna().any()
@@ -503,12 +502,10 @@ def _by_need(summary: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _with_meaning(row: Any) -> str:
-    """A rule's verdict and what it says; of copies, what they copy."""
-    if row.verdict == "redundant":
-        why = f"a copy of {_some(row.copies)}" if len(row.copies) else "no label would change without it"
-        return f"redundant, {why}"
-    return f"{row.verdict}, {MEANINGS[row.verdict]}" if row.verdict in MEANINGS else str(row.verdict)
+def _with_meaning(verdict: str) -> str:
+    """'Dead (it never votes)'"""
+    meaning = f" ({MEANINGS[verdict]})" if verdict in MEANINGS else ""
+    return f"{verdict[:1].upper()}{verdict[1:]}{meaning}"
 
 
 def _copies(summary: pd.DataFrame) -> list[list[str]]:
