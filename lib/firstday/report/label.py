@@ -82,10 +82,8 @@ def _verdict(content: LabelContent) -> str:
         precision = content.audit.precision
         return f"{called}. By rows checked by hand {_with_limits(precision)} of these are {name}."
     if content.doubt:
-        return (
-            f"{called}. By the scores {label_sections.expected_share(decision.precision)} of these are {name}, "
-            f"but the votes do not say how common {name} is."
-        )
+        precise = label_sections.expected_share(decision.precision)
+        return f"{called}. By the scores {precise} of these are {name}, but the votes do not say how common {name} is."
     return (
         f"{called}. {label_sections.expected_share(decision.precision)} of these are expected to be {name}."
     )
