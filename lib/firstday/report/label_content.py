@@ -11,7 +11,12 @@ from firstday.report import words
 
 # Of firstday.labels, which reports do not import: decision.Decision, Rule and Distribution, audit.Estimates,
 # models.base.ClassShares.
-Decision = Rule = Distribution = Estimate = Estimates = ClassShares = Any
+Decision = Any
+Rule = Any
+Distribution = Any
+Estimate = Any
+Estimates = Any
+ClassShares = Any
 
 
 @dataclass(frozen=True)
