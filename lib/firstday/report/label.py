@@ -83,7 +83,8 @@ def _verdict(content: LabelContent) -> str:
         return f"{called}. By rows checked by hand {_with_limits(precision)} of these are {name}."
     if content.doubt:
         precise = label_sections.expected_share(decision.precision)
-        return f"{called}. By the scores {precise} of these are {name}, but the votes do not say how common it is."
+        known = f"but the votes do not say how common {name} is."
+        return f"{called}. By the scores {precise} of these are {name}, {known}"
     return (
         f"{called}. {label_sections.expected_share(decision.precision)} of these are expected to be {name}."
     )
