@@ -2,7 +2,8 @@
 
 from firstday.report.content import DiscoverContent, MeasureContent
 from firstday.report.discover import discover_report
-from firstday.report.label import LabelContent, label_report
+from firstday.report.label import label_report
+from firstday.report.label_content import LabelContent
 from firstday.report.measure import measure_report
 from firstday.report.page import Report
 from firstday.report.recommend import RecommendContent, recommend_report
