@@ -120,18 +120,22 @@ Told = tuple[str, list[Fact]]
 
 
 def _label(published: Published, _: Step) -> Told:
-    [model] = published("label_model").select("class_names", "kind", "voters", "classes").collect()
-    counts: dict[int, int] = dict(published("soft_labels").groupBy("label").count().collect())
-    rows, last = sum(counts.values()), model["classes"] - 1
-    named = model["class_names"] or [f"class {number}" for number in range(model["classes"])]
-    found = words.number(counts.get(last, 0))
-    answer = f"{found} of {words.number(rows)} rows are probably {words.name(named[last])}"
-    return answer, [
-        Fact(
-            "decided", words.share(1 - counts.get(-1, 0) / rows), "of the rows; the others got no clear votes"
-        ),
+    [model] = published("label_model").select("kind", "voters").collect()
+    [decision] = published("label_decision").collect()
+    rows, name = published("soft_labels").count(), words.name(decision["positive"])
+    answer = f"{words.number(decision['called'])} of {words.number(rows)} rows are called {name}"
+    share = words.share(decision["share"])
+    if decision["share_low"] is None:
+        how_sure = f"the votes do not say how common it is: {decision['share_doubt']}"
+    else:
+        how_sure = words.share_interval(decision["share_low"], decision["share_high"])
+    facts = [
+        Fact("expected precision", words.share(decision["precision"]), "of the called rows"),
+        Fact("expected to be missed", words.number(decision["missed"]), f"{name} among the other rows"),
+        Fact(f"share of {name}", share, how_sure),
         Fact("voters", words.number(model["voters"]), f"weighed by the label model {model['kind']}"),
     ]
+    return answer, facts
 
 
 def _discover(published: Published, _: Step) -> Told:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from firstday.labels.audit import Estimate
 from firstday.report import label_sections, words
-from firstday.report.label_content import Estimate, LabelContent
+from firstday.report.label_content import LabelContent
 from firstday.report.page import Fact, Page, Report, Section, Table, render
 
 WORDS = (

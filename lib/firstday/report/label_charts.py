@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from firstday.labels.decision import Decision, Distribution
 from firstday.report import words
 from firstday.report.charts import Mark, Row, Series, halo_text, row_chart, ticks
 from firstday.report.figures import ROOM, Figure, Panel, Record, inline, json_value
-from firstday.report.label_content import Decision, Distribution
 from firstday.report.palette import (
     BLUE,
     CIRCLE,

@@ -7,16 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from firstday.labels.audit import Estimates
+from firstday.labels.decision import Decision, Distribution, Rule
+from firstday.labels.models.base import ClassShares
 from firstday.report import words
-
-# Of firstday.labels, which reports do not import: decision.Decision, Rule and Distribution, audit.Estimates,
-# models.base.ClassShares.
-Decision = Any
-Rule = Any
-Distribution = Any
-Estimate = Any
-Estimates = Any
-ClassShares = Any
 
 
 @dataclass(frozen=True)

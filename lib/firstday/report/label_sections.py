@@ -5,23 +5,21 @@ from typing import Any
 
 import pandas as pd
 
+from firstday.labels.summary import AGAINST, DEAD, FINE, LEAST_RATIO, REDUNDANT
 from firstday.report import label_charts, words
 from firstday.report.label_content import LabelContent
 from firstday.report.page import Cell, Section, table
 
-FINE = "fine"
 # What needs action comes first.
-VERDICTS = ("speaks against its class", "at odds", "redundant", "dead", FINE)
+VERDICTS = (AGAINST, REDUNDANT, DEAD, FINE)
 MEANINGS = {
-    "speaks against its class": "its vote is rarer on the class that it is for than on others",
-    "at odds": "by the model its votes are right less often than chance",
-    "redundant": "a copy of another rule, or no label would change without it",
-    "dead": "it never votes",
+    AGAINST: "its vote is rarer on the class that it is for than on others",
+    REDUNDANT: "a copy of another rule, or no label would change without it",
+    DEAD: "it never votes",
 }
 MOST_FINDINGS = 10
 MOST_PAIRS = 20
 MOVES = 12  # thresholds in the table; the chart has all
-LEAST_LIFT = 0.8  # of P(vote | its class) / P(vote | another): below, it speaks against its class
 
 
 def expected_share(value: Any) -> str:
@@ -141,7 +139,6 @@ def functions(content: LabelContent) -> Section:
     findings += [f"Copies: {_some(block, 12)}." for block in _copies(content.summary)[:MOST_FINDINGS]]
     names = [words.name(name, 30) for name in content.classes]
     is_known = summary["correct"].notna().any()
-    lift = next((name for name in ("likelihood_ratio", "ratio") if name in summary), None)
     cells: dict[str, Cell] = {
         "rule": lambda row: words.name(row.function, 60),
         "verdict, by the model": lambda row: "no objection" if row.verdict == FINE else row.verdict,
@@ -150,21 +147,17 @@ def functions(content: LabelContent) -> Section:
         "others vote too": lambda row: words.share(row.overlaps, 2),
         "others vote otherwise": lambda row: words.share(row.conflicts, 2),
         "learned precision": lambda row: words.share(row.learned_accuracy),
+        "learned ratio": lambda row: _times(row.likelihood_ratio),
     }
-    if lift is not None:
-        cells["learned ratio"] = lambda row: _times(getattr(row, lift))
     if is_known:
         cells["right where known"] = _right_where_known
     cells["labels changed without it"] = lambda row: words.share(row.changed, 2)
     how = (
         "Shares are of all rows. Learned figures come from the label model, from the votes alone; they are "
-        "not measured. Learned precision: the share of its votes that the model takes as right."
+        "not measured. Learned precision: the share of its votes that the model takes as right. "
+        "Learned ratio: how many times likelier its vote is on rows of the class that it votes for than on "
+        f"others; below {LEAST_RATIO} it speaks against its class."
     )
-    if lift is not None:
-        how += (
-            " Learned ratio: how many times likelier its vote is on rows of the class that it votes for than "
-            f"on others; below {LEAST_LIFT} it speaks against its class."
-        )
     if is_known:
         how += " Right where known: the share of its votes that are right, on rows with a known label."
     figure = None
