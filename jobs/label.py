@@ -58,8 +58,8 @@ def run(settings: LabelSettings, run_id: str) -> Path | None:
             compared = _compared(spark, inputs, answered, settings, output) if inputs.features else None
             report = _report(inputs, answered, fitted.model, tables, compared, settings, run_id)
         output.publish(inputs=[checked.source], settings=settings.model_dump(mode="json"))
-        where = output.write_file("report.html", report.html.encode())
-        tracked.log_report("report.html", report.html)
+        where = output.write_file("label.html", report.html.encode())
+        tracked.log_report("label.html", report.html)
         if compared:
             _keep_models(compared, inputs, settings, output, tracked)
         tracked.log_inputs([checked.source])

@@ -49,8 +49,8 @@ def run(settings: MeasureSettings, run_id: str) -> Path | None:
         report = _report(inputs, found, told, run_id)
         sources = [checked.source for checked in inputs.checked]
         output.publish(inputs=sources, settings=told, horizon=inputs.horizon)
-        where = output.write_file("report.html", report.html.encode())
-        tracked.log_report("report.html", report.html)
+        where = output.write_file("measure.html", report.html.encode())
+        tracked.log_report("measure.html", report.html)
         tracked.log_inputs(sources)
         tracked.set_tags({"experiment": inputs.question.experiment, "verdict": found.decision.verdict})
         tracked.log_metrics(_metrics(found))

@@ -70,10 +70,10 @@ def run(settings: RecommendSettings, run_id: str) -> Path | None:
         output.publish(
             inputs=[each.source for each in found.checked], settings=settings.model_dump(mode="json")
         )
-        where = output.write_file("report.html", report.html.encode())
+        where = output.write_file("recommend.html", report.html.encode())
         if settings.export != "none":
             output.write_folder(EXPORT, recommended, settings.export)
-        tracked.log_report("report.html", report.html)
+        tracked.log_report("recommend.html", report.html)
         tracked.log_inputs([each.source for each in found.checked])
         tracked.log_metrics({f"{row[0]}.{row[1]}": row[2] for row in figures.itertuples(index=False)})
     return Path(where) if where else None

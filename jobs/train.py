@@ -88,9 +88,9 @@ def run(settings: TrainSettings, run_id: str) -> Path | None:
         output.publish(
             inputs=[each.source for each in found.checked], settings=settings.model_dump(mode="json")
         )
-        where = output.write_file("report.html", report.html.encode())
+        where = output.write_file("train.html", report.html.encode())
         output.write_file(RANKER_FILE, ranker.native.encode())
-        tracked.log_report("report.html", report.html)
+        tracked.log_report("train.html", report.html)
         tracked.log_inputs([each.source for each in found.checked])
         tracked.log_metrics(_metrics(measured.metrics) | (slots.metrics if slots else {}))
         _register(tracked, found, ranker, measured, settings)

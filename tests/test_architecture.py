@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from firstday.inputs.written import BY_SETTINGS, DECLARED
+from firstday.tables import forget, maintain
+
 REPOSITORY = Path(__file__).parents[1]
 # What all stages may import.
 SHARED = (
@@ -139,3 +142,10 @@ def storage_calls(file: Path) -> list[str]:
             or (node.attr in SESSION_IO and isinstance(node.value, ast.Name) and node.value.id == "spark")
         )
     ]
+
+
+def test_no_two_jobs_write_a_table_of_one_name() -> None:
+    """An output may hold the tables of several jobs."""
+    tables = [*DECLARED.values(), BY_SETTINGS, forget.TABLES, maintain.TABLES]
+    names = [name for job in tables for name in job]
+    assert len(set(names)) == len(names)

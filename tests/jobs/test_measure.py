@@ -55,7 +55,7 @@ def test_the_gate(collected: Collected, real_data: Path, capfd: pytest.CaptureFi
         assert (one["n_treatment"], one["n_control"]) == (44_700, 45_489)
         assert (one["treatment"], one["control"]) == ("gate_30", "gate_40")
     assert "fails at 0.01, passes at 0.001" in told(capfd.readouterr().err)
-    assert b"passes at 0.001" in collected.files["report.html"]
+    assert b"passes at 0.001" in collected.files["measure.html"]
 
 
 def test_units_with_dates_segments_and_a_covariate_are_published(
@@ -76,7 +76,7 @@ def test_units_with_dates_segments_and_a_covariate_are_published(
     assert {"cuped", "always_valid", "relative_lift"} <= set(results["method"])
     sums = published(files.out, "experiment_sums")
     assert sums[sums["segment"] == "all"]["units"].sum() == 400
-    assert (files.out / "report.html").is_file()
+    assert (files.out / "measure.html").is_file()
     assert "40 of 400 outcomes are not known" in told(capfd.readouterr().err)
 
 

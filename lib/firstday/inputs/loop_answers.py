@@ -264,7 +264,7 @@ def _report(out: str, step: Step) -> str | None:
     """The address of its report from the index page. Assigning has none."""
     if step.job == "assign" or not is_path(step.out):
         return None
-    file = f"{step.out.rstrip('/')}/report.html"
+    file = f"{step.out.rstrip('/')}/{step.job}.html"
     return file if "://" in file else quote(Path(os.path.relpath(file, out)).as_posix())
 
 
