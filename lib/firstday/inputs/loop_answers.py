@@ -227,7 +227,7 @@ def _measure(published: Published, step: Step) -> Told:
         Fact(
             words.name(row.metric) + _which(row.treatment, question),
             _effect(row, question),
-            f"{words.text(row.verdict)}; {chance(row)}",
+            f"{words.text(row.verdict)}; {chance(row, 'all comparisons')}",
         )
         for row in rows.itertuples(index=False)
     ]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -160,7 +160,11 @@ class _Reader:
             Field("washout_to", "instant", nullable=True, optional=True, future=True),
             Field("valid_to", "instant", nullable=True, optional=True, future=True),
         ]
-        return self._checked(source, Contract("assignments", tuple(fields)))
+        checked = self._checked(source, Contract("assignments", tuple(fields)))
+        if not self.settings.variants:
+            return checked
+        kept = checked.good.where(column("variant").isin(list(self.settings.variants)))
+        return replace(checked, good=kept)
 
     def _of_experiment(self, source: Input, experiment: str) -> Input:
         rows = source.frame.where(column("experiment") == experiment)

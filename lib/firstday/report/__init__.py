@@ -6,6 +6,7 @@ from firstday.report.label import LabelContent, label_report
 from firstday.report.measure import measure_report
 from firstday.report.page import Report
 from firstday.report.recommend import RecommendContent, recommend_report
+from firstday.report.terminal import aligned, measure_text
 from firstday.report.train import SlotContent, TrainContent, train_report
 
 __all__ = [
@@ -16,9 +17,11 @@ __all__ = [
     "Report",
     "SlotContent",
     "TrainContent",
+    "aligned",
     "discover_report",
     "label_report",
     "measure_report",
+    "measure_text",
     "recommend_report",
     "train_report",
 ]

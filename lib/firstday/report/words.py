@@ -158,6 +158,14 @@ def some(value: Any, one: str, more: str) -> str:
     return f"{number(value)} {one if value == 1 else more}"
 
 
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def some_words(value: int, one: str, more: str) -> str:
+    """'two metrics', '12 metrics'"""
+    return f"{NUMBERS[value] if value < len(NUMBERS) else number(value)} {one if value == 1 else more}"
+
+
 def sentence(value: Any) -> str:
     """Text that begins with a capital letter and ends with a full stop."""
     if absent(value) or not str(value).strip():

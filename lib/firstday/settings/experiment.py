@@ -1,5 +1,6 @@
 """The plan of an experiment: who takes part, who gets what, and when. Written before anybody is assigned."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -137,6 +138,25 @@ class ExperimentPlan(Settings):
     @property
     def treatments(self) -> tuple[str, ...]:
         return tuple(name for name in self.variants if name != self.control)
+
+    def of(self, variants: Sequence[str]) -> Self:
+        """The plan with these variants only, in its own order; shares as they are among them.
+
+        Raises SettingsError for a variant that is not planned, without the control, and for a ramp or
+        crossover, which need both variants.
+        """
+        unknown = [name for name in variants if name not in self.variants]
+        if unknown or self.control not in variants:
+            raise SettingsError(
+                f"--variants must be variants of the plan ({', '.join(self.variants)}), with its control",
+                value=unknown or variants,
+                next_step=f"name {self.control!r} and what is compared with it",
+            )
+        kept = {name: share for name, share in self.variants.items() if name in variants}
+        if (self.ramp or self.crossover) and len(kept) < len(self.variants):
+            raise SettingsError("a ramp or a crossover has all its variants", value=variants)
+        whole = sum(kept.values())
+        return self.model_copy(update={"variants": {name: share / whole for name, share in kept.items()}})
 
     @property
     def end(self) -> datetime | None:

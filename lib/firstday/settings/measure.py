@@ -62,6 +62,11 @@ class MeasureSettings(Settings):
     unit: Name = Field("user_id", description="Column of --units with the unit's id.")
     variant: Name = Field("variant", description="Column of --units with the unit's variant.")
     control: Name | None = Field(None, description="The variant that the others are compared with.")
+    variants: Names = Field(
+        (),
+        description="The variants to compare, the control among them; other units are left aside "
+        "[default: the plan's, else all that are there].",
+    )
     metric: Names = Field((), description="Columns of --units to compare: numbers or truth values.")
     covariate: Name | None = Field(
         None,
@@ -69,9 +74,9 @@ class MeasureSettings(Settings):
     )
     date: Name | None = Field(None, description="Column of --units with the instant of the assignment.")
     triggered: Name | None = Field(
-        None, description="Column of --units that is true where the unit met the change."
+        None, description="Column of --units that is true where the unit was exposed to the change."
     )
-    segments: Names = Field((), description="Columns to tell apart by; with --assignments, those of --users.")
+    segments: Names = Field((), description="Columns to segment by; with --assignments, those of --users.")
     shares: VariantShares = Field(
         (), description="Planned share of each variant [default: the plan's, else equal shares]."
     )
@@ -91,14 +96,14 @@ class MeasureSettings(Settings):
     )
     exposure: Names = Field(
         (),
-        description="Actions by which a unit meets the change: those that did are compared, too "
+        description="Actions by which a unit is exposed to the change: those exposed are compared, too "
         "[default: any impression, where --impressions are given].",
     )
     horizon: Instant | None = Field(
         None, description="What happens later does not count [default: the latest instant of the log]."
     )
     peeking: bool = Field(
-        False, description="Decide by intervals that hold although somebody looks every day."
+        False, description="Decide by intervals that stay valid when somebody looks every day."
     )
     planned_units: int | None = Field(
         None,
@@ -109,19 +114,21 @@ class MeasureSettings(Settings):
     smallest_effect: float | None = Field(
         None,
         gt=0,
-        description="The smallest change that matters, in the metrics' unit: tells the days needed.",
+        description="The smallest change that matters, in the metrics' unit: says how many days it takes.",
     )
     novelty_days: int = Field(
         14,
         ge=0,
         le=MOST_LOG_DAYS,
-        description="Days since the assignment over which effects may fade or grow; 0 does not ask.",
+        description="Days since the assignment over which an effect is followed; 0: none.",
     )
     ratio_limit: OpenShare = Field(
         0.001, description="Below this p-value of the sample-ratio check verdicts are withheld."
     )
     alpha: OpenShare = Field(0.05, description="Chance of a false alarm; intervals hold at 1 - alpha.")
-    power: OpenShare = Field(0.8, description="Chance to see an effect, in what can be detected.")
+    power: OpenShare = Field(
+        0.8, description="Power for which the smallest detectable effect and the days needed are given."
+    )
     time_zone: TimeZone = Field("UTC", description="Zone of the dates of assignment and of calendar days.")
     input_time_zone: TimeZone | None = Field(
         None, description="Zone of input timestamps that carry none; without it such input is refused."
@@ -145,6 +152,18 @@ class MeasureSettings(Settings):
             self._check_log()
         if self.power <= self.alpha:
             raise ValueError(f"power must be above alpha ({self.alpha:g}), got {self.power:g}")
+        return self
+
+    @model_validator(mode="after")
+    def _variants_fit(self) -> Self:
+        if not self.variants:
+            return self
+        if len(self.variants) < 2:
+            raise ValueError("variants must be two or more: the control and what is compared with it")
+        if self.control is not None and self.control not in self.variants:
+            raise ValueError(f"variants must have the control, {self.control!r}, among them")
+        if self.shares and set(dict(self.shares)) != set(self.variants):
+            raise ValueError("shares and variants must name the same variants")
         return self
 
     def _check_units(self) -> None:

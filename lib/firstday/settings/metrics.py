@@ -17,10 +17,10 @@ OPTIONS: dict[str, tuple[set[str], set[str]]] = {
     "retention": ({"day"}, {"retention", "actions", "window"}),
     "moment": ({"actions", "threshold"}, {"window"}),
     "count": (set(), {"actions", "window"}),
-    "sum": ({"value"}, {"actions", "window"}),
+    "sum": ({"value"}, {"actions", "window", "unit"}),
     "click_rate": (set(), {"window"}),
     "categories": (set(), {"actions", "window"}),
-    "column": ({"value"}, {"denominator", "value_at"}),
+    "column": ({"value"}, {"denominator", "value_at", "unit"}),
 }
 
 KIND_OPTIONS = sorted(set().union(*(must | may for must, may in OPTIONS.values())))
@@ -57,6 +57,9 @@ class Metric(Settings):
         None, description="Time after the assignment that counts [default: 24h of a moment, else all]."
     )
     value: Name | None = Field(None, description="Column with the number that is added up, or measured.")
+    unit: Annotated[Name, AfterValidator(_one_line)] | None = Field(
+        None, description="Unit of `value`, such as EUR, for the report."
+    )
     denominator: Name | None = Field(None, description="Column that `value` is a share of.")
     value_at: Name | None = Field(
         None, description="Column with the instant of `value`; before the assignment it counts as 0."
@@ -106,6 +109,10 @@ class Metric(Settings):
     def counting_window(self) -> timedelta | None:
         """How long after the assignment counts; None: as long as the variant lasts."""
         return self.window or (MOMENT_WINDOW if self.kind in ("moment", "retention") else None)
+
+    def per(self, unit_name: str) -> str:
+        """The unit of its value, such as 'EUR per user'. unit_name: what a unit is called."""
+        return f"{f'{self.unit} ' if self.unit else ''}per {self.denominator or unit_name}"
 
     @property
     def is_ratio(self) -> bool:
