@@ -1,6 +1,7 @@
 """Say what came of an experiment: outcomes to sums, sums to estimates, estimates to a decision."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,15 +31,19 @@ TRACKED = ("estimate", "low", "high", "p_value")
 def run(settings: MeasureSettings, run_id: str) -> Path | None:
     """Measure and publish. Returns where the report is; None if the output is a schema."""
     plan = read_plan(settings.plan) if settings.plan else None
-    if plan is not None and settings.variants:
-        plan = plan.of(settings.variants)
+    if plan is not None:
+        settings.check_plan(plan)
+        plan = plan.of(settings.variants) if settings.variants else plan
     told = settings.model_dump(mode="json") | ({"planned": plan.model_dump(mode="json")} if plan else {})
     spark = get_session("firstday measure")
     with (
         tracked_run(settings.experiment_name, "measure", run_id=run_id, settings=told) as tracked,
         open_output(spark, settings.out, job="measure", run_id=run_id, schemas=results.TABLES) as output,
-        opened(spark, settings, plan, output) as inputs,
+        ExitStack() as stack,
     ):
+        with logs.step("Reading and checking the inputs") as step:
+            inputs = stack.enter_context(opened(spark, settings, plan, output))
+            step.note(**{each.source.name: each.profile.rows for each in inputs.checked})
         with logs.step("Measuring the units and adding up") as step:
             refuse_unmet(inputs.units, settings.exposure)
             summed = tables(inputs.question, inputs.units, ages=inputs.ages)

@@ -157,9 +157,9 @@ def _train(published: Published, _: Step) -> Told:
     [model] = published("ranker_model").select("beats", "objective").collect()
     rows: pd.DataFrame = published("ranker_metrics").where(F.col("split") == "valid").toPandas()
     answer = (
-        "The ranker orders contents better than every simple way"
+        "The ranker orders contents better than every baseline"
         if model["beats"]
-        else "The ranker is not shown to order contents better than every simple way"
+        else "The ranker is not shown to order contents better than every baseline"
     )
     metric = next((name for name in ("ndcg@10", "auc") if (rows["metric"] == name).any()), None)
     return answer, [
@@ -177,7 +177,7 @@ def _recommend(published: Published, _: Step) -> Told:
     [row] = lists.agg(
         F.countDistinct("user_id").alias("users"),
         F.count("*").alias("rows"),
-        F.count("propensity").alias("drawn"),
+        F.count_if(F.col("source") == "exploring").alias("drawn"),
     ).collect()
     top = (
         lists.where(F.col("slot") == 1)
@@ -193,7 +193,7 @@ def _recommend(published: Published, _: Step) -> Told:
     return f"{words.number(row['users'])} users get a list; most often on top: {words.listed(shown)}", [
         Fact("contents in a list", words.decimal(row["rows"] / max(row["users"], 1), 1)),
         Fact(
-            "drawn by chance",
+            "slots for exploring",
             words.share(row["drawn"] / max(row["rows"], 1)),
             "so that other policies can be judged",
         ),
@@ -204,9 +204,9 @@ def _assign(published: Published, step: Step) -> Told:
     plan = read_plan(step.settings.model_dump()["plan"])
     rows = published("assignments")
     facts = [Fact("units", words.number(rows.select("unit_id").distinct().count()))]
-    dealt = "Dealt by a hash"
+    dealt = "Assigned by a hash"
     if plan.ramp:
-        rows, dealt = rows.where(F.col("stage") == len(plan.ramp)), "Dealt by a hash, in the last stage"
+        rows, dealt = rows.where(F.col("stage") == len(plan.ramp)), "Assigned by a hash, in the last stage"
         stages = " → ".join(words.share(each.share, 0) for each in plan.ramp)
         facts.append(Fact("ramp", stages, "the treated stay treated; who waits is control"))
     counts = rows.groupBy("variant").agg(F.countDistinct("unit_id").alias("units")).orderBy("variant")

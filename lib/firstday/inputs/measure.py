@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from pyspark.sql import DataFrame, SparkSession
 
-from firstday.errors import DataError, SettingsError
+from firstday.errors import DataError
 from firstday.experiments import assign
 from firstday.experiments.analyse_tables import by_cluster
 from firstday.experiments.outcomes import Outcomes
@@ -93,16 +93,6 @@ def _of_units(
 ) -> Inputs:
     assert settings.units is not None
     metrics = settings.metrics() or (plan.metrics if plan else ())
-    if not metrics:
-        raise SettingsError(
-            "something must be measured", value="no metric", next_step="give --metric, or metrics in the plan"
-        )
-    if plan is not None and (plan.ramp or plan.crossover or plan.cluster):
-        raise SettingsError(
-            "one row a unit tells of plain experiments; ramps, crossovers and clusters need the log",
-            value=settings.plan,
-            next_step="give --assignments with --events or --impressions",
-        )
     unit = plan.unit if plan and "unit" not in settings.model_fields_set else settings.unit
     source = open_input(spark, settings.units, name="units", time_zone=settings.input_time_zone)
     checked = check(source, _contract(settings, metrics, unit), now=datetime.now(UTC))
@@ -167,10 +157,6 @@ def _question(
     metrics: Sequence[Metric],
     treatments: tuple[str, ...],
 ) -> Question:
-    if plan is not None and settings.control not in (None, plan.control):
-        raise SettingsError(
-            f"--control must be the plan's, {plan.control!r}, or be left out", value=settings.control
-        )
     control = plan.control if plan else settings.control
     assert control is not None
     given = dict(settings.shares) or (dict(plan.variants) if plan else {})

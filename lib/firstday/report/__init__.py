@@ -6,7 +6,7 @@ from firstday.report.label import LabelContent, label_report
 from firstday.report.measure import measure_report
 from firstday.report.page import Report
 from firstday.report.recommend import RecommendContent, recommend_report
-from firstday.report.terminal import aligned, measure_text
+from firstday.report.terminal import aligned, measure_text, recommend_text, train_text
 from firstday.report.train import SlotContent, TrainContent, train_report
 
 __all__ = [
@@ -23,5 +23,7 @@ __all__ = [
     "measure_report",
     "measure_text",
     "recommend_report",
+    "recommend_text",
     "train_report",
+    "train_text",
 ]

@@ -76,7 +76,7 @@ def has_band(rows: pd.DataFrame) -> bool:
 
 
 def by_age(title: str, curves: Sequence[Curve]) -> Figure:
-    """The effect on each day since the unit first met the change. Rows have part: the age in days."""
+    """The effect on each day since the assignment. Rows have part: the age in days."""
     panels = tuple(
         Panel(
             _points(
@@ -91,7 +91,7 @@ def by_age(title: str, curves: Sequence[Curve]) -> Figure:
         )
         for heading, caption, rows, amount in curves
     )
-    description = "The effect by days since units first met the change, with intervals."
+    description = "The effect by days since the assignment, with intervals."
     return Figure("by_age", title, description, panels, (Key("effect at that age", BLUE, DIAMOND),))
 
 

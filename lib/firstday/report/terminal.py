@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from firstday.report import words
 from firstday.report.content import MeasureContent
 from firstday.report.measure_rows import CANNOT_TELL, Rows, probability
+from firstday.report.recommend import RecommendContent, earned, recommend_verdict
+from firstday.report.train import TrainContent, train_verdict
 
 MOST_ROWS = 30
 
@@ -34,7 +36,7 @@ def measure_text(content: MeasureContent) -> str:
         *([check.note] if check is not None else []),
         *content.notes,
     ]
-    text = "\n".join(words.sentence(each) for each in dict.fromkeys(sentences))
+    text = _lines(sentences)
     if rows.withheld:
         return text
     columns = ("metric", "treatment", "control", "effect", f"{rows.level} interval", "p", "verdict")
@@ -62,3 +64,40 @@ def measure_text(content: MeasureContent) -> str:
         else ""
     )
     return f"{text}\n\n{aligned(columns, cells, columns[1:-1])}{rest}"
+
+
+def train_text(content: TrainContent) -> str:
+    """The verdict, the model beside what it is compared with, and the slots that are recommended."""
+    sentences = [
+        train_verdict(content),
+        *content.comparisons,
+        *([content.champion] if content.champion else []),
+    ]
+    if content.slots is not None and content.slots.notes:
+        sentences.append(content.slots.notes[0])
+    valid = content.metrics[(content.metrics["split"] == "valid") & content.metrics["value"].notna()]
+    models = list(dict.fromkeys(valid["model"]))
+    metrics = list(dict.fromkeys(valid["metric"]))
+    value = {(row.model, row.metric): row.value for row in valid.itertuples(index=False)}
+    cells = [
+        [words.name(model), *(words.decimal(value.get((model, metric)), 4) for metric in metrics)]
+        for model in models
+    ]
+    columns = ["on the rows to measure on", *(metric.upper() for metric in metrics)]
+    return f"{_lines(sentences)}\n\n{aligned(columns, cells, columns[1:])}"
+
+
+def recommend_text(content: RecommendContent) -> str:
+    """Who gets a list, what is known of what it earns, and the slots by source."""
+    total = max(sum(content.sources.values()), 1)
+    cells = [
+        (words.text(source), words.number(slots), words.share(slots / total))
+        for source, slots in sorted(content.sources.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    columns = ("source", "slots", "share")
+    text = _lines([recommend_verdict(content), *content.notes, earned(content)])
+    return f"{text}\n\n{aligned(columns, cells, columns[1:])}"
+
+
+def _lines(sentences: Sequence[str]) -> str:
+    return "\n".join(words.sentence(each) for each in dict.fromkeys(sentences))

@@ -1,5 +1,6 @@
 """The plan of an experiment: who takes part, who gets what, and when. Written before anybody is assigned."""
 
+import difflib
 from collections.abc import Sequence
 from datetime import date, datetime
 from itertools import pairwise
@@ -220,7 +221,7 @@ class ExperimentPlan(Settings):
             raise ValueError(f"unit, cluster and strata must be different columns, got {', '.join(columns)}")
         if self.cluster and self.strata:
             raise ValueError(
-                "strata deal unit by unit, and a cluster goes as a whole: give cluster or strata, not both"
+                "strata assign unit by unit, and a cluster goes as a whole: give cluster or strata, not both"
             )
 
     def _check_metrics(self) -> None:
@@ -326,7 +327,10 @@ def _repeated(node: Any) -> list[str]:
 def _explained(problem: Any) -> str:
     place = ".".join(str(part) for part in problem["loc"] if part != "[key]")
     if problem["type"] == "extra_forbidden":
-        return f"there is no key {place!r}"
+        *parents, last = place.split(".")
+        keys = (Metric if parents[:1] == ["metrics"] else ExperimentPlan).model_fields
+        near = difflib.get_close_matches(last, keys, n=1)
+        return f"there is no key {place!r}" + (f", did you mean {near[0]!r}?" if near else "")
     if problem["type"] == "missing":
         return f"{place} must be given"
     told = problem["msg"].removeprefix("Value error, ")

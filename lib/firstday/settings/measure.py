@@ -4,6 +4,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from firstday.errors import SettingsError
+from firstday.settings.experiment import ExperimentPlan
 from firstday.settings.kinds import (
     ROUNDING,
     Instant,
@@ -15,7 +17,7 @@ from firstday.settings.kinds import (
     TimeZone,
     listed,
 )
-from firstday.settings.metrics import Metric
+from firstday.settings.metrics import PRE, Metric
 
 Name = Annotated[str, Field(min_length=1)]
 MOST_LOG_DAYS = 60
@@ -190,6 +192,52 @@ class MeasureSettings(Settings):
             raise ValueError("--reactions need --impressions: they are reactions to them")
         if self.exposure and self.events is None:
             raise ValueError("--exposure names actions of --events: give them")
+
+    def check_plan(self, plan: ExperimentPlan) -> None:
+        """Raise SettingsError where the settings and the plan do not fit each other."""
+        if self.control not in (None, plan.control):
+            raise SettingsError(
+                f"--control must be the plan's, {plan.control!r}, or be left out", value=self.control
+            )
+        if self.variants:
+            plan.of(self.variants)
+        metrics = self.metrics() or plan.metrics
+        if not metrics:
+            raise SettingsError(
+                "the plan says what is measured",
+                value="no metrics",
+                next_step="add metrics to it; conf/experiment.yml and docs/measure.md show each kind",
+            )
+        if self.units is None:
+            columns = [
+                *self.segments,
+                *(each.covariate for each in metrics if each.covariate not in (None, PRE)),
+            ]
+            if columns and self.users is None:
+                raise SettingsError(
+                    "segments and covariates are columns of the users",
+                    value=columns,
+                    next_step="give --users",
+                )
+            return
+        if plan.ramp or plan.crossover or plan.cluster:
+            raise SettingsError(
+                "one row a unit tells of plain experiments; ramps, crossovers and clusters need the log",
+                value=self.plan,
+                next_step="give --assignments with --events or --impressions",
+            )
+        if others := [f"{each.name} of kind {each.kind}" for each in metrics if each.kind != "column"]:
+            raise SettingsError(
+                "with one row a unit each metric is a column of the units",
+                value=others[0],
+                next_step="give --events or --impressions with assignments, or a metric of kind column",
+            )
+        if plan.looks is not None and self.date is None:
+            raise SettingsError(
+                "planned looks need the dates of assignment",
+                value="none",
+                next_step="name the column with --date, or leave looks out of the plan",
+            )
 
     def metrics(self) -> tuple[Metric, ...]:
         """The columns named by --metric, as metrics."""
