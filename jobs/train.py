@@ -48,11 +48,11 @@ SAMPLED = 2_000  # rows that SHAP values are of
 
 def run(settings: TrainSettings, run_id: str) -> Path | None:
     """Train, measure and publish. Returns where the report is; None if the output is a schema."""
-    told = settings.model_dump(mode="json") | {"train": parameters_of(settings).model_dump()}
+    used = settings.model_dump(mode="json") | {"train": parameters_of(settings).model_dump()}
     spark = get_session("firstday train")
     examples.refuse_session(spark)
     with (
-        tracked_run(settings.experiment_name, "train", run_id=run_id, settings=told) as tracked,
+        tracked_run(settings.experiment_name, "train", run_id=run_id, settings=used) as tracked,
         open_output(spark, settings.out, job="train", run_id=run_id, schemas=outputs.TABLES) as output,
         ExitStack() as stack,
     ):
@@ -83,11 +83,11 @@ def run(settings: TrainSettings, run_id: str) -> Path | None:
             if slots:
                 tables["ranker_slots"] = from_pandas(spark, slots.table, outputs.RANKER_SLOTS)
             output.write_all(tables)
-        content = _content(found, ranker, measured, importance, slots, sizes, notes, told, run_id)
+        content = _content(found, ranker, measured, importance, slots, sizes, notes, used, run_id)
         from firstday.report import train_report, train_text
 
         report = train_report(content)
-        output.publish(inputs=[each.source for each in found.checked], settings=told)
+        output.publish(inputs=[each.source for each in found.checked], settings=used)
         where = output.write_file("train.html", report.html.encode())
         output.write_file(RANKER_FILE, ranker.native.encode())
         tracked.log_report("train.html", report.html)
@@ -267,7 +267,7 @@ def _content(
     slots: SlotCount | None,
     sizes: "dict[str, examples.Sizes]",
     notes: Sequence[str],
-    told: Mapping[str, Any],
+    used: Mapping[str, Any],
     run_id: str,
 ) -> "TrainContent":
     from firstday.report import SlotContent, TrainContent
@@ -285,7 +285,7 @@ def _content(
         else None,
         sizes={split: (size.lists, size.rows, size.mixed) for split, size in sizes.items()},
         notes=tuple(notes),
-        settings=told,
+        settings=used,
         trees=ranker.trees,
         inputs={each.source.name: each.source.described for each in found.checked},
     )

@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).parents[1]
 # What all stages may import.
 SHARED = (
     *("errors", "redact", "settings", "frames", "expressions", "parallel", "local_rows"),
-    *("tables.schemas", "windows", "segments"),
+    *("tables.schemas", "windows", "segments", "rounding"),
 )
 STAGES = ("moments", "labels", "recommend", "experiments", "report", "simulation")
 # What each module or package of firstday may import of firstday. Jobs may import all but one another;
@@ -25,6 +25,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "redact": (),
     "errors": ("redact",),
     "addresses": (),
+    "rounding": (),
     "preflight": ("addresses", "errors", "loop.steps", "session", "settings"),
     "settings": ("errors", "settings"),
     "parallel": (),
@@ -41,7 +42,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "session": ("errors", "jars", "java", "jvm_names", "logs"),
     "install": ("errors", "jars", "java", "session"),
     "cli": ("errors", "logs", "preflight", "redact", "settings"),
-    "tables": ("addresses", "errors", "local_rows", "parallel", "redact", "settings", "tables"),
+    "tables": ("addresses", "errors", "logs", "local_rows", "parallel", "redact", "settings", "tables"),
     "tracking": ("errors", "logs", "redact", "settings"),
     "inputs": (*SHARED, "inputs", "logs", "loop", "tables", *STAGES),
     "loop": (*SHARED, "logs", "loop", "simulation"),

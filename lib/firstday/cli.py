@@ -205,7 +205,8 @@ def _option(name: str, info: FieldInfo) -> click.Option:
         text += " [required]"
     elif info.default not in (None, ()):
         text += f" [default: {_text(info.default)}]"
-    [kind] = [kind for kind in get_args(info.annotation) if get_origin(kind) is Literal] or [info.annotation]
+    others = [kind for kind in get_args(info.annotation) if kind is not type(None)]
+    kind = others[0] if len(others) == 1 and get_origin(others[0]) is Literal else info.annotation
     if get_origin(kind) is Literal:
         return click.Option([flag, name], type=click.Choice(get_args(kind)), help=text)
     metavar = next(word for kind, word in METAVARS.items() if kind in str(info.annotation))

@@ -50,7 +50,7 @@ COLUMNS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 PATTERNS = ("features",)  # settings whose names may hold * and begin with -
 DELTA_LOG = "_delta_log"
-CLOSE = 0.5  # how alike, at least, what is suggested is
+CLOSE = 0.6  # how alike, at least, what is suggested is
 
 
 def check(settings: Settings) -> None:
@@ -125,14 +125,22 @@ def _refuse_missing(setting: str, address: str) -> None:
     while not there.parent.exists():
         there = there.parent
     names = sorted(entry.name for entry in there.parent.iterdir()) if there.parent.is_dir() else []
-    same = [name for name in names if name.partition(".")[0] == there.name.partition(".")[0]]
-    near = same[0] if same else _nearest(there.name, names)
-    told = f"did you mean {there.parent / near}?" if near else f"look for it: {there.parent} is there"
-    raise DataError(
-        f"--{setting} must be a file or a folder that is there, or the name of a table",
-        value=address,
-        next_step=told,
+    by_stem = {_stem(name): name for name in reversed(names) if _stem(name)}
+    near = _nearest(_stem(there.name), list(by_stem))
+    if near:
+        told = f"did you mean {there.parent / by_stem[near]}?"
+    else:
+        told = f"{there.parent} holds {', '.join(names[:12]) or 'nothing'}"
+    kind = (
+        "a file" if setting in FILES else "an output" if setting in (*OUTPUTS, "out") else "a file or folder"
     )
+    or_table = ", or the name of a table" if kind == "a file or folder" else ""
+    raise DataError(f"--{setting} must be {kind} that is there{or_table}", value=address, next_step=told)
+
+
+def _stem(name: str) -> str:
+    """Without its endings: an ending alone makes no two files alike."""
+    return name.lstrip(".").partition(".")[0]
 
 
 def _check_output(address: str, must_hold_runs: bool) -> None:

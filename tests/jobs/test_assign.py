@@ -127,7 +127,7 @@ def test_mistakes_are_told(collected: Collected, files: Files, capfd: pytest.Cap
         (few, {"layer": {"name": "l", "range": [0, 0.000001]}}, [], "Somebody must take part"),
         (few, {}, ["--instant-column", "user_id"], "--instant-column must be another column"),
         (few, {}, ["--instant-column", "country"], "country is not an ISO 8601 time"),
-        (few, {}, ["--plan", "absent.yml"], "--plan must be a file or a folder that is there"),
+        (few, {}, ["--plan", "absent.yml"], "--plan must be a file that is there"),
     ]
     for units, plan, flags, message in cases:
         assert files.assign(units, *flags, **plan) == 2, message

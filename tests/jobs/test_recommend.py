@@ -143,13 +143,16 @@ def _with(rows: np.ndarray, place: int, value: float) -> np.ndarray:
 def test_mistakes_are_told(tables: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     slots = ["--slots", "3", "--exploring-slot", "4"]
     for argv, told in (
-        (["train", "--tables", tables / "absent", "--out", tmp_path / "o"], "--tables must be a file"),
+        (
+            ["train", "--tables", tables / "absent", "--out", tmp_path / "o"],
+            "--tables must be a file or folder",
+        ),
         (["train", "--out", tmp_path / "o"], "--examples, or --tables"),
         (["train", "--tables", tables, "--out", tmp_path / "o", "--objective", "hypotheses"], "go together"),
         (["recommend", "--ranker", tmp_path, "--out", tmp_path / "o"], "tables must be given"),
         (
             ["recommend", "--tables", tables, "--ranker", tmp_path / "none", "--out", tmp_path / "o"],
-            "--ranker must be a file or a folder that is there",
+            "--ranker must be an output that is there",
         ),
         (
             ["recommend", "--tables", tables, "--ranker", tables, "--out", tmp_path / "o"],

@@ -202,7 +202,7 @@ def data(spec: dict[str, Any], layer: int) -> list[dict[str, Any]]:
 def test_the_answer_in_a_minute(html: str) -> None:
     told = answer(html)
     found, last = (
-        told.index("Push is better than control on retention_7 (+0.90 points)"),
+        told.index("push is better than control on retention_7 (+0.90 points)"),
         told.index("What now?"),
     )
     assert told.startswith("Ship push: it is better on retention_7.")

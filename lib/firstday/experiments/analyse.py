@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pandas as pd
 
@@ -77,8 +78,15 @@ def _why_unknown(question: Question, metric: Metric) -> str:
     if metric.day is not None:
         return f"{whom} have not reached the end of day {metric.day} and are left out"
     if metric.counting_window is not None:
-        return f"{whom} have not had their {duration_text(metric.counting_window)} yet and are left out"
+        return f"{whom} have not had their {_long(metric.counting_window)} yet and are left out"
     return f"{whom} have no outcome yet and are left out"
+
+
+def _long(window: timedelta) -> str:
+    """'30 days', '24 hours'"""
+    text = duration_text(window)
+    names = {"d": "day", "h": "hour", "m": "minute", "s": "second"}
+    return f"{text[:-1]} {names[text[-1]]}{'' if text[:-1] == '1' else 's'}"
 
 
 def _in_points(question: Question, sums: pd.DataFrame) -> frozenset[str]:

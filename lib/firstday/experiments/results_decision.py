@@ -9,8 +9,17 @@ import pandas as pd
 from firstday.experiments.aggregate import EVERYONE
 from firstday.experiments.clusters import interference_warning
 from firstday.experiments.guardrails import HARMED, NOT_HARMED
-from firstday.experiments.results import BETTER, CANNOT_TELL, NO_EFFECT, WITHHELD, WORSE, Question
+from firstday.experiments.results import (
+    BETTER,
+    CANNOT_TELL,
+    NO_EFFECT,
+    TESTS,
+    WITHHELD,
+    WORSE,
+    Question,
+)
 from firstday.experiments.sample_ratio import SampleRatio
+from firstday.rounding import digits
 from firstday.segments import ALL
 from firstday.settings.metrics import Metric
 
@@ -259,12 +268,22 @@ class _Teller:
         return f"Guardrail {row['metric']}, {row['treatment']}: {row['verdict']} ({row['note']})."
 
     def amount(self, metric: str, effect: float) -> str:
-        """An effect: of shares in points."""
-        told = f"{100 * effect:+.2f} points" if metric in self.shares else f"{effect:+.4g}"
+        """An effect: of shares in points, else with its unit."""
+        share = metric in self.shares
+        unit = "points" if share else self.question.metric(metric).per(self.question.unit_name)
+        told = f"{effect * (100 if share else 1):+,.{self.digits(metric)}f} {unit}"
         return f"{MINUS}{told[1:]}" if told.startswith("-") else told
 
     def value(self, metric: str, value: float) -> str:
-        return f"{value:.3%}" if metric in self.shares else f"{value:.4g}"
+        share = metric in self.shares
+        return f"{value * (100 if share else 1):,.{self.digits(metric)}f}{'%' if share else ''}"
+
+    def digits(self, metric: str) -> int:
+        """By the smallest standard error of a method among all units, as the page has it."""
+        rows = self.results[(self.results["metric"] == metric) & (self.results["segment"] == ALL)]
+        errors = rows[rows["method"].isin(TESTS)]["standard_error"].dropna()
+        found = digits(float(errors.min()) * (100 if metric in self.shares else 1)) if len(errors) else None
+        return 2 if found is None else found
 
 
 def _known(value: float | None) -> bool:

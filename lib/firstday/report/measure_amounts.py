@@ -9,9 +9,9 @@ from typing import Any
 import pandas as pd
 
 from firstday.report import words
+from firstday.rounding import digits
 
 LIKE_A_SHARE = 0.1  # by which a share's standard error may miss the binomial one
-MOST_DIGITS = 6
 # Methods whose figures are not in the metric's unit.
 OTHER_UNITS: tuple[str, ...] = (
     "relative_lift",
@@ -128,10 +128,8 @@ def looks_like_a_share(rows: pd.DataFrame) -> bool:
 
 def finer(amount: Amounts, standard_error: Any) -> Amounts:
     """The same for a figure with another standard error, such as a trend by day."""
-    if words.absent(standard_error) or not 0 < standard_error < math.inf:
-        return amount
-    digits = 1 - math.floor(math.log10(standard_error * amount.scale))
-    return replace(amount, digits=min(max(digits, 0), MOST_DIGITS))
+    found = None if words.absent(standard_error) else digits(standard_error * amount.scale)
+    return amount if found is None else replace(amount, digits=found)
 
 
 def _smallest_error(rows: pd.DataFrame) -> float | None:

@@ -40,7 +40,9 @@ def measure_text(content: MeasureContent) -> str:
     if rows.withheld:
         return text
     columns = ("metric", "treatment", "control", "effect", f"{rows.level} interval", "p", "verdict")
-    shown = [*rows.deciding(), *rows.guardrails()]
+    guards = rows.guardrails()
+    guarded = {(row.metric, row.treatment) for row in guards}
+    shown = [row for row in rows.deciding() if (row.metric, row.treatment) not in guarded] + guards
     if not shown:
         return text
     cells = []
@@ -100,4 +102,4 @@ def recommend_text(content: RecommendContent) -> str:
 
 
 def _lines(sentences: Sequence[str]) -> str:
-    return "\n".join(words.sentence(each) for each in dict.fromkeys(sentences))
+    return "\n".join(words.stopped(each) for each in dict.fromkeys(sentences))

@@ -27,6 +27,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
+from firstday import logs
 from firstday.errors import ConflictError, OutputError
 from firstday.parallel import side_by_side
 from firstday.tables.check import Checked, refuse_beyond
@@ -102,6 +103,10 @@ class Output:
         """Raise OutputError where an existing table is another job's, not of firstday, or has other columns;
         nothing has been written then.
         """
+        with logs.step("Opening the output"):
+            self._begin()
+
+    def _begin(self) -> None:
         self.store.require()
         schemas = {**self.schemas, **SHARED}
         existing = [name for name in schemas if self.store.exists(name)]
@@ -149,6 +154,10 @@ class Output:
         horizon: datetime | None = None,
     ) -> Run:
         """Make this run's rows the published ones. Raises ConflictError when another run was quicker."""
+        with logs.step("Publishing"):
+            return self._publish(inputs, settings, horizon)
+
+    def _publish(self, inputs: Iterable[Input], settings: Mapping[str, Any], horizon: datetime | None) -> Run:
         # A table without rows, too, is there to be read.
         self._create({name: schema for name, schema in self.schemas.items() if name not in self._rows})
         began = self.store.attempts(self.job, but=self.run_id)
