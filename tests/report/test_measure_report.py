@@ -201,10 +201,7 @@ def data(spec: dict[str, Any], layer: int) -> list[dict[str, Any]]:
 
 def test_the_answer_in_a_minute(html: str) -> None:
     told = answer(html)
-    found, last = (
-        told.index("push is better than control on retention_7 (+0.90 points)"),
-        told.index("What now?"),
-    )
+    found, last = told.index("push is better than control on retention_7 (+0.90 points)"), len(told)
     assert told.startswith("Ship push: it is better on retention_7.")
     assert found < told.index("Group sizes fit equal shares, which are assumed as none were planned") < last
     assert "Arms share a pool: they disturb each other." in told.split("How sure is that?")[0]
@@ -212,7 +209,7 @@ def test_the_answer_in_a_minute(html: str) -> None:
     assert "retention_1, push against control: +1.2 points." in told.split("The same in sentences")[1]
     assert "Treatment less control, among all units, by 95% intervals (plain difference, one look)." in told
     assert "crashed not harmed −0.11 points (−0.45 to +0.24) · a loss of 0.5 points is accepted." in told
-    assert "retention_1: still needed 12 days more 52,000 units find an effect of 0.01" in told
+    assert "still needed" not in told  # an effect is shown
     assert "retention_7: better in country=US; nothing shown in 2 segments." in told
     assert "No guardrail was planned" not in told
     assert "retention_1: what these units could show" not in told  # an effect is shown
@@ -242,7 +239,7 @@ def test_figures_of_a_real_experiment_in_words(content: MeasureContent) -> None:
     assert "Treatment less gate_40" in told
     assert (
         "At 95%, the data exclude a fall of retention_1 by more than 0.06 points and any fall of "
-        "retention_7; less harm fits them. No guardrail was planned" in told
+        "retention_7. Smaller harm is not excluded. No guardrail was planned" in told
     )
 
 

@@ -20,8 +20,6 @@ from firstday.segments import ALL
 from firstday.settings.kinds import duration_text
 from firstday.settings.metrics import Metric
 
-SHARES = ("retention", "moment", "click_rate")
-
 
 @dataclass(frozen=True)
 class Found:
@@ -92,7 +90,7 @@ def _long(window: timedelta) -> str:
 def _in_points(question: Question, sums: pd.DataFrame) -> frozenset[str]:
     """Metrics that are shares: of a unit 0 or 1, or clicks of impressions."""
     totals = sums.groupby("metric")[list(PARTS)].sum()
-    found = {metric.name for metric in question.metrics if metric.kind in SHARES}
+    found = {metric.name for metric in question.metrics if metric.kind in arms.SHARES}
     for metric in question.metrics:
         if metric.kind == "column" and metric.name in totals.index:
             of_metric = Sums(*(totals.loc[metric.name, part] for part in PARTS))

@@ -28,6 +28,7 @@ from firstday.experiments.sums import PARTS, Floats, Sums
 from firstday.segments import ALL
 from firstday.settings.metrics import Metric
 
+SHARES = ("retention", "moment", "click_rate")  # kinds whose effects are told in points
 ARMS = ("n_treatment", "n_control", "value_treatment", "value_control")
 FEW = f"too few units for daily looks yet: they count from {LEAST_UNITS} in the smaller arm on"
 GROWS = (
@@ -278,9 +279,9 @@ def _power(
     assigned = float(compared["units"].sum())
     a_day = assigned / ((dates.max() - dates.min()).days + 1)
     days = float(days_needed(needed, units, a_day, tail_days(metric), units_open=assigned - units))
-    note = (
-        f"{needed:,.0f} {question.unit_name}s find an effect of {wanted:g} with {question.power:.0%} power; "
-    )
+    share = rate is not None or metric.kind in SHARES
+    size = f"{100 * wanted:g} points" if share else f"{wanted:g} {metric.per(question.unit_name)}"
+    note = f"{needed:,.0f} {question.unit_name}s find an effect of {size} with {question.power:.0%} power; "
     note += f"{a_day:,.0f} come a day"
     yield figure(place, "days_needed", days, note, **kept)
 

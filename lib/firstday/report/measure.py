@@ -194,7 +194,8 @@ def _harm(rows: Rows) -> Block:
     others = [row for row in rows.deciding() if (row.metric, row.treatment) not in guarded]
     excluded = [told for row in others if row.verdict != WORSE and (told := _excluded(rows, row))]
     if excluded:
-        sentences.append(f"At {rows.level}, the data exclude {words.listed(excluded)}; less harm fits them.")
+        less = " Smaller harm is not excluded." if any(" by more than " in told for told in excluded) else ""
+        sentences.append(f"At {rows.level}, the data exclude {words.listed(excluded)}.{less}")
     if not guards:
         sentences.append("No guardrail was planned, so nothing was tested for being free of harm.")
     facts = []
@@ -219,12 +220,17 @@ def _excluded(rows: Rows, row: Any) -> str:
 def _what_now(rows: Rows) -> Iterable[Block]:
     """Days that are still needed, and what these units can show."""
     facts = []
+    clear = {(row.metric, row.treatment) for row in rows.deciding() if row.verdict in (BETTER, WORSE)}
+    # A guardrail that has been decided waits for nothing, whatever its plain difference shows.
+    guards = [row for row in rows.guardrails() if row.verdict != CANNOT_TELL]
+    clear |= {(row.metric, row.treatment) for row in guards}
     for row in rows.of("days_needed").itertuples(index=False, name="Row"):
+        if (row.metric, row.treatment) in clear:
+            continue
         days = "not known" if words.absent(row.estimate) else words.some(row.estimate, "day", "days")
         enough = not words.absent(row.estimate) and row.estimate <= 0
         value = "no more days" if enough else f"{days} more"
         facts.append(Fact(f"{rows.label(row)}: still needed", value, words.sentence(row.note)))
-    clear = {(row.metric, row.treatment) for row in rows.deciding() if row.verdict in (BETTER, WORSE)}
     for row in rows.of("detectable_effect").itertuples(index=False, name="Row"):
         if (row.metric, row.treatment) in clear or words.absent(row.estimate):
             continue

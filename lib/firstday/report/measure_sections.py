@@ -256,7 +256,7 @@ def _methods(rows: Rows) -> Section:
     tables = [table("Sample-ratio check", checks, cells, numeric=("chi²", "p"), opened=True)]
     if len(planned):
         tables.append(table("What the units can show", planned, shown, numeric=("value",)))
-    return Section("check", "The check of the shares, and the power", tables=tuple(tables))
+    return Section("check", "The check of the group sizes, and the power", tables=tuple(tables))
 
 
 def _whole(rows: Rows) -> pd.DataFrame:
