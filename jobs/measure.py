@@ -33,7 +33,7 @@ def run(settings: MeasureSettings, run_id: str) -> Path | None:
     plan = read_plan(settings.plan) if settings.plan else None
     if plan is not None:
         settings.check_plan(plan)
-        plan = plan.of(settings.variants) if settings.variants else plan
+        plan = settings.planned(plan)
     told = settings.model_dump(mode="json") | ({"planned": plan.model_dump(mode="json")} if plan else {})
     spark = get_session("firstday measure")
     with (

@@ -32,13 +32,15 @@ SHARES = ("retention", "moment", "click_rate")  # kinds whose effects are told i
 ARMS = ("n_treatment", "n_control", "value_treatment", "value_control")
 FEW = f"too few units for daily looks yet: they count from {LEAST_UNITS} in the smaller arm on"
 GROWS = (
-    "daily looks are not covered: without a window an outcome goes on growing after it was counted, so give "
-    "the metric a window"
+    "daily looks are not covered: without a window, or with a return on day n or later, an outcome goes on "
+    "growing after it was counted, so give the metric a window, or another kind of retention"
 )
 
 
 def counted_once(metric: Metric) -> bool:
     """Whether a unit's outcome stays as it is once it is known, which looks on the way rely on."""
+    if metric.retention_kind == "on_or_after":
+        return False
     return metric.kind == "column" or metric.counting_window is not None
 
 

@@ -88,7 +88,7 @@ def _effects(spark: SparkSession, step: Step, true_effects: TrueEffects) -> list
 
 def asked(settings: MeasureSettings) -> Question:
     """What a measure step is asked, as far as it says which rows decide."""
-    plan = read_plan(settings.plan) if settings.plan else None
+    plan = settings.planned(read_plan(settings.plan)) if settings.plan else None
     if plan is None:
         daily = settings.peeking
         return Question("", settings.control or "", (), settings.metrics(), daily=daily)

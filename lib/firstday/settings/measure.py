@@ -17,7 +17,7 @@ from firstday.settings.kinds import (
     TimeZone,
     listed,
 )
-from firstday.settings.metrics import PRE, Metric
+from firstday.settings.metrics import PRE, Metric, RetentionKind
 
 Name = Annotated[str, Field(min_length=1)]
 MOST_LOG_DAYS = 60
@@ -96,6 +96,11 @@ class MeasureSettings(Settings):
     reactions: Location | None = Field(
         None, description="Reactions to impressions: impression_id, kind, reacted_at."
     )
+    retention_kind: RetentionKind | None = Field(
+        None,
+        description="What a return is, for retention metrics of the plan that do not say: on day n, within "
+        "days 1 to n, or on_or_after day n [default: on].",
+    )
     exposure: Names = Field(
         (),
         description="Actions by which a unit is exposed to the change: those exposed are compared, too "
@@ -169,7 +174,7 @@ class MeasureSettings(Settings):
         return self
 
     def _check_units(self) -> None:
-        log = ("users", "events", "impressions", "reactions", "exposure", "horizon")
+        log = ("users", "events", "impressions", "reactions", "exposure", "horizon", "retention_kind")
         if given := [name for name in log if getattr(self, name)]:
             raise ValueError(f"--{given[0]} goes with --assignments; with --units all are columns of it")
         if self.plan is None and self.control is None:
@@ -192,6 +197,19 @@ class MeasureSettings(Settings):
             raise ValueError("--reactions need --impressions: they are reactions to them")
         if self.exposure and self.events is None:
             raise ValueError("--exposure names actions of --events: give them")
+
+    def planned(self, plan: ExperimentPlan) -> ExperimentPlan:
+        """The plan with the variants and the kind of retention that these settings ask for."""
+        if self.variants:
+            plan = plan.of(self.variants)
+        if self.retention_kind is None:
+            return plan
+        kind = {"retention_kind": self.retention_kind}
+        metrics = tuple(
+            each.model_copy(update=kind) if each.kind == "retention" and not each.retention_kind else each
+            for each in plan.metrics
+        )
+        return plan.model_copy(update={"metrics": metrics})
 
     def check_plan(self, plan: ExperimentPlan) -> None:
         """Raise SettingsError where the settings and the plan do not fit each other."""

@@ -8,13 +8,14 @@ from pydantic import AfterValidator, Field, model_validator
 from firstday.settings.kinds import Duration, Names, Settings, duration_text
 
 MetricKind = Literal["retention", "moment", "count", "sum", "click_rate", "categories", "column"]
+RetentionKind = Literal["on", "within", "on_or_after"]
 Name = Annotated[str, Field(min_length=1)]
 PRE = "pre"  # as covariate: the metric's own quantity before the assignment
 MOMENT_WINDOW = timedelta(hours=24)
 FROM_IMPRESSIONS = ("click_rate", "categories")
 # What a kind is told by, beside its name, covariate and guardrail: (must be given, may be given).
 OPTIONS: dict[str, tuple[set[str], set[str]]] = {
-    "retention": ({"day"}, {"retention", "actions", "window"}),
+    "retention": ({"day"}, {"retention", "retention_kind", "actions", "window"}),
     "moment": ({"actions", "threshold"}, {"window"}),
     "count": (set(), {"actions", "window"}),
     "sum": ({"value"}, {"actions", "window", "unit"}),
@@ -36,7 +37,8 @@ class Metric(Settings):
     """A metric: what is counted of each unit, from its assignment on.
 
     kind
-    - retention: 1 if the unit came back on day `day` (as `firstday discover` counts it), else 0.
+    - retention: 1 if the unit came back on day `day` (as `firstday discover` counts it), else 0; or, by
+      `retention_kind`, on any of the days 1 to `day` (within), or on it or later (on_or_after).
     - moment: 1 if it did `actions` at least `threshold` times within `window` (24 h), else 0.
     - count: how often it did `actions` (any action where none is named).
     - sum: the sum of the column `value` over its `actions`.
@@ -50,6 +52,9 @@ class Metric(Settings):
     day: int | None = Field(None, ge=1, le=366, description="Day n of Dn retention.")
     retention: Literal["rolling", "calendar"] | None = Field(
         None, description="Day n as n times 24 h after the assignment [default], or as a calendar day."
+    )
+    retention_kind: RetentionKind | None = Field(
+        None, description="A return on day n [default], within days 1 to n, or on_or_after day n."
     )
     actions: Names = Field((), description="Names of the actions that count.")
     threshold: int | None = Field(None, ge=1, description="How often the moment asks for the action.")
