@@ -80,7 +80,7 @@ def test_everything_and_names_are_data() -> None:
     # The click rate of what was shown before is no part of the verdict on the new lists.
     assert "full list of 4 slots.</p>" in html
     assert "In the last 7 days, by the policy" in html
-    assert "3.2% (3.0 to 3.5%)" in html
+    assert "3.21% (3.01 to 3.45%)" in html
     assert "3.21" in html  # drawn in percent, as the tables have it
     assert "The 25 most shown." in html
     assert "Shifted since training: &lt;script&gt;alert" in html

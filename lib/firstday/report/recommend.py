@@ -49,6 +49,7 @@ VARIETY = {
 DECIMALS = ("category_gini", "novelty", "categories_per_customer")  # the others are shares
 SCORE = "firstday_score"
 MOST_BARS, LABEL = 25, 60
+RATE_DIGITS = 2  # of rates in percent, which are small
 RATE = Series("click rate", BLUE, DIAMOND)
 
 
@@ -177,7 +178,7 @@ def _chart(clicks: pd.DataFrame) -> Any:
         shown = shown.sort_values("value", key=lambda slots: slots.astype(int))
     rows = []
     for row in shown.itertuples(index=False):
-        told = words.share_with(row.amount, row.low, row.high)
+        told = words.share_with(row.amount, row.low, row.high, RATE_DIGITS)
         value, low, high = (
             None if words.absent(one) else 100 * one for one in (row.amount, row.low, row.high)
         )
@@ -200,7 +201,11 @@ def _rates(rates: pd.DataFrame, dimension: str) -> Table:
     def rate(figure: str) -> Any:
         def cell(row: Any) -> str:
             found = by_value.get((None if words.absent(row.value) else row.value, figure))
-            return words.NOTHING if found is None else words.share_with(found.amount, found.low, found.high)
+            return (
+                words.NOTHING
+                if found is None
+                else words.share_with(found.amount, found.low, found.high, RATE_DIGITS)
+            )
 
         return cell
 
@@ -242,7 +247,7 @@ def _variety(monitoring: pd.DataFrame) -> Section:
 def _amount(figure: str, value: Any) -> str:
     if figure in DECIMALS:
         return words.decimal(value, 2)
-    return words.share(value, 2 if figure in RATES else 1)
+    return words.share(value, RATE_DIGITS if figure in RATES else 1)
 
 
 def _made(content: RecommendContent) -> Section:

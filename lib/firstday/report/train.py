@@ -192,7 +192,7 @@ def _slots(content: SlotContent) -> Section:
     rows = []
     for row in content.table.itertuples(index=False):
         low, high = (None if words.absent(bound) else bound for bound in (row.low, row.high))
-        told = words.share_with(row.expected_click_rate, row.low, row.high)
+        told = words.share_with(row.expected_click_rate, row.low, row.high, 2)
         series = RECOMMENDED if words.true(row.recommended) else ANOTHER
         label = words.some(row.slots, "slot", "slots")
         value, low, high = (
@@ -207,15 +207,16 @@ def _slots(content: SlotContent) -> Section:
         (RECOMMENDED.key(), ANOTHER.key()),
     )
     cells = {
-        "slots": lambda row: words.number(row.slots),
-        "click rate": lambda row: words.share_with(row.expected_click_rate, row.low, row.high),
+        "slots": lambda row: (
+            f"{words.number(row.slots)}{' (recommended)' if words.true(row.recommended) else ''}"
+        ),
+        "click rate": lambda row: words.share_with(row.expected_click_rate, row.low, row.high, 2),
         "clicks a list": lambda row: words.decimal(row.clicks_per_list, 4),
-        "click rate of the last slot": lambda row: words.share(row.last_slot_click_rate, 2),
-        "last slot looked at": lambda row: words.share_with(
+        "last slot: click rate": lambda row: words.share(row.last_slot_click_rate, 2),
+        "last slot: looked at": lambda row: words.share_with(
             row.examination, row.examination_low, row.examination_high
         ),
-        "looks at it in 7 days": lambda row: words.decimal(row.examination * content.lists_per_week, 2),
-        "recommended": lambda row: words.yes(row.recommended),
+        "last slot: looks in 7 days": lambda row: words.decimal(row.examination * content.lists_per_week, 2),
     }
     return Section(
         id_,
@@ -225,7 +226,9 @@ def _slots(content: SlotContent) -> Section:
         "often a slot is looked at is in proportion to the first, and in 7 days for a customer who looks at "
         f"the first each time; it is told by {content.way}. In brackets: 95% intervals.",
         figure=figure,
-        tables=(table("Lists by slots", content.table, cells, numeric=list(cells)[:-1], opened=True),),
+        tables=(
+            table("Lists by slots", content.table, cells, numeric=list(cells)[1:], opened=True, cards=True),
+        ),
     )
 
 
