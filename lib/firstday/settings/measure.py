@@ -57,7 +57,7 @@ VariantShares = Annotated[tuple[tuple[str, float], ...], BeforeValidator(_pairs)
 class MeasureSettings(Settings):
     """Settings of `firstday measure`."""
 
-    out: Location = Field(description="Where results go: a folder or catalog.schema of their own.")
+    out: Location = Field(description="Where results go: a folder or catalog.schema.")
     units: Location | None = Field(
         None, description="One row a unit, with its variant and its metrics as columns."
     )
@@ -80,7 +80,7 @@ class MeasureSettings(Settings):
     )
     segments: Names = Field((), description="Columns to segment by; with --assignments, those of --users.")
     shares: VariantShares = Field(
-        (), description="Planned share of each variant [default: the plan's, else equal shares]."
+        (), description="Planned share of each variant [default: the plan's, else equal ones are assumed]."
     )
     plan: Location | None = Field(None, description="The experiment's plan: a YAML file, with its metrics.")
     assignments: Location | None = Field(

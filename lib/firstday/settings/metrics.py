@@ -100,9 +100,10 @@ class Metric(Settings):
     def _consistent(self) -> Self:
         if self.kind == "column" and self.covariate == PRE:
             raise ValueError("a column has no past to look at: name a column as covariate, not 'pre'")
-        if self.day is not None and self.window is not None and self.window >= timedelta(days=self.day + 1):
+        first = 1 if self.retention_kind == "within" else self.day
+        if first is not None and self.window is not None and self.window >= timedelta(days=first + 1):
             raise ValueError(
-                f"window ({duration_text(self.window)}) must end before day {self.day} is over, or nothing "
+                f"window ({duration_text(self.window)}) must end before day {first} is over, or nothing "
                 "of that day counts as a return"
             )
         columns = [self.value, self.denominator, self.covariate]
