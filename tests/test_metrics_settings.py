@@ -32,7 +32,7 @@ def test_metrics_are_frozen() -> None:
 def test_each_kind_is_made_of_what_it_needs_and_of_nothing_else(kind: str) -> None:
     values: dict[str, Any] = {
         "day": 7, "retention": "calendar", "actions": ["a"], "threshold": 2, "window": "2d", "value": "v",
-        "denominator": "w", "value_at": "t", "retention_kind": "within", "unit": "EUR",
+        "denominator": "w", "value_at": "t", "retention_kind": "on_or_after", "unit": "EUR",
     }  # fmt: skip
     must, may = OPTIONS[kind]
     assert Metric(name="m", kind=kind, **{name: values[name] for name in must})
