@@ -281,7 +281,8 @@ class _Teller:
     def digits(self, metric: str) -> int:
         """By the smallest standard error of a method among all units, as the page has it."""
         rows = self.results[(self.results["metric"] == metric) & (self.results["segment"] == ALL)]
-        errors = rows[rows["method"].isin(TESTS)]["standard_error"].dropna()
+        in_unit = rows["method"].isin(TESTS) & (rows["method"] != "relative_lift")
+        errors = rows[in_unit]["standard_error"].dropna()
         found = digits(float(errors.min()) * (100 if metric in self.shares else 1)) if len(errors) else None
         return 2 if found is None else found
 

@@ -272,7 +272,7 @@ def _whole(rows: Rows) -> pd.DataFrame:
 
 
 def _numbers(rows: Rows, caption: str, frame: pd.DataFrame) -> Table:
-    """Rows of results as a table; columns that say nothing are left out."""
+    """Rows of results as a table, p corrected where it is; columns that say nothing are left out."""
     cells: dict[str, Cell] = {
         "metric": rows.label,
         "segment": lambda row: segment(row.segment),
@@ -283,11 +283,9 @@ def _numbers(rows: Rows, caption: str, frame: pd.DataFrame) -> Table:
         "effect": lambda row: rows.amount(row).effect(row.estimate),
         "interval": lambda row: rows.amount(row).bounds(row.low, row.high),
         "verdict": lambda row: words.text(row.verdict),
-        "p": lambda row: probability(row.p_value),
-        "p, corrected": lambda row: probability(row.p_adjusted),
+        "p": lambda row: probability(row.p_value if words.absent(row.p_adjusted) else row.p_adjusted),
         "treatment": lambda row: _arm(rows, row, "treatment"),
         "control": lambda row: _arm(rows, row, "control"),
-        "statistic": lambda row: words.decimal(row.statistic),
         "note": lambda row: _note(rows, row),
     }
     said = {
@@ -296,12 +294,11 @@ def _numbers(rows: Rows, caption: str, frame: pd.DataFrame) -> Table:
         "method": frame["method"].nunique() > 1,
         "until": frame["date"].notna().any(),
         "part": frame["part"].notna().any(),
-        "p, corrected": frame["p_adjusted"].notna().any(),
         "verdict": frame["verdict"].notna().any(),
         "note": (frame["note"].fillna("") != "").any(),
     }
     cells = {name: cell for name, cell in cells.items() if said.get(name, True)}
-    numeric = ("effect", "interval", "statistic", "p", "p, corrected", "treatment", "control")
+    numeric = ("effect", "interval", "p", "treatment", "control")
     return table(caption, frame, cells, numeric=numeric, rest=REST, cards=True)
 
 
@@ -316,7 +313,7 @@ def _arm(rows: Rows, row: Any, arm: str) -> str:
     known = rows.amounts.get(row.metric, Amounts())
     if words.absent(level):
         return words.number(units)
-    return f"{known.level(level)} (n {words.number(units)})"
+    return f"{known.level(level)} (n\u00a0{words.number(units)})"
 
 
 def _units(row: Any) -> int:
