@@ -93,6 +93,11 @@ LABEL = {"rows": "users.parquet", "functions": "rules.py", "out": "out"}
             "--instant-column must be a column of units",
         ),
         ("forget", {"out": "fund", "user": "u"}, "did you mean found?"),
+        (
+            "train",
+            {"tables": ".", "table": {"events": "event"}, "out": "out"},
+            "did you mean events.parquet?",
+        ),
         ("maintain", {"out": "."}, "with its table runs"),
         (
             "loop",
@@ -119,6 +124,7 @@ def test_a_mistake_is_named_with_what_is_nearest(
         ("measure", {"assignments": "out", "events": "events.parquet", "plan": "plan.yml", "out": "out2"}),
         ("discover", LOG | {"out": "new/folder"}),
         ("train", {"tables": ".", "objective": "hypotheses", "hypotheses": "found", "out": "out"}),
+        ("train", {"tables": ".", "table": {"events": "./events"}, "out": "out"}),  # without its ending
         ("simulate", {"out": "out"}),
         ("loop", {"out": "out", "world": "app"}),
         (
@@ -128,6 +134,17 @@ def test_a_mistake_is_named_with_what_is_nearest(
                 "steps": {
                     "assign": {"plan": "plan.yml", "units": "units.csv"},
                     "measure": {"events": "events.parquet"},
+                },
+            },
+        ),
+        (
+            "loop",
+            {
+                "out": "out",
+                "steps": {
+                    "label": {"rows": "users.parquet", "functions": "units.csv"},
+                    "discover": {"users": "users.parquet", "events": "{out}/label/soft_labels"},
+                    "train": {"tables": ".", "table": {"events": "{out}/discover/moments"}},
                 },
             },
         ),

@@ -66,9 +66,9 @@ def _check(job: str, settings: Settings, made: Collection[str] = ()) -> None:
     """made: addresses that are not there yet, as the steps before write them."""
     local = not launched_outside()  # else addresses are looked up by the cluster
     given: dict[str, Any] = {name: getattr(settings, name) for name in type(settings).model_fields}
-    given = {name: value for name, value in given.items() if value and value not in made}
+    given = {name: value for name, value in given.items() if value and not _is_made(value, made)}
     if local:
-        _check_places(settings, given)
+        _check_places(settings, given, made)
     if str(given.get("functions", "")).endswith((".yml", ".yaml")):
         _check_yaml(given["functions"])
     plan = read_plan(given["plan"]) if "plan" in given else None
@@ -79,14 +79,26 @@ def _check(job: str, settings: Settings, made: Collection[str] = ()) -> None:
         _check_columns(table, columns_of(given[table]), _named(settings, names, plan))
 
 
-def _check_places(settings: Settings, given: dict[str, Any]) -> None:
+def _is_made(value: Any, made: Collection[str]) -> bool:
+    """Whether it is, or lies in, what an earlier step writes."""
+    folders = [each.rstrip("/") for each in made]
+    return isinstance(value, str) and any(value == each or value.startswith(f"{each}/") for each in folders)
+
+
+def _check_places(settings: Settings, given: dict[str, Any], made: Collection[str]) -> None:
     if "out" in given:
         _check_output(given["out"], must_hold_runs=isinstance(settings, ForgetSettings | MaintainSettings))
     places = {name: given[name] for name in READ if isinstance(given.get(name), str)}
     if isinstance(settings, BankSettings):
-        places |= {f"set table.{name}": address for name, address in settings.table.items()}
+        tables = {name: address for name, address in settings.table.items() if not _is_made(address, made)}
+        places |= {f"set table.{name}": address for name, address in tables.items()}
     for name, address in places.items():
-        if (name in FILES or _is_local(address)) and not Path(address).exists():
+        path = Path(address)
+        if not (name in FILES or _is_local(address)) or path.exists():
+            continue
+        if not (
+            name.startswith("set table.") and any(path.parent.glob(f"{path.name}.*"))
+        ):  # may leave it out
             _refuse_missing(name, address)
     for name, table in OUTPUTS.items():
         if name in given:
