@@ -66,16 +66,17 @@ def run(settings: LabelSettings, run_id: str) -> Path | None:
             compared = _compared(spark, inputs, called, settings, output) if inputs.features else None
             report = _report(inputs, model, called, audited, tables, compared, settings, run_id)
         output.publish(inputs=[checked.source], settings=settings.model_dump(mode="json"))
-        where = output.write_file("report.html", report.html.encode())
+        where = output.write_file("label.html", report.html.encode())
         if "label_audit" in tables:
-            output.write_file(
-                "audit.csv", tables["label_audit"].assign(answer="").to_csv(index=False).encode()
-            )
-        tracked.log_report("report.html", report.html)
+            to_check = tables["label_audit"].assign(answer="").to_csv(index=False)
+            output.write_file("audit.csv", to_check.encode())
+        tracked.log_report("label.html", report.html)
         if compared:
             _keep_models(compared, inputs, settings, output, tracked)
         tracked.log_inputs([checked.source])
         tracked.log_metrics(_metrics(found.counted, model, inputs) | called.metrics)
+        share = audited.estimates.share if audited else None
+        logs.result("\n".join((f"{called.sentence}.", called.of_all(model, share), *_to_do(tables))))
     return Path(where) if where else None
 
 
@@ -308,6 +309,15 @@ def _report(
         stake=settings.stake,
     )
     return label_report(content)
+
+
+def _to_do(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    if "label_audit" not in tables:
+        return []
+    return [
+        f"{len(tables['label_audit']):,} rows are to be checked, in audit.csv or the table label_audit: write "
+        "the class of each into the column answer and give the file back with --audited."
+    ]
 
 
 def _keep_models(

@@ -88,7 +88,7 @@ def _effects(spark: SparkSession, step: Step, true_effects: TrueEffects) -> list
 
 def asked(settings: MeasureSettings) -> Question:
     """What a measure step is asked, as far as it says which rows decide."""
-    plan = read_plan(settings.plan) if settings.plan else None
+    plan = settings.planned(read_plan(settings.plan)) if settings.plan else None
     if plan is None:
         daily = settings.peeking
         return Question("", settings.control or "", (), settings.metrics(), daily=daily)
@@ -161,9 +161,9 @@ def _train(published: Published, _: Step) -> Told:
     [model] = published("ranker_model").select("beats", "objective").collect()
     rows: pd.DataFrame = published("ranker_metrics").where(F.col("split") == "valid").toPandas()
     answer = (
-        "The ranker orders contents better than every simple way"
+        "The ranker orders contents better than every baseline"
         if model["beats"]
-        else "The ranker is not shown to order contents better than every simple way"
+        else "The ranker is not shown to order contents better than every baseline"
     )
     metric = next((name for name in ("ndcg@10", "auc") if (rows["metric"] == name).any()), None)
     return answer, [
@@ -181,7 +181,7 @@ def _recommend(published: Published, _: Step) -> Told:
     [row] = lists.agg(
         F.countDistinct("user_id").alias("users"),
         F.count("*").alias("rows"),
-        F.count("propensity").alias("drawn"),
+        F.count_if(F.col("source") == "exploring").alias("drawn"),
     ).collect()
     top = (
         lists.where(F.col("slot") == 1)
@@ -197,7 +197,7 @@ def _recommend(published: Published, _: Step) -> Told:
     return f"{words.number(row['users'])} users get a list; most often on top: {words.listed(shown)}", [
         Fact("contents in a list", words.decimal(row["rows"] / max(row["users"], 1), 1)),
         Fact(
-            "drawn by chance",
+            "slots for exploring",
             words.share(row["drawn"] / max(row["rows"], 1)),
             "so that other policies can be judged",
         ),
@@ -208,9 +208,9 @@ def _assign(published: Published, step: Step) -> Told:
     plan = read_plan(step.settings.model_dump()["plan"])
     rows = published("assignments")
     facts = [Fact("units", words.number(rows.select("unit_id").distinct().count()))]
-    dealt = "Dealt by a hash"
+    dealt = "Assigned by a hash"
     if plan.ramp:
-        rows, dealt = rows.where(F.col("stage") == len(plan.ramp)), "Dealt by a hash, in the last stage"
+        rows, dealt = rows.where(F.col("stage") == len(plan.ramp)), "Assigned by a hash, in the last stage"
         stages = " → ".join(words.share(each.share, 0) for each in plan.ramp)
         facts.append(Fact("ramp", stages, "the treated stay treated; who waits is control"))
     counts = rows.groupBy("variant").agg(F.countDistinct("unit_id").alias("units")).orderBy("variant")
@@ -231,7 +231,7 @@ def _measure(published: Published, step: Step) -> Told:
         Fact(
             words.name(row.metric) + _which(row.treatment, question),
             _effect(row, question),
-            f"{words.text(row.verdict)}; {chance(row)}",
+            f"{words.text(row.verdict)}; {chance(row, 'all comparisons')}",
         )
         for row in rows.itertuples(index=False)
     ]
@@ -268,7 +268,7 @@ def _report(out: str, step: Step) -> str | None:
     """The address of its report from the index page. Assigning has none."""
     if step.job == "assign" or not is_path(step.out):
         return None
-    file = f"{step.out.rstrip('/')}/report.html"
+    file = f"{step.out.rstrip('/')}/{step.job}.html"
     return file if "://" in file else quote(Path(os.path.relpath(file, out)).as_posix())
 
 

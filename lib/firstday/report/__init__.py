@@ -7,6 +7,7 @@ from firstday.report.label_content import LabelContent
 from firstday.report.measure import measure_report
 from firstday.report.page import Report
 from firstday.report.recommend import RecommendContent, recommend_report
+from firstday.report.terminal import aligned, measure_text, recommend_text, train_text
 from firstday.report.train import SlotContent, TrainContent, train_report
 
 __all__ = [
@@ -17,9 +18,13 @@ __all__ = [
     "Report",
     "SlotContent",
     "TrainContent",
+    "aligned",
     "discover_report",
     "label_report",
     "measure_report",
+    "measure_text",
     "recommend_report",
+    "recommend_text",
     "train_report",
+    "train_text",
 ]
