@@ -315,8 +315,8 @@ def _to_do(tables: Mapping[str, pd.DataFrame]) -> list[str]:
     if "label_audit" not in tables:
         return []
     return [
-        f"{len(tables['label_audit']):,} rows are to be checked, in audit.csv or the table label_audit: write "
-        "the class of each into the column answer and give the file back with --audited."
+        f"{len(tables['label_audit']):,} rows are to be checked, in audit.csv or the table label_audit: "
+        "write the class of each into the column answer and give the file back with --audited."
     ]
 
 

@@ -164,7 +164,7 @@ def test_mistakes_end_with_status_2(tmp_path: Path, capfd: pytest.CaptureFixture
         (["--votes", good, "--gold", "absent"], "absent"),
         (["--votes", good, "--balance", "0.5,0.6"], "add up to 1"),
         (["--votes", good, "--balance", "0.5,0.5", "--classes", "3"], "2 shares for 3 classes"),
-        (["--votes", good, "--model", str(tmp_path / "nowhere")], "published run"),
+        (["--votes", good, "--model", str(tmp_path / "nowhere")], "--model must be an output"),
         (["--votes", good, "--classes", "1"], "classes"),
         (["--votes", stray_vote], "999999 in the column lf_1"),
         (["--votes", good, "--balance", ",".join(["0.005"] * 200)], "balance"),

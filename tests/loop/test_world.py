@@ -141,7 +141,8 @@ def test_how_many_bots_were_found() -> None:
         {"row_id": [f"user-{number:07d}" for number in (0, 1, 2, 4)], "label": [1, 0, 1, -1]}
     )
     assert truth.labels(App(), labels) == (  # type: ignore[arg-type]
-        "2 of the 4 accounts are bots: 1 of them were found (50%), and 1 people were taken for bots."
+        "2 of the 4 accounts are bots: 1 of them were found (50%), and 1 people were taken for bots: "
+        "50% of the called are bots, 50.0% of all accounts."
     )
 
 

@@ -100,6 +100,8 @@ class Blocks:
         """For each given vote, in the order of `votes`: the outcome of its block, and that with this voter
         silent; -1 as `place` has it.
         """
+        if votes.nnz == 0:  # SciPy finds nothing at no places otherwise than elsewhere
+            return np.empty(0, np.int64), np.empty(0, np.int64)
         codes = sp.csr_matrix(votes @ self._digits)
         row = np.repeat(np.arange(votes.shape[0]), np.diff(votes.indptr))
         block = self.groups[votes.indices // self.classes].astype(np.int64)
