@@ -4,14 +4,13 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from firstday.settings.inputs import LogSettings
 from firstday.settings.kinds import (
     ROUNDING,
     Instant,
     Location,
     Names,
     OpenShare,
-    Settings,
-    Share,
     TimeZone,
     listed,
 )
@@ -52,7 +51,7 @@ def _shares(pairs: tuple[tuple[str, float], ...]) -> tuple[tuple[str, float], ..
 VariantShares = Annotated[tuple[tuple[str, float], ...], BeforeValidator(_pairs), AfterValidator(_shares)]
 
 
-class MeasureSettings(Settings):
+class MeasureSettings(LogSettings):
     """Settings of `firstday measure`."""
 
     out: Location = Field(description="Where results go: a folder or catalog.schema of their own.")
@@ -123,10 +122,6 @@ class MeasureSettings(Settings):
     alpha: OpenShare = Field(0.05, description="Chance of a false alarm; intervals hold at 1 - alpha.")
     power: OpenShare = Field(0.8, description="Chance to see an effect, in what can be detected.")
     time_zone: TimeZone = Field("UTC", description="Zone of the dates of assignment and of calendar days.")
-    input_time_zone: TimeZone | None = Field(
-        None, description="Zone of input timestamps that carry none; without it such input is refused."
-    )
-    max_bad_share: Share = Field(0.05, description="Stop when a larger share of an input's rows is bad.")
     name: Name | None = Field(
         None, description="Name of the experiment in the results [default: the plan's, else 'experiment']."
     )

@@ -25,7 +25,6 @@ UNNAMED_PATTERN = re.compile(
 )
 TOO_LONG = re.compile(r"TextParsingException(?s:.)*?(?:Length of parsed input|out of bounds for length)")
 WRONG_COLUMN = re.compile(r"Column: \[(.+?)\], Expected: (.+?), Found: (\w+)")
-NANOSECONDS = "TIMESTAMP(NANOS"
 
 
 @contextmanager
@@ -50,6 +49,12 @@ def opening(name: str, source: str) -> Iterator[None]:
         with data_errors(name, source):
             yield
     except AnalysisException as error:
+        if error.getErrorClass() == "COLUMN_ALREADY_EXISTS":
+            raise DataError(
+                f"columns of {name} must differ by more than case: Spark does not tell such ones apart",
+                value=[source, *re.findall(r"`(.+?)`", str(error))[:1]],
+                next_step="rename one of them where the table is written",
+            ) from error
         what = str(error).strip().splitlines()[0]
         raise DataError(
             f"{name} must be a table or files that Spark can open ({what})",
@@ -69,13 +74,6 @@ def _explained(message: str, name: str, source: str | None) -> DataError | None:
         )
     if file is None and not UNNAMED_PATTERN.search(message):
         return None
-    if NANOSECONDS in message:
-        return DataError(
-            f"timestamps of {name} must not be Parquet's nanoseconds, which Spark cannot read",
-            value=value,
-            next_step="write microseconds, e.g. pandas' to_parquet(..., coerce_timestamps='us', "
-            "allow_truncated_timestamps=True)",
-        )
     wrong = WRONG_COLUMN.search(message)
     if wrong:
         return DataError(

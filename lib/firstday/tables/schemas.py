@@ -18,7 +18,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-Kind = Literal["id", "text", "instant", "date", "vote", "number", "any"]
+Kind = Literal["id", "text", "instant", "date", "vote", "number", "truth", "any"]
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,10 @@ class Field:
     `kind` says what is accepted and what is handed on: "id" (text or whole numbers, as text), "text" (any
     plain value, as text), "instant" (a point in time, as timestamp), "date" (a date or its text, as date),
     "vote" (a whole number from -1 to `classes` - 1, as int), "number" (a number, a truth value or the text of
-    a number, as double; NaN is null; from `low` to `high`), "any" (as it is).
-    An instant may lie in the `future` only where that is said.
+    a number, as double; NaN is null; from `low` to `high`), "truth" (true and false, 1 and 0, or their texts,
+    as boolean), "any" (as it is). Texts that say that nothing is there (NULL, null, \\N) are null.
+    An instant may lie in the `future` only where that is said. A text may be `trimmed` of blanks at its ends;
+    with `choices` it is one of these, whatever its case.
     A `nullable` field may be null, an `optional` one may be absent; `alias` is a second accepted name.
     """
 
@@ -42,6 +44,8 @@ class Field:
     low: float | None = None
     high: float | None = None
     future: bool = False
+    trimmed: bool = False
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
