@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from firstday.errors import DataError, SettingsError
 from firstday.frames import matching
+from firstday.inputs.reading import reading
 from firstday.labels import classifier, functions, votes
 from firstday.labels.columns import positive_class, refuse_leaks, wide_voters
 from firstday.labels.models import fitting
@@ -65,7 +66,7 @@ def _votes_given(
 ) -> Inputs:
     assert settings.votes is not None
     others = [name for name in (settings.gold, settings.period) if name]
-    source = open_input(spark, settings.votes, name="votes", time_zone=settings.input_time_zone)
+    source = open_input(spark, settings.votes, name="votes", reading=reading(settings, "votes"))
     if earlier and settings.classes not in (None, earlier.classes):
         raise SettingsError(
             f"--classes must be the {earlier.classes} classes of the model",
@@ -123,7 +124,7 @@ def _votes_made(
         )
     if earlier:
         _refuse_other_functions(rules, earlier)
-    source = open_input(spark, settings.rows, name="rows", time_zone=settings.input_time_zone)
+    source = open_input(spark, settings.rows, name="rows", reading=reading(settings, "rows"))
     resolved = functions.resolve(rules, _as_checked(source.frame))
     features = matching(source.columns, settings.features, "--features")
     kept_apart = [name for name in ("row_id", settings.gold, settings.old_label, settings.period) if name]

@@ -1,6 +1,7 @@
 """How a job's inputs are read: what its settings say, and the format that its events have."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated
@@ -67,6 +68,11 @@ def reading(settings: InputSettings, table: str) -> Reading:
 def has_event_id(settings: LogSettings) -> bool:
     """Whether an event's id is to be looked for."""
     return settings.event_id != NONE
+
+
+def noted(checked: Checked, note: str | None) -> Checked:
+    """With a sentence on it, where there is one."""
+    return checked if note is None else replace(checked, notes=(*checked.notes, note))
 
 
 def said(*checked: Checked) -> None:

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from firstday.errors import DataError, SettingsError
 from firstday.frames import drawn, matching, with_vector
 from firstday.inputs import bank
+from firstday.inputs.reading import reading
 from firstday.recommend import learning
 from firstday.recommend.encoding import Encoding
 from firstday.recommend.examples import (
@@ -131,10 +132,9 @@ def _target(spark: SparkSession, settings: TrainSettings) -> learning.Target:
 
 def _ready(spark: SparkSession, settings: TrainSettings, output: Output) -> Examples:
     assert settings.examples is not None
-    zone = settings.input_time_zone
-    sources = [open_input(spark, settings.examples, name="examples", time_zone=zone)]
+    sources = [open_input(spark, settings.examples, name="examples", reading=reading(settings, "examples"))]
     if settings.valid is not None:
-        sources.append(open_input(spark, settings.valid, name="valid", time_zone=zone))
+        sources.append(open_input(spark, settings.valid, name="valid", reading=reading(settings, "valid")))
     features = _features(sources[0], settings)
     checked = tuple(
         check(source, _contract(source.name, features, settings), now=datetime.now(UTC)) for source in sources

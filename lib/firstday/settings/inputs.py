@@ -74,8 +74,8 @@ class LogSettings(InputSettings):
 
     format: Location | None = Field(
         None,
-        description="Whose export the events are: ga4, posthog, amplitude, mixpanel, segment or snowplow, or a "
-        "YAML file as those in conf/formats.",
+        description="Whose export the events are: ga4, posthog, amplitude, mixpanel, segment or snowplow, or "
+        "a YAML file as those in conf/formats.",
     )
     event_id: Location | None = Field(
         None,

@@ -22,8 +22,8 @@ class LabelSettings(InputSettings):
     )
     votes_coding: Literal["classes", "signs"] | None = Field(
         None,
-        description="What votes are: classes 0, 1, ... and -1 to abstain [default], or signs, 1 and -1 for the "
-        "classes 1 and 0 and 0 to abstain.",
+        description="What votes are: classes 0, 1, ... and -1 to abstain [default], or signs, 1 and -1 for "
+        "the classes 1 and 0 and 0 to abstain.",
     )
     rows: Location | None = Field(
         None, description="Rows to label: a path (Delta, Parquet, CSV, JSON Lines) or a table name."

@@ -14,7 +14,7 @@ from firstday.settings.kinds import (
     TimeZone,
     listed,
 )
-from firstday.settings.metrics import Metric
+from firstday.settings.metrics import Metric, checked_cap
 
 Name = Annotated[str, Field(min_length=1)]
 MOST_LOG_DAYS = 60
@@ -59,9 +59,19 @@ class MeasureSettings(LogSettings):
         None, description="One row a unit, with its variant and its metrics as columns."
     )
     unit: Name = Field("user_id", description="Column of --units with the unit's id.")
-    variant: Name = Field("variant", description="Column of --units with the unit's variant.")
+    variant: Name = Field(
+        "variant", description="Column with the unit's variant, of --units or of exposures among --events."
+    )
     control: Name | None = Field(None, description="The variant that the others are compared with.")
     metric: Names = Field((), description="Columns of --units to compare: numbers or truth values.")
+    cap: Annotated[str | float, AfterValidator(checked_cap)] | None = Field(
+        None,
+        description="With --units: what one unit may add to a metric at most, a value or a quantile of all "
+        "arms' units together, as 99.9%.",
+    )
+    variants: Names = Field(
+        (), description="Variants to compare; units of others are left out and counted [default: all]."
+    )
     covariate: Name | None = Field(
         None,
         description="Numeric column of --units, known before the assignment; it lowers the variance.",
@@ -77,6 +87,12 @@ class MeasureSettings(LogSettings):
     plan: Location | None = Field(None, description="The experiment's plan: a YAML file, with its metrics.")
     assignments: Location | None = Field(
         None, description="What `firstday assign` wrote, or a table with unit_id, variant, assigned_at."
+    )
+    exposure_action: Name | None = Field(
+        None,
+        description="Instead of --assignments: the action of --events by which a unit is assigned, the first "
+        "time; --variant names its column or property with the variant, --columns experiment=... that with "
+        "the experiment's name.",
     )
     users: Location | None = Field(
         None, description="Users with segments and covariates, by the column user_id."
@@ -132,8 +148,11 @@ class MeasureSettings(LogSettings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if (self.units is None) == (self.assignments is None):
-            raise ValueError("give --units, one row a unit, or --assignments with a log")
+        if sum(given is not None for given in (self.units, self.assignments, self.exposure_action)) != 1:
+            raise ValueError(
+                "give --units, one row a unit, or --assignments with a log (or --exposure-action, where the "
+                "log has the assignments)"
+            )
         if self.units is not None:
             self._check_units()
         else:
@@ -155,7 +174,9 @@ class MeasureSettings(LogSettings):
     def _check_log(self) -> None:
         if self.plan is None:
             raise ValueError("--assignments need --plan, which says what is measured")
-        columns = ("metric", "covariate", "date", "triggered")
+        if self.exposure_action is not None and self.events is None:
+            raise ValueError("--exposure-action is an action of --events: give them")
+        columns = ("metric", "covariate", "date", "triggered", "cap", "variants")
         if given := [name for name in columns if getattr(self, name)]:
             raise ValueError(
                 f"--{given[0]} names a column of --units; with --assignments the plan has the metrics"
@@ -175,6 +196,7 @@ class MeasureSettings(LogSettings):
                 kind="column",
                 value=name,
                 covariate=self.covariate,
+                cap=self.cap,
                 smallest_effect=self.smallest_effect,
             )
             for name in self.metric

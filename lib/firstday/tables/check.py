@@ -8,7 +8,7 @@ log is not shuffled or cached.
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
 
@@ -127,6 +127,14 @@ def check(source: Input, contract: Contract, *, now: datetime, since: datetime |
     return Checked(source, good, bad, profile)
 
 
+def made_of(source: Input, good: DataFrame, contract: Contract, notes: tuple[str, ...] = ()) -> Checked:
+    """Rows that were made of a checked input, as an input of their own: all of them are good."""
+    extent = _extent(good, contract)
+    nothing = good.limit(0).select(*(F.lit("").alias(name) for name in ("table", "reason", "row")))
+    profile = Profile(extent.rows, 0, extent.earliest, extent.latest, dates=extent.dates)
+    return Checked(replace(source, name=contract.table), good, nothing, profile, notes)
+
+
 def _refuse_choices(
     source: Input, contract: Contract, binding: Binding, reasons: Mapping[str, int], rows: DataFrame
 ) -> None:
@@ -178,7 +186,8 @@ def _example(checked: Checked, reason: str) -> _Example:
     value = json.loads(text).get(reason.removesuffix(f" {NO_TIME}"))
     if not isinstance(value, str) or re.fullmatch(DIGITS.strip("^$"), value) is None:
         return _Example(text, None)
-    return _Example(text, f"write times as 2024-05-31T13:00:00Z, or say the unit of {value} with --time-unit: {dates_of(float(value))}")
+    told = f"or say the unit of {value} with --time-unit: {dates_of(float(value))}"
+    return _Example(text, f"write times as 2024-05-31T13:00:00Z, {told}")
 
 
 def _from(since: datetime, contract: Contract, binding: Binding) -> Column:

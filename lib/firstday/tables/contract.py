@@ -170,7 +170,10 @@ def _missing(missing: Sequence[Field], names: Sequence[str], source: Input) -> D
     )
 
 
-def _bound(item: Field, raw: Column, kind: DataType, source: Input, now: datetime) -> tuple[Column, list[Rule]]:
+Bound = tuple[Column, list[Rule]]
+
+
+def _bound(item: Field, raw: Column, kind: DataType, source: Input, now: datetime) -> Bound:
     """What the field is made of, and the rules beyond null."""
     if item.kind == "instant":
         value, rules = _instant(item, raw, kind, source)
@@ -197,7 +200,7 @@ def _bound(item: Field, raw: Column, kind: DataType, source: Input, now: datetim
     return _named(item, raw.cast("string"))
 
 
-def _named(item: Field, value: Column) -> tuple[Column, list[Rule]]:
+def _named(item: Field, value: Column) -> Bound:
     """Names without blanks at their ends, and the known ones by what they are without regard to case."""
     if item.trimmed:
         value = F.trim(value)
@@ -207,7 +210,7 @@ def _named(item: Field, value: Column) -> tuple[Column, list[Rule]]:
     return value, [Rule(f"{item.name} {NO_CHOICE} {', '.join(item.choices)}", ~value.isin(*item.choices))]
 
 
-def _date(item: Field, raw: Column, kind: DataType, source: Input) -> tuple[Column, list[Rule]]:
+def _date(item: Field, raw: Column, kind: DataType, source: Input) -> Bound:
     if isinstance(kind, DateType):
         return raw, []
     if not isinstance(kind, StringType):
@@ -216,7 +219,7 @@ def _date(item: Field, raw: Column, kind: DataType, source: Input) -> tuple[Colu
     return value, [Rule(f"{item.name} {NO_DATE}", raw.isNotNull() & value.isNull())]
 
 
-def _truth(item: Field, raw: Column, kind: DataType, source: Input) -> tuple[Column, list[Rule]]:
+def _truth(item: Field, raw: Column, kind: DataType, source: Input) -> Bound:
     if isinstance(kind, BooleanType):
         return raw, []
     if not isinstance(kind, NumericType | StringType):
@@ -226,7 +229,7 @@ def _truth(item: Field, raw: Column, kind: DataType, source: Input) -> tuple[Col
     return value, [Rule(f"{item.name} {NO_TRUTH}", raw.isNotNull() & value.isNull())]
 
 
-def _vote(item: Field, raw: Column, kind: DataType, source: Input) -> tuple[Column, list[Rule]]:
+def _vote(item: Field, raw: Column, kind: DataType, source: Input) -> Bound:
     if not isinstance(kind, NumericType | StringType):
         raise _wrong_type(item, "whole numbers, -1 to abstain", kind, source)
     # Where classes are not known yet, what fits no int would wrap round into one.
@@ -244,7 +247,7 @@ def _vote(item: Field, raw: Column, kind: DataType, source: Input) -> tuple[Colu
     return value, [*rules, Rule(f"{item.name} {NO_CLASS}", outside)]
 
 
-def _number(item: Field, raw: Column, kind: DataType, source: Input) -> tuple[Column, list[Rule]]:
+def _number(item: Field, raw: Column, kind: DataType, source: Input) -> Bound:
     if not isinstance(kind, NumericType | BooleanType | StringType):
         raise _wrong_type(item, "numbers", kind, source)
     rules = []
@@ -265,7 +268,7 @@ def _number(item: Field, raw: Column, kind: DataType, source: Input) -> tuple[Co
     return value, rules
 
 
-def _instant(item: Field, raw: Column, kind: DataType, source: Input) -> tuple[Column, list[Rule]]:
+def _instant(item: Field, raw: Column, kind: DataType, source: Input) -> Bound:
     zone = source.time_zone
     if isinstance(kind, TimestampType):
         return raw, []
@@ -284,12 +287,12 @@ def _instant(item: Field, raw: Column, kind: DataType, source: Input) -> tuple[C
     raise _wrong_type(item, "timestamps, or text in ISO 8601", kind, source)
 
 
-def _counted(item: Field, raw: Column, kind: DataType, source: Input) -> tuple[Column, list[Rule]]:
+def _counted(item: Field, raw: Column, kind: DataType, source: Input) -> Bound:
     """Instants as numbers, of the declared unit."""
     if source.time_unit is None:
         row = source.frame.select(raw.cast("double")).where(raw.isNotNull()).first()
         raise DataError(
-            f"{item.name} of {source.name} must be timestamps, text in ISO 8601, or numbers of a declared unit",
+            f"{item.name} of {source.name} must be timestamps, text in ISO 8601, or numbers of a known unit",
             value=f"{kind.simpleString()} in {source.source}" + (f", such as {row[0]:.0f}" if row else ""),
             next_step="say the unit with --time-unit" + (f": {dates_of(row[0])}" if row else ""),
         )
@@ -307,9 +310,7 @@ def dates_of(count: float) -> str:
     return ", ".join(told) or "no unit makes it a date"
 
 
-def _parsed(
-    item: Field, raw: Column, zone: str | None, unit: TimeUnit | None
-) -> tuple[Column, list[Rule]]:
+def _parsed(item: Field, raw: Column, zone: str | None, unit: TimeUnit | None) -> Bound:
     """Text with an offset or a zone is an instant by itself; text without is one in the declared zone."""
     local = raw.rlike(LOCAL_TEXT)
     parsed = instant(raw)

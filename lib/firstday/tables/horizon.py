@@ -58,7 +58,7 @@ def complete_until(log: Iterable[Checked]) -> Horizon | None:
         inside = [day for day in rows if start <= day < end]
         if sum(rows[day] for day in inside) < LEAST * total and start != starts[0]:
             continue
-        last = max(day for day in inside if rows[day] >= enough)
-        beyond = sum(count for day, count in rows.items() if day > last)
-        return Horizon(latest[last], beyond, max(latest.values()))
+        end_of_log = max(day for day in inside if rows[day] >= enough)
+        beyond = sum(count for day, count in rows.items() if day > end_of_log)
+        return Horizon(latest[end_of_log], beyond, max(latest.values()))
     raise AssertionError("the first stretch always counts")

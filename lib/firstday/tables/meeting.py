@@ -39,9 +39,13 @@ def meet(one: Side, other: Side, *, quietly: bool = False) -> str | None:
     """
     rows = max(one.checked.profile.rows, other.checked.profile.rows)
     parts = max(1, rows // (10 * LOOKED_AT))
-    left, right = (_ids(side, parts).withColumnRenamed("id", name) for side, name in ((one, "a"), (other, "b")))
-    by_key = left.groupBy("key").agg(F.collect_set("a").alias("as")).join(
-        right.groupBy("key").agg(F.collect_set("b").alias("bs")), "key", "full"
+    left, right = (
+        _ids(side, parts).withColumnRenamed("id", name) for side, name in ((one, "a"), (other, "b"))
+    )
+    by_key = (
+        left.groupBy("key")
+        .agg(F.collect_set("a").alias("as"))
+        .join(right.groupBy("key").agg(F.collect_set("b").alias("bs")), "key", "full")
     )
     both = F.size(F.array_intersect("as", "bs"))
     written = F.col("as").isNotNull() & F.col("bs").isNotNull()

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import xor
@@ -31,10 +31,11 @@ from firstday.tables.address import (
     file_system,
     is_delta,
     is_path,
+    parquet_integers,
 )
 from firstday.tables.faults import opening
 from firstday.tables.paths import mapped
-from firstday.tables.schemas import column, quoted, table_schema
+from firstday.tables.schemas import column, table_schema
 from firstday.tables.values import TimeUnit, micros_of
 
 # In inputs read from text: the whole row, where it could not be split into columns, otherwise null.
@@ -262,7 +263,7 @@ def _read_parquet(spark: SparkSession, path: str, name: str, time_zone: str | No
         if not re.search("(?i)failed to merge|failed merging", str(error)):
             raise
         raise _other_types(spark, path, name) from error
-    nanoseconds = _nanoseconds(spark, path, frame)
+    nanoseconds = _nanoseconds(spark, name, frame)
     zoneless = _zoneless(frame)
     if time_zone is not None and zoneless:
         fields = (
@@ -275,43 +276,18 @@ def _read_parquet(spark: SparkSession, path: str, name: str, time_zone: str | No
     )
 
 
-def _nanoseconds(spark: SparkSession, path: str, frame: DataFrame) -> dict[str, str]:
+def _nanoseconds(spark: SparkSession, name: str, frame: DataFrame) -> dict[str, str]:
     """Columns of nanoseconds since 1970, which Spark has read as whole numbers, and the type that they are:
-    instants, or what a clock showed.
-
-    Spark says what a column is only by refusing it, in a session that takes no nanoseconds.
+    instants, or what a clock showed. Raises DataError where they are that in some of the files only.
     """
-    whole = [each.name for each in frame.schema if isinstance(each.dataType, LongType)]
-    if not whole:
-        return {}
-    strict = spark.newSession()
-    for key, value in {NANOS: "false", "spark.sql.parquet.mergeSchema": "true"}.items():
-        strict.conf.set(key, value)
-    try:  # in SQL: a reader would go by the conf of the session at work
-        strict.sql(f"SELECT * FROM parquet.{quoted(path)}")
-    except AnalysisException:
-        pass  # some column is refused, and which one the columns alone tell
-    else:
-        return {}
-    found = {}
-    for name in whole:
-        alone = strict.read.schema(StructType([StructField(name, LongType())])).parquet(path)
-        refusal = _refusal(lambda alone=alone: alone.limit(1).collect())
-        if refusal is not None:
-            found[name] = "timestamp" if "true" in refusal else "timestamp_ntz"
-    return found
-
-
-def _refusal(act: Callable[[], object]) -> str | None:
-    """What Spark says of nanoseconds when it refuses them; None where it takes what there is."""
-    try:
-        act()
-    except (PySparkException, Py4JJavaError) as error:
-        found = re.search(r"TIMESTAMP\(NANOS,\s*(\w+)\)", str(error))
-        if found is None:
-            raise
-        return found[1]
-    return None
+    whole = {each.name for each in frame.schema if isinstance(each.dataType, LongType)}
+    found: dict[str, tuple[str | None, str]] = {}
+    for file in frame.inputFiles()[:MOST_HEADERS] if whole else []:
+        for each, kind in parquet_integers(spark, file).items():
+            first, other = found.setdefault(each, (kind, file))
+            if first != kind and each in whole:
+                raise _two_types(name, each, (first or "bigint", other), (kind or "bigint", file))
+    return {each: kind for each, (kind, _) in found.items() if kind is not None and each in whole}
 
 
 def _other_types(spark: SparkSession, path: str, name: str) -> DataError:
@@ -322,12 +298,16 @@ def _other_types(spark: SparkSession, path: str, name: str) -> DataError:
             kind = each.dataType.simpleString()
             first, other = seen.setdefault(each.name, (kind, file))
             if first != kind:
-                return DataError(
-                    f"column {each.name} of {name} must have one type in all files",
-                    value=f"{first} in {other}, {kind} in {file}",
-                    next_step="write one of these files again with the type of the others, or leave it out",
-                )
+                return _two_types(name, each.name, (first, other), (kind, file))
     return DataError(f"the columns of {name} must have one type in all files", value=path)
+
+
+def _two_types(name: str, column_name: str, one: tuple[str, str], other: tuple[str, str]) -> DataError:
+    return DataError(
+        f"column {column_name} of {name} must have one type in all files",
+        value=f"{one[0]} in {one[1]}, {other[0]} in {other[1]}",
+        next_step="write one of these files again with the type of the others, or leave it out",
+    )
 
 
 def _read_csv(spark: SparkSession, path: str, options: Mapping[str, str]) -> DataFrame:
@@ -350,7 +330,7 @@ def _read_csv(spark: SparkSession, path: str, options: Mapping[str, str]) -> Dat
 
 
 def _read_csv_alike(spark: SparkSession, paths: list[str], options: Mapping[str, str]) -> DataFrame:
-    """Files of one header. A line's end is no data, whichever system it is of: \\r\\n is read as \\n."""
+    """Files of one header. A line's end is no data, whichever system it is of."""
     options = options if _of_old_macs(spark, paths, options) else {**options, "lineSep": "\n"}
     names = spark.read.options(**options).csv(paths).columns
     schema = table_schema((name, StringType()) for name in [*names, UNREADABLE])
@@ -367,7 +347,7 @@ def _read_csv_alike(spark: SparkSession, paths: list[str], options: Mapping[str,
 
 
 def _of_old_macs(spark: SparkSession, paths: list[str], options: Mapping[str, str]) -> bool:
-    """Whether lines end with \\r alone: then all of a file would be its header."""
+    """Whether lines end with a carriage return alone: then all of a file would be its header."""
     names = spark.read.options(**{**options, "lineSep": "\n"}).csv(paths).columns
     return any("\r" in name.rstrip("\r") for name in names)
 

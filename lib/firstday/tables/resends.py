@@ -8,7 +8,7 @@ the event's type, say, would make one event of all of a kind.
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from firstday.errors import DataError
@@ -36,11 +36,6 @@ class Ids:
         return self.shared / self.rows if self.rows else 0.0
 
 
-def delivery(name: str, of: Sequence[str]) -> Column:
-    """The number of a delivery: of the id in the column `name` and what it is of; null without an id."""
-    return F.when(column(name).isNotNull(), F.xxhash64(column(name), *map(column, of)))
-
-
 def once(
     checked: Checked, name: str, of: Sequence[str], *, max_bad_share: float, drop: bool = True
 ) -> Checked:
@@ -59,8 +54,8 @@ def once(
         raise DataError(
             f"{name} of {checked.source.name} must be the id of one row each: of "
             f"{' and '.join(of)} together it may be given again, as by a sender that tries once more",
-            value=f"{found.shared:,} of {found.rows:,} rows share theirs with others, such as {found.example}",
-            next_step=f"give the column with the id, or say that there is none with --event-id none"
+            value=f"{found.shared:,} of {found.rows:,} rows share theirs, such as {found.example}",
+            next_step="give the column with the id, or say that there is none with --event-id none"
             if name == "event_id"
             else f"give each row an {name} of its own",
         )

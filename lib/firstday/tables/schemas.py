@@ -21,6 +21,9 @@ from pyspark.sql.types import (
 Kind = Literal["id", "text", "instant", "date", "vote", "number", "truth", "any"]
 
 
+REACTIONS = ("click", "join", "dismiss")  # kinds of reactions to what was shown
+
+
 @dataclass(frozen=True)
 class Field:
     """A column of an input.
@@ -29,7 +32,7 @@ class Field:
     plain value, as text), "instant" (a point in time, as timestamp), "date" (a date or its text, as date),
     "vote" (a whole number from -1 to `classes` - 1, as int), "number" (a number, a truth value or the text of
     a number, as double; NaN is null; from `low` to `high`), "truth" (true and false, 1 and 0, or their texts,
-    as boolean), "any" (as it is). Texts that say that nothing is there (NULL, null, \\N) are null.
+    as boolean), "any" (as it is). Texts that say that nothing is there are null (`values.NULLS`).
     An instant may lie in the `future` only where that is said. A text may be `trimmed` of blanks at its ends;
     with `choices` it is one of these, whatever its case.
     A `nullable` field may be null, an `optional` one may be absent; `alias` is a second accepted name.
@@ -80,15 +83,18 @@ def users(segments: Iterable[str] = ()) -> Contract:
     )
 
 
-def events(date_column: str | None = None) -> Contract:
-    """The log: one row an event. `date_column` is the partition column with the UTC date of occurred_at."""
+def events(date_column: str | None = None, *, segments: Iterable[str] = (), with_id: bool = True) -> Contract:
+    """The log: one row an event. `date_column` is the partition column with the UTC date of occurred_at;
+    `segments` are columns of it that say what its users are like; with_id: whether events may have an id.
+    """
     return Contract(
         "events",
         (
             Field("user_id", "id"),
             Field("action", "text"),
             Field("occurred_at", "instant"),
-            Field("event_id", "id", nullable=True, optional=True),
+            *([Field("event_id", "id", nullable=True, optional=True)] if with_id else []),
+            *(Field(name, "text", nullable=True) for name in segments),
             *([Field(date_column, "date", nullable=True)] if date_column else []),
         ),
     )
@@ -141,6 +147,11 @@ def quoted(name: str) -> str:
 def column(name: str) -> Column:
     """The column of exactly this name: dots, quotes and backticks in it are part of it, never syntax."""
     return F.col(quoted(name))
+
+
+def delivery(name: str, of: Sequence[str]) -> Column:
+    """The number of a delivery, by its id and what it is of (see `resends`); null without an id."""
+    return F.when(column(name).isNotNull(), F.xxhash64(column(name), *map(column, of)))
 
 
 def table_schema(columns: Iterable[tuple[str, DataType]]) -> StructType:

@@ -34,12 +34,12 @@ REPLACED = "\ufffd"  # what a decoder leaves where bytes were no text
 
 
 def present(text: Column) -> Column:
-    """The text; null where it says that nothing is there (`NULL`, `null`, `\\N`)."""
+    """The text; null where it says that nothing is there (`NULLS`)."""
     return F.when(~text.isin(*NULLS), text)
 
 
 def truth(text: Column) -> Column:
-    """true and false, in any case, as booleans."""
+    """True and false, in any case, as booleans."""
     word = F.lower(F.trim(text))
     return F.when(word == "true", True).when(word == "false", False)
 
