@@ -299,7 +299,11 @@ def open_quote(path: Path) -> None:
         ("b.parquet", junk, r"whole and readable \(.*is not a Parquet file.*b\.parquet"),
         ("b.parquet", cut, r"whole and readable.*b\.parquet"),
         ("b.parquet", emptied, r"whole and readable.*b\.parquet"),
-        ("b.parquet", other_type, r"occurred_at of events must have one type.*string in .*b\.parquet.*a\.parq"),
+        (
+            "b.parquet",
+            other_type,
+            r"occurred_at of events must have one type.*string in .*b\.parquet.*a\.parq",
+        ),
         ("b.csv", open_quote, r"fewer than 100,000 characters.*a quote that is opened and never closed"),
         ("b.csv.gz", cut, r"whole and readable \(Unexpected end of input stream"),
         ("b.csv.gz", junk, r"whole and readable \(not a gzip file"),

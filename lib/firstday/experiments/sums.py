@@ -97,8 +97,8 @@ class Sums:
         y, x = y - y_centre, x - x_centre
         d = np.ones_like(y) if d is None else np.asarray(d, dtype=float)
         each = (np.ones_like(y), y, d, x, y * y, d * d, x * x, y * d, y * x, d * x)
-        centres = (np.asarray(y_centre), np.asarray(x_centre))
-        return cls(*[part.sum(axis) for part in each], *centres)
+        every = [part.sum(axis) for part in each] + [np.asarray(y_centre), np.asarray(x_centre)]
+        return cls(*every)
 
 
 CENTRES = ("y_centre", "x_centre")

@@ -19,6 +19,7 @@ from firstday.recommend.history import facts
 from firstday.settings.bank import TABLES, BankSettings, Table
 from firstday.tables import Checked, Output, check, find_table
 from firstday.tables.horizon import complete_until
+from firstday.tables.infer import inferred, note, typed
 from firstday.tables.meeting import Side, meet
 from firstday.tables.resends import once
 from firstday.tables.schemas import REACTIONS, Contract, Field
@@ -71,6 +72,12 @@ def read(
         address = settings.address(name)
         how = reading(settings, name)
         source = find_table(spark, address, name, reading=how) if address else None
+        if source is not None and name == "customers":
+            kept = {"user_id", "joined_at", "anchored_at", *settings.segment}
+            kinds = inferred(source, [each for each in source.columns if each not in kept])
+            source = typed(source, kinds)
+            checked = check(source, contract(name, source.columns), now=now)
+            return noted(checked, note(source, kinds))
         if source is not None:
             return check(source, contract(name, source.columns, has_event_id(settings)), now=now)
         if name in (*REQUIRED, *needed) or name in settings.table:

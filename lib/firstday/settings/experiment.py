@@ -19,6 +19,7 @@ from firstday.settings.kinds import (
     Share,
     duration_text,
 )
+from firstday.settings.load import as_written
 from firstday.settings.metrics import Metric
 
 MOST_SPANS = 200  # stages or periods: each unit has a row in each
@@ -269,7 +270,7 @@ def read_plan(file: str | Path) -> ExperimentPlan:
     try:
         text = Path(file).read_text(encoding="utf-8")
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        values = as_written(text)
     except OSError as error:
         raise SettingsError(
             "the plan must be a readable file", value=str(file), next_step=f"check --plan ({error.strerror})"

@@ -15,6 +15,23 @@ from firstday.settings.kinds import Settings
 Model = TypeVar("Model", bound=Settings)
 
 
+class _AsWritten(yaml.SafeLoader):
+    """YAML without its guesses: 007 is 007, no is no, 12:30 is 12:30. Only null stays null."""
+
+
+_AsWritten.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.endswith((":null", ":merge"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def as_written(text: str) -> Any:
+    """The content of YAML with plain values as the text that was written: what they are, settings say, and a
+    name that looks like a number stays the name. Raises yaml.YAMLError.
+    """
+    return yaml.load(text, Loader=_AsWritten)  # noqa: S506 - a SafeLoader
+
+
 def load(
     model: type[Model],
     file: str | Path | None = None,
@@ -37,7 +54,7 @@ def load(
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = as_written(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(
             "the settings file must be readable",
@@ -67,7 +84,7 @@ def _assign(values: dict[str, Any], assignment: str) -> None:
             "--set takes key=value", value=assignment, next_step="write e.g. --set min_users=50"
         )
     try:
-        value = yaml.safe_load(text)
+        value = as_written(text)
     except yaml.YAMLError as error:
         raise SettingsError(
             f"the value of --set {key} must be YAML",

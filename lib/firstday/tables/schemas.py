@@ -1,6 +1,6 @@
 """What the inputs must hold and what the outputs look like. No IO: stages may import this module."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -126,10 +126,15 @@ def long_votes(classes: int | None, others: Iterable[str] = ()) -> Contract:
     )
 
 
-def label_rows(columns: Iterable[str]) -> Contract:
-    """What label functions and a classifier read: one row each, the columns as they are."""
+def label_rows(columns: Iterable[str], numbers: Collection[str] = ()) -> Contract:
+    """What label functions and a classifier read: one row each, the columns as they are, or `numbers`."""
     return Contract(
-        "rows", (Field("row_id", "id"), *(Field(name, "any", nullable=True) for name in columns)), "row_id"
+        "rows",
+        (
+            Field("row_id", "id"),
+            *(Field(name, "number" if name in numbers else "any", nullable=True) for name in columns),
+        ),
+        "row_id",
     )
 
 
