@@ -19,7 +19,7 @@ from firstday.settings.kinds import (
     Share,
     duration_text,
 )
-from firstday.settings.load import as_written
+from firstday.settings.load import as_written, shown
 from firstday.settings.metrics import Metric
 
 MOST_SPANS = 200  # stages or periods: each unit has a row in each
@@ -312,7 +312,7 @@ def _explained(problem: Any) -> str:
         return f"{place} must be given"
     told = problem["msg"].removeprefix("Value error, ")
     # Without a place the value is the whole plan, which would tell nobody anything.
-    return f"{place}: {told}, got {problem['input']!r}" if place else told
+    return f"{place}: {told}, got {shown(problem['input'])!r}" if place else told
 
 
 def _minute(instant: datetime) -> str:

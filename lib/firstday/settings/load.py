@@ -1,6 +1,7 @@
 """Load settings: a YAML file < `--set key=value` < flags."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +13,13 @@ from pydantic_core import ErrorDetails
 from firstday.errors import SettingsError
 from firstday.settings.kinds import Settings
 
+NAME = re.compile(r"[^\W\d]")  # what a setting's name begins with
+NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
 Model = TypeVar("Model", bound=Settings)
+
+
+class Plain(str):
+    """A text that stood in YAML without quotes."""
 
 
 class _AsWritten(yaml.SafeLoader):
@@ -25,11 +32,30 @@ _AsWritten.yaml_implicit_resolvers = {
 }
 
 
+def _text(loader: _AsWritten, node: yaml.ScalarNode) -> str:
+    text = str(loader.construct_scalar(node))
+    return text if node.style else Plain(text)
+
+
+_AsWritten.add_constructor("tag:yaml.org,2002:str", _text)
+
+
 def as_written(text: str) -> Any:
     """The content of YAML with plain values as the text that was written: what they are, settings say, and a
     name that looks like a number stays the name. Raises yaml.YAMLError.
     """
     return yaml.load(text, Loader=_AsWritten)  # noqa: S506 - a SafeLoader
+
+
+def shown(value: Any) -> Any:
+    """A value for an error: numbers of YAML without quotes, as they were written there."""
+    if isinstance(value, dict):
+        return {key: shown(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(shown, value))
+    if not isinstance(value, Plain) or not NUMBER.fullmatch(value):
+        return value
+    return float(value) if {".", "e", "E"} & set(value) else int(value)
 
 
 def load(
@@ -67,7 +93,7 @@ def _read(file: Path) -> dict[str, Any]:
         ) from error
     if content is None:
         return {}
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+    if not isinstance(content, dict) or not all(isinstance(key, str) and NAME.match(key) for key in content):
         raise SettingsError(
             f"the settings file {str(file)!r} must hold one setting a line, as 'key: value'",
             next_step="start from the commented files in conf/",
@@ -108,7 +134,7 @@ def _explained(model: type[Settings], problems: list[ErrorDetails]) -> SettingsE
             rules.append(f"{key} must be given")
         else:
             message = problem["msg"].removeprefix("Value error, ")
-            rules.append(f"{key}: {message}, got {problem['input']!r}" if key else message)
+            rules.append(f"{key}: {message}, got {shown(problem['input'])!r}" if key else message)
     command = model.__name__.removesuffix("Settings").lower()
     return SettingsError(
         "settings: " + "; ".join(rules), next_step=f"see firstday {command} --help for all settings"
