@@ -81,7 +81,7 @@ def _votes_given(
             value=settings.classes,
             next_step="leave it out, or fit a new model without --model",
         )
-    names = source.frame.columns
+    names = source.columns
     long = {"voter", "vote"} <= set(names)
     if not long and earlier is None:
         source = _as_classes(source, list(wide_voters(names, others)), settings)

@@ -50,9 +50,11 @@ def opening(name: str, source: str) -> Iterator[None]:
             yield
     except AnalysisException as error:
         if error.getErrorClass() == "COLUMN_ALREADY_EXISTS":
+            told = re.search(r"column `.+?` already exists", str(error))
             raise DataError(
-                f"columns of {name} must differ by more than case: Spark does not tell such ones apart",
-                value=[source, *re.findall(r"`(.+?)`", str(error))[:1]],
+                f"columns of {name} must differ by more than case, or Spark does not tell them apart"
+                + (f" ({told[0]})" if told else ""),
+                value=source,
                 next_step="rename one of them where the table is written",
             ) from error
         what = str(error).strip().splitlines()[0]

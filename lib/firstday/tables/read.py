@@ -337,13 +337,16 @@ def _read_csv_alike(spark: SparkSession, paths: list[str], options: Mapping[str,
     # enforceSchema: with a header of another order, columns would be mixed up in silence.
     reader = spark.read.options(**options, enforceSchema="false", columnNameOfCorruptRecord=UNREADABLE)
     frame = reader.schema(schema).csv(paths)
-    plain = (
-        F.replace(F.regexp_replace(column(name), "\r$", ""), F.lit("\r\n"), F.lit("\n")).alias(
-            name.rstrip("\r")
-        )
-        for name in names
-    )
+    plain = (_without_line_end(column(name)).alias(name.rstrip("\r")) for name in names)
     return frame.select(*plain, column(UNREADABLE))
+
+
+def _without_line_end(text: Column) -> Column:
+    """A value without what is left of its line's end; nothing but that is nothing. Ends of lines within it
+    are of one kind.
+    """
+    plain = F.replace(F.regexp_replace(text, "\r$", ""), F.lit("\r\n"), F.lit("\n"))
+    return F.when(text != "\r", plain)
 
 
 def _of_old_macs(spark: SparkSession, paths: list[str], options: Mapping[str, str]) -> bool:
