@@ -2,6 +2,8 @@
 
 import base64
 import json
+import shutil
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,3 +179,30 @@ def test_a_store_that_cannot_be_reached_is_told_before_the_work(
 
     with pytest.raises(FirstdayError, match=r"MLflow store must take a run.*Check MLFLOW_TRACKING_URI"):
         never()
+
+
+def test_a_store_that_takes_no_run_says_what_to_do(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tracked_run("gone", "discover", run_id="before", settings={}):
+        pass
+    client = MlflowClient(f"sqlite:///{store}/mlflow.db")
+    experiment = client.get_experiment_by_name("gone")
+    assert experiment is not None
+    client.delete_experiment(experiment.experiment_id)
+    with (
+        pytest.raises(FirstdayError, match=r"mlflow experiments restore.*--experiment-name"),
+        tracked_run("gone", "discover", run_id="after", settings={}),
+    ):
+        pass
+    old = tmp_path / "old.db"
+    shutil.copy(store / "mlflow.db", old)
+    with sqlite3.connect(old) as database:
+        database.execute("UPDATE alembic_version SET version_num = '451aebb31d03'")
+    database.close()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{old}")
+    with (
+        pytest.raises(FirstdayError, match="mlflow db upgrade"),
+        tracked_run("any", "discover", run_id="after", settings={}),
+    ):
+        pass

@@ -89,11 +89,7 @@ def test_signs_are_told_from_classes(
     assert status([*flags, "--votes-coding", "signs"]) == 0
     soft = collected.rows("soft_labels")
     total = votes.set_index("row_id")[["a", "b", "c"]].sum(axis=1)
-    known = (
-        soft[soft["status"] == "labelled"]
-        if "labelled" in set(soft["status"])
-        else soft[soft["label"].notna()]
-    )
+    known = soft[soft["status"] == "decided"]
     found = known.set_index(known["row_id"].astype(int))["label"].astype(int)
     clear = total[total != 0].index.intersection(found.index)
     assert len(clear) > 200

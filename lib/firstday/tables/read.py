@@ -22,7 +22,8 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from firstday.errors import DataError, FirstdayError
+from firstday import logs
+from firstday.errors import DataError, FirstdayError, reason
 from firstday.tables.address import (
     EXTENSION,
     FORMATS,
@@ -120,8 +121,7 @@ def open_input(
     _require_utc(spark)
     how = reading or Reading(time_zone)
     with opening(name, source):
-        for key, value in SESSION.items():
-            spark.conf.set(key, value)
+        _prepare(spark)
         if not is_path(source):
             kind, version, frame = _open_table(spark, source, name)
         elif is_delta(spark, source):
@@ -132,6 +132,15 @@ def open_input(
         if how.time_zone is not None:
             frame = _with_instants(frame, how.time_zone)
     return Input(name, source, kind, version, frame, how.time_zone, how.time_unit)
+
+
+def _prepare(spark: SparkSession) -> None:
+    """Set SESSION, but for what a managed platform keeps for itself: there files are read as it says."""
+    for key, value in SESSION.items():
+        try:
+            spark.conf.set(key, value)
+        except PySparkException as error:
+            logs.log.debug(f"{key} stays as it is: {reason(error)}")
 
 
 def _require_utc(spark: SparkSession) -> None:
