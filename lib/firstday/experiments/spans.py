@@ -195,7 +195,7 @@ def _checked(
     refuse_wrong(found, {name: rule for name, rule in RULES.items() if name != "clash" or not few})
     counts = {row["variant"]: row["rows"] for row in found}
     refuse_unplanned(counts, variants)
-    return counts, sum(row["late"] for row in found), sum(row["in_two"] for row in found)
+    return counts, sum(row["late"] for row in found), in_two
 
 
 def refuse_wrong(found: Sequence[Row], rules: Mapping[str, tuple[str, str]]) -> None:
@@ -219,7 +219,7 @@ def refuse_unplanned(counts: Mapping[str, int], variants: Sequence[str] | None) 
     if variants is None:
         total = sum(counts.values())
         stray = {name: count for name, count in counts.items() if count < LEAST_SHARE * total}
-        if stray and len(counts) > 2:
+        if stray:
             raise DataError(
                 f"a variant with under {LEAST_SHARE:.0%} of the units must be planned",
                 value=", ".join(f"{name!r}: {count:,} of {total:,}" for name, count in stray.items()),

@@ -35,6 +35,7 @@ from firstday.settings import TrainSettings
 from firstday.settings.train import Boosting
 from firstday.tables import Checked, Input, Output, check, column, open_input, read_published
 from firstday.tables.schemas import Contract, Field
+from firstday.tables.values import number
 
 SPLIT_SALT = 5
 
@@ -220,8 +221,10 @@ def _order(rows: DataFrame, settings: TrainSettings) -> tuple[Column, Column]:
     if kind.startswith(("array", "map", "struct", "binary")):
         raise SettingsError("--order-by must name numbers, texts or times", value=kind)
     ordered = column(settings.order_by)
-    number = F.unix_micros(ordered) if kind == "timestamp" else ordered
-    return number.cast("double"), ordered.cast("string")
+    if kind == "string":
+        return number(ordered), ordered
+    value = F.unix_micros(ordered) if kind == "timestamp" else ordered
+    return value.cast("double"), ordered.cast("string")
 
 
 def _split(rows: DataFrame, settings: TrainSettings) -> DataFrame:

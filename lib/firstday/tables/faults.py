@@ -36,10 +36,10 @@ def data_errors(name: str = "the inputs", source: str | None = None) -> Iterator
     try:
         yield
     except (Py4JJavaError, PySparkException) as error:
-        explained = _explained(str(error), name, source)
-        if explained is None:
+        told = explained(str(error), name, source)
+        if told is None:
             raise
-        raise explained from error
+        raise told from error
 
 
 @contextmanager
@@ -65,7 +65,8 @@ def opening(name: str, source: str) -> Iterator[None]:
         ) from error
 
 
-def _explained(message: str, name: str, source: str | None) -> DataError | None:
+def explained(message: str, name: str, source: str | None) -> DataError | None:
+    """What is wrong with an input's file, by what Spark says; None where it is no file's fault."""
     file = _file_in(message)
     value = file or source
     if TOO_LONG.search(message):

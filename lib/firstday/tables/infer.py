@@ -13,8 +13,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType
 
 from firstday.tables.read import TEXT_FORMATS, Input
-from firstday.tables.schemas import column
-from firstday.tables.values import LEADING_ZERO, NUMBER_TEXT, is_nan, number, present, truth
+from firstday.tables.schemas import NUMBER_TEXT, column
+from firstday.tables.values import LEADING_ZERO, is_nan, number, present, truth
 
 Kind = Literal["whole number", "number", "truth value"]
 WHOLE = r"^\s*[+-]?\d{1,18}\s*$"

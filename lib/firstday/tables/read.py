@@ -22,8 +22,7 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-from firstday import logs
-from firstday.errors import DataError, FirstdayError, reason
+from firstday.errors import DataError, FirstdayError
 from firstday.tables.address import (
     EXTENSION,
     FORMATS,
@@ -139,8 +138,8 @@ def _prepare(spark: SparkSession) -> None:
     for key, value in SESSION.items():
         try:
             spark.conf.set(key, value)
-        except PySparkException as error:
-            logs.log.debug(f"{key} stays as it is: {reason(error)}")
+        except PySparkException:
+            continue
 
 
 def _require_utc(spark: SparkSession) -> None:

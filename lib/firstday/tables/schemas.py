@@ -21,6 +21,8 @@ from pyspark.sql.types import (
 Kind = Literal["id", "text", "instant", "date", "vote", "number", "truth", "any"]
 
 
+# Text that is a number: digits, sign, point, exponent, and nothing that only Java takes for one.
+NUMBER_TEXT = r"^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*$"
 REACTIONS = ("click", "join", "dismiss")  # kinds of reactions to what was shown
 
 

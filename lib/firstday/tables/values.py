@@ -10,6 +10,7 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from firstday.settings.inputs import TimeUnit
+from firstday.tables.schemas import NUMBER_TEXT
 
 TIME_UNITS: tuple[TimeUnit, ...] = get_args(TimeUnit)
 MICROSECONDS = {"s": 1_000_000, "ms": 1_000, "us": 1}  # of a unit; a nanosecond is less than one
@@ -17,8 +18,6 @@ LAST_SECOND = 253_402_300_799  # of the year 9999: beyond it Python has no dates
 
 NULLS = ("NULL", "null", "\\N")  # as databases write what is not there
 NOT_A_NUMBER = ("nan",)  # in lower case; null, as a NaN is
-NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
-NUMBER_TEXT = rf"^\s*{NUMBER}\s*$"
 LEADING_ZERO = r"^\s*[+-]?0\d"  # an id, a postcode: as a number it would lose a part of itself
 WHOLE_TEXT = r"^\s*[+-]?\d{1,9}(?:\.0*)?\s*$"
 DIGITS = r"^\s*[+-]?\d{1,18}(?:\.\d*)?\s*$"
