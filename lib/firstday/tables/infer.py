@@ -38,7 +38,9 @@ def inferred(source: Input, names: Sequence[str]) -> dict[str, Kind]:
             F.count(text).alias(f"known_{at}"),
             F.coalesce(F.bool_and(plain), F.lit(False)).alias(f"number_{at}"),
             F.coalesce(F.bool_and(text.rlike(WHOLE)), F.lit(False)).alias(f"whole_{at}"),
-            F.coalesce(F.bool_and(truth(text).isNotNull()), F.lit(False)).alias(f"truth_{at}"),
+            F.coalesce(F.bool_and(truth(text).isNotNull() | text.isNull()), F.lit(False)).alias(
+                f"truth_{at}"
+            ),
         ]
     row = source.frame.agg(*parts).first()
     assert row is not None  # an aggregate of all rows
@@ -46,7 +48,7 @@ def inferred(source: Input, names: Sequence[str]) -> dict[str, Kind]:
     for at, name in enumerate(texts):
         if row[f"number_{at}"]:
             found[name] = "whole number" if row[f"whole_{at}"] else "number"
-        elif row[f"truth_{at}"]:
+        elif row[f"truth_{at}"] and row[f"known_{at}"]:
             found[name] = "truth value"
     return found
 
