@@ -16,12 +16,17 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from firstday import cli
+from firstday.errors import FirstdayError
+from firstday.session import get_session
+from firstday.tables import check, data_errors, open_input, schemas
+from firstday.tables.schemas import Contract, Field
 
 CELLS = [
     "", " ", "NULL", "\\N", "NaN", "inf", "-inf", "1e999", "0x1p3", "1d", "007", "7.0", "-1", "9" * 20,
@@ -38,8 +43,8 @@ def tables(draw: np.random.Generator) -> dict[str, pd.DataFrame]:
     users = pd.DataFrame({"user_id": [f"u{n}" for n in range(40)]})
     users["anchored_at"] = START + pd.to_timedelta(draw.integers(0, 5 * 86_400, 40), unit="s")
     who = draw.integers(0, 40, 300)
-    at = users["anchored_at"].to_numpy()[who] + pd.to_timedelta(draw.integers(0, 3 * 86_400, 300), unit="s")
-    events = pd.DataFrame({"user_id": users["user_id"].to_numpy()[who], "occurred_at": at})
+    events = users.iloc[who].reset_index(drop=True).rename(columns={"anchored_at": "occurred_at"})
+    events["occurred_at"] += pd.to_timedelta(draw.integers(0, 3 * 86_400, 300), unit="s")
     events["action"] = draw.choice(["browse", "like"], 300)
     events["event_id"] = [f"e{n}" for n in range(300)]
     units = pd.DataFrame({"user_id": range(80), "variant": draw.choice(["a", "b"], 80)})
@@ -135,11 +140,29 @@ def ended(argv: list[str]) -> tuple[int, str]:
     return status, said.getvalue()
 
 
+def checked(files: dict[str, Path]) -> tuple[int, str]:
+    """As `ended`, of reading and checking the inputs: most of what can go wrong, and quicker."""
+    spark = get_session("firstday fuzz")
+    number = Contract("units", (Field("user_id", "id"), Field("variant", "text"), Field("spend", "number")))
+    contracts = {"users": schemas.users(), "events": schemas.events(), "units": number}
+    try:
+        for name, contract in contracts.items():
+            with data_errors(name, str(files[name])):
+                opened = open_input(spark, str(files[name]), name=name, time_zone="UTC")
+                check(opened, contract, now=datetime.now(UTC)).good.collect()
+    except FirstdayError as error:
+        return error.exit_status, str(error)
+    except Exception as error:  # noqa: BLE001 - what should not happen is what is looked for
+        return 1, f"{type(error).__name__}: {error}"
+    return 0, ""
+
+
 def main() -> int:
     """Run until the time is over; returns how many ended as they should not."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=120)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--reading", action="store_true", help="read and check only, without whole jobs")
     told = parser.parse_args()
     draw = np.random.default_rng(told.seed)
     end = time.monotonic() + told.seconds
@@ -160,7 +183,7 @@ def main() -> int:
             if draw.random() < 0.4:
                 files[name].write_bytes(damaged_bytes(files[name].read_bytes(), draw))
         argv = commands(files)[int(draw.integers(0, 4))]
-        status, said = ended([*argv, "--out", str(folder / "out")])
+        status, said = checked(files) if told.reading else ended([*argv, "--out", str(folder / "out")])
         statuses[status] += 1
         if status in (0, 2) and "Traceback" not in said and "stack trace" not in said:
             shutil.rmtree(folder)
