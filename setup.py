@@ -48,7 +48,7 @@ setup(
     packages=[*find_packages("lib"), "firstday.jobs", "firstday.conf"],
     package_data={
         "firstday": ["py.typed"],
-        "firstday.conf": ["*.yml", "*.conf", "*.properties"],
+        "firstday.conf": ["*.yml", "formats/*.yml", "*.conf", "*.properties"],
         "firstday.report": ["*.html", "*.css", "*.js", "*.j2", "templates/*"],
     },
     install_requires=[

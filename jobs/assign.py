@@ -13,6 +13,7 @@ from firstday.errors import DataError, OutputError, SettingsError
 from firstday.experiments import assign
 from firstday.experiments.sample_ratio import sample_ratio
 from firstday.frames import cached
+from firstday.inputs.reading import reading
 from firstday.session import get_session
 from firstday.settings import AssignSettings, ExperimentPlan, read_plan
 from firstday.tables import Checked, Output, check, open_input, open_output
@@ -76,7 +77,7 @@ def _units(
     output: Output,
     now: datetime,
 ) -> Checked:
-    source = open_input(spark, settings.units, name="units", time_zone=settings.input_time_zone)
+    source = open_input(spark, settings.units, name="units", reading=reading(settings, "units"))
     units = check(source, contract, now=now)
     output.quarantine(units, max_bad_share=settings.max_bad_share)
     if units.profile.rows == units.profile.bad_rows:

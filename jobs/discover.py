@@ -17,7 +17,8 @@ from firstday import logs
 from firstday.cli import run_job
 from firstday.errors import SettingsError
 from firstday.frames import cached
-from firstday.inputs.discover import horizon_of, read, users_of
+from firstday.inputs.discover import anchor_action_of, horizon_of, read, return_actions_of, users_of
+from firstday.inputs.reading import notes_of
 from firstday.local_rows import local_rows
 from firstday.moments import analyse, counts, labelled, metrics, outputs, story
 from firstday.moments.collect import cohorts_by_date, to_driver
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
 COUNTED_BY = (
     "users", "events", "segments", "days", "window", "retention", "time_zone", "overlap", "return_actions",
     "count_cap", "leading_actions", "input_time_zone", "labels", "label_class", "label_use", "label_limit",
+    "anchor_action", "columns", "format", "time_unit", "encoding", "event_id", "fold_actions",
 )  # fmt: skip
+DEFAULTS = DiscoverSettings(events="-", out="-").model_dump(mode="json")
 # The same of the users that labels left out.
 LEFT_OUT = {"moment_counts": "left_out_counts", "moment_products": "left_out_products"}
 
@@ -103,7 +106,8 @@ def _count_from(settings: DiscoverSettings, windows: Windows, output: Output) ->
     if base is None or base.horizon is None:
         return None  # the first run is a full one
     told = redacted_values(settings.model_dump(mode="json"))  # as `runs` keeps them
-    changed = [name for name in COUNTED_BY if base.settings.get(name) != told[name]]
+    before = DEFAULTS | dict(base.settings)  # an earlier version had fewer settings
+    changed = [name for name in COUNTED_BY if before[name] != told[name]]
     if changed:
         raise SettingsError(
             "earlier counts can be kept only if they were made with the same settings",
@@ -147,7 +151,8 @@ def _counted(
                 horizon=microseconds(horizon),
                 dates=_dates(since, inputs[0].profile.latest) if since else None,
                 event_date_column=settings.event_date_column,
-                return_actions=settings.return_actions,
+                return_actions=return_actions_of(settings),
+                left_out_action=anchor_action_of(settings),
                 count_cap=settings.count_cap,
                 leading_actions=settings.leading_actions,
             )
@@ -298,7 +303,7 @@ def _report(
             funnel=findings.choice.funnel,
             settings=story.told(settings.model_dump(mode="json")),
             inputs={each.source.name: each.source.described for each in inputs},
-            notes=facts.sentences(),
+            notes=[*notes_of(inputs), *facts.sentences()],
             tallies={**facts.tallies, **_quarantined(inputs)},
             labels=changed.told() if changed else None,
         )

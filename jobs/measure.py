@@ -11,6 +11,7 @@ from pyspark.sql import SparkSession
 from firstday import logs
 from firstday.cli import run_job
 from firstday.experiments import results
+from firstday.experiments.aggregate import plain
 from firstday.experiments.analyse import Found, analyse
 from firstday.experiments.analyse_tables import Tables, tables
 from firstday.experiments.results import Question
@@ -85,7 +86,7 @@ def _used(question: Question) -> dict[str, Any]:
 def _write(spark: SparkSession, output: Output, summed: Tables, found: Found) -> None:
     small = {
         "experiment_results": found.results,
-        "experiment_sums": summed.sums,
+        "experiment_sums": plain(summed.sums),
         "retention_by_categories": summed.categories,
     }
     output.write_all(

@@ -3,6 +3,8 @@
 import base64
 import json
 import shlex
+import shutil
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -190,3 +192,30 @@ def test_how_to_look_at_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
     command = shlex.split(tracking.how_to_open() or "")
     assert command[1:] == ["ui", "--backend-store-uri", "sqlite:////a folder/mlflow.db"]
     assert Path(command[0]).name == "mlflow"
+
+
+def test_a_store_that_takes_no_run_says_what_to_do(
+    store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tracked_run("gone", "discover", run_id="before", settings={}):
+        pass
+    client = MlflowClient(f"sqlite:///{store}/mlflow.db")
+    experiment = client.get_experiment_by_name("gone")
+    assert experiment is not None
+    client.delete_experiment(experiment.experiment_id)
+    with (
+        pytest.raises(FirstdayError, match=r"mlflow experiments restore.*--experiment-name"),
+        tracked_run("gone", "discover", run_id="after", settings={}),
+    ):
+        pass
+    old = tmp_path / "old.db"
+    shutil.copy(store / "mlflow.db", old)
+    with sqlite3.connect(old) as database:
+        database.execute("UPDATE alembic_version SET version_num = '451aebb31d03'")
+    database.close()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{old}")
+    with (
+        pytest.raises(FirstdayError, match="mlflow db upgrade"),
+        tracked_run("any", "discover", run_id="after", settings={}),
+    ):
+        pass

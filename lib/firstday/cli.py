@@ -36,6 +36,7 @@ from firstday.settings import (
 INTERRUPTED = 130
 # What a flag takes, by what occurs in its field's annotation; the first that fits.
 METAVARS = {
+    "tuple[tuple[str, tuple": "NAME=COLUMN,NAME=COLUMN",
     "tuple[tuple[str": "NAME=SHARE,NAME=SHARE",
     "tuple[str": "NAME,NAME",
     "tuple[typing.Annotated[float": "SHARE,SHARE",

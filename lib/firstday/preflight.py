@@ -36,6 +36,7 @@ from firstday.settings.bank import BankSettings
 READ = (
     *("users", "events", "labels", "votes", "rows", "functions", "model", "examples", "valid", "hypotheses"),
     *("tables", "ranker", "plan", "units", "assignments", "impressions", "reactions"),
+    *("audited", "audited_random"),
 )
 FILES = ("functions", "plan")  # of these, whatever they are called, those that are files of this machine
 # Settings that are an output of a job, and the table that must be in it.
@@ -44,12 +45,13 @@ OUTPUTS = {"ranker": "ranker_model", "hypotheses": "hypotheses", "model": "label
 COLUMNS: dict[str, tuple[str, tuple[str, ...]]] = {
     "measure": ("units", ("unit", "variant", "metric", "covariate", "date", "triggered", "segments")),
     "discover": ("users", ("segments",)),
-    "label": ("rows", ("gold", "old_label", "old_label_columns", "period", "features")),
+    "label": ("rows", ("gold", "old_label", "old_label_columns", "period", "stake", "features")),
     "train": ("examples", ("label", "group", "weight", "category", "order_by", "time", "features")),
     "assign": ("units", ("instant_column",)),
 }
 PATTERNS = ("features",)  # settings whose names may hold * and begin with -
 DELTA_LOG = "_delta_log"
+MOST_FILES = 50  # of which the columns are looked at
 CLOSE = 0.6  # how alike, at least, what is suggested is
 
 
@@ -76,7 +78,9 @@ def _check(job: str, settings: Settings, made: Collection[str] = ()) -> None:
         settings.check_plan(plan)
     table, names = COLUMNS.get(job, ("", ()))
     if local and table in given and _is_local(given[table]):
-        _check_columns(table, columns_of(given[table]), _named(settings, names, plan))
+        mapped = {name.rpartition(".")[2] for name in dict(given.get("columns", ()))}
+        named = ((name, where) for name, where in _named(settings, names, plan) if name not in mapped)
+        _check_columns(table, columns_of(given[table]), named)
 
 
 def _is_made(value: Any, made: Collection[str]) -> bool:
@@ -241,12 +245,19 @@ def _of_delta(path: Path) -> list[str] | None:
 
 def _of_parquet(path: Path) -> list[str] | None:
     files = sorted(path.rglob("*.parquet")) if path.is_dir() and not (path / DELTA_LOG).is_dir() else [path]
-    if not files or not files[0].name.lower().endswith((".parquet", ".pq")):
+    if not 0 < len(files) <= MOST_FILES or not files[0].name.lower().endswith((".parquet", ".pq")):
         return None
     from pyarrow.parquet import read_schema
 
-    parts = [part.partition("=")[0] for part in files[0].relative_to(path).parts if "=" in part]
-    return [*read_schema(files[0]).names, *parts]
+    names = {  # a column may have come later
+        name: None
+        for file in files
+        for name in (
+            *read_schema(file).names,
+            *(part.partition("=")[0] for part in file.relative_to(path).parts if "=" in part),
+        )
+    }
+    return [*names]
 
 
 def _of_csv(path: Path) -> list[str] | None:

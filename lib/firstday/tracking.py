@@ -219,7 +219,7 @@ def tracked_run(
     except Exception as error:
         raise FirstdayError(
             f"the MLflow store must take a run of experiment {experiment!r} ({reason(error)})",
-            next_step="check MLFLOW_TRACKING_URI; without it, runs are kept in your data folder",
+            next_step=_way_on(str(error), experiment),
         ) from error
     try:
         yield tracked
@@ -227,6 +227,21 @@ def tracked_run(
         tracked.mark_failed(error)
         raise
     client.set_terminated(tracked.mlflow_run_id, "FINISHED")
+
+
+def _way_on(message: str, experiment: str) -> str:
+    """What to do where the store takes no run."""
+    if re.search(r"(?i)deleted", message):
+        return (
+            f"restore the experiment {experiment} (mlflow experiments search --view deleted_only shows its "
+            "ID, mlflow experiments restore -x ID brings it back), or name another with --experiment-name"
+        )
+    if re.search(r"(?i)out-of-date database schema|mlflow db upgrade|Can't locate revision", message):
+        return (
+            "the store is of another version of MLflow: bring it to this one with mlflow db upgrade "
+            "(make a copy first), or name another store with MLFLOW_TRACKING_URI"
+        )
+    return "check MLFLOW_TRACKING_URI; without it, runs are kept in your data folder"
 
 
 def _unreachable(name: str, error: Exception) -> FirstdayError:

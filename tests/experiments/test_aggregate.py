@@ -230,7 +230,7 @@ def test_a_row_a_unit_gives_the_same_table(spark: SparkSession) -> None:
     )
     table = spark.createDataFrame(frame, UNITS)
     found = unit_outcomes(table, COLUMNS, unit="id", variant="arm", segments=["country"], assigned_at="on")
-    assert checked_units(found, ["control", "treatment"]) == frame["arm"].value_counts().to_dict()
+    assert checked_units(found, ["control", "treatment"]).counts == frame["arm"].value_counts().to_dict()
     sums = collected(aggregate(found), KEYS)
     assert set(sums["population"]) == {"all"}
     for segment, rows in (("all", frame), ("country=KR", frame[frame["country"] == "KR"])):

@@ -86,6 +86,8 @@ def app(count: int = 600) -> tuple[pd.DataFrame, pd.DataFrame]:
         pd.DataFrame({"user_id": names[who], "action": action, "occurred_at": at[who] + since})
         for who, action, since in parts
     ]
-    last = pd.DataFrame({"user_id": ["nobody"], "action": ["open"], "occurred_at": [START + 15 * DAY]})
-    log = pd.concat([*events, last], ignore_index=True)
+    # Others go on for a week: of a single later event nobody knows that the log was complete.
+    days = [START + day * DAY for day in range(7, 16) for _ in range(5)]
+    others = pd.DataFrame({"user_id": "nobody", "action": "open", "occurred_at": days})
+    log = pd.concat([*events, others], ignore_index=True)
     return assignments, log.assign(occurred_at=log["occurred_at"].dt.as_unit("us"))

@@ -130,7 +130,7 @@ def test_mistakes_in_units_are_told(
     cases: list[tuple[pd.DataFrame, tuple[str, ...], str]] = [
         (alone, COLUMNS, "A comparison needs two variants"),
         (alone, (*COLUMNS, "--shares", halves), "Each variant of the plan has units"),
-        (both, COLUMNS, "A unit has one variant"),
+        (both, (*COLUMNS, "--max-bad-share", "0"), "A unit has one variant"),
         (few, (*COLUMNS, "--shares", "control=0.5,other=0.5"), "Each variant is one of the plan's"),
         (few, (*COLUMNS, "--shares", "control=1.5,treatment=-0.5"), "each share must be above 0"),
         (few, (*COLUMNS, "--shares", "control=0.5,treatment=0.4"), "must add up to 1"),
@@ -167,7 +167,7 @@ def test_mistakes_in_plans_and_logs_are_told(
         (assignments, (), {"metrics": []}, "The plan says what is measured"),
         (swapped, (), plain, "A variant ends after it begins"),
         (late, (), plain, "Units must be assigned before the end of the log"),
-        (both, (), plain, "A unit has one variant at a time"),
+        (both, ("--max-bad-share", "0"), plain, "A unit has one variant at a time"),
         (stranger, (), plain, "Each variant is one of the plan's: control, treatment"),
         (alone, (), plain, "Each variant of the plan has units"),
         (assignments, ("--exposure", "chatt"), plain, "Some unit must have been exposed to the change"),

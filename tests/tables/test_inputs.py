@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -178,7 +179,7 @@ def test_partitions_keep_their_columns_and_are_pruned(spark: SparkSession, tmp_p
     assert [(row["user_id"], row["date"]) for row in checked.good.collect()] == [("3", date(2024, 3, 3))]
     assert checked.profile.rows == 1
     plan = checked.good._jdf.queryExecution().executedPlan().toString()
-    assert "PartitionFilters: [isnotnull(date" in plan
+    assert re.search(r"PartitionFilters: \[[^\]]*date#", plan)
     assert "GreaterThanOrEqual(occurred_at" in plan
 
 
@@ -285,14 +286,6 @@ def other_type(path: Path) -> None:
     write_parquet(path, user_id=["1"], action=["a"], occurred_at=["2024-03-01"])
 
 
-def nanoseconds(path: Path) -> None:
-    write_parquet(path, occurred_at=pa.array([datetime(2024, 3, 1)], pa.timestamp("ns")))
-
-
-def other_header(path: Path) -> None:
-    write_csv(path, [("action", "user_id", "occurred_at"), ("a", "1", "2024-03-01T00:00:00Z")])
-
-
 def open_quote(path: Path) -> None:
     path.write_text(
         'user_id,action,occurred_at\n1,"a,2024-03-01T00:00:00Z\n' + "2,b,2024-03-01T00:00:00Z\n" * 5000
@@ -305,10 +298,12 @@ def open_quote(path: Path) -> None:
         ("b.parquet", damaged_parquet, r"whole and readable.*b\.parquet.*restore the file or leave it out"),
         ("b.parquet", junk, r"whole and readable \(.*is not a Parquet file.*b\.parquet"),
         ("b.parquet", cut, r"whole and readable.*b\.parquet"),
-        ("b.parquet", emptied, r"whole and readable\. Got: '1 without a byte in"),
-        ("b.parquet", other_type, r"column occurred_at of events must have one type.*BINARY in .*b\.parquet"),
-        ("b.parquet", nanoseconds, r"must not be Parquet's nanoseconds.*coerce_timestamps='us'"),
-        ("b.csv", other_header, r"must have the same header.*b\.csv"),
+        ("b.parquet", emptied, r"whole and readable.*b\.parquet"),
+        (
+            "b.parquet",
+            other_type,
+            r"occurred_at of events must have one type.*string in .*b\.parquet.*a\.parq",
+        ),
         ("b.csv", open_quote, r"fewer than 100,000 characters.*a quote that is opened and never closed"),
         ("b.csv.gz", cut, r"whole and readable \(Unexpected end of input stream"),
         ("b.csv.gz", junk, r"whole and readable \(not a gzip file"),
@@ -343,7 +338,5 @@ def test_a_damaged_file_is_named(
             ]
             path.write_bytes(gzip.compress("\n".join(lines).encode()))
     damage(tmp_path / file)
-    if damage is nanoseconds:
-        (tmp_path / "a.parquet").unlink()
     with pytest.raises(DataError, match=f"(?is){message}"):
         check(open_input(spark, str(tmp_path), name="events"), events(), now=NOW)

@@ -5,8 +5,10 @@ made of its cells. Sums of whole numbers are the same for any order and partitio
 bit; sums of fractions up to rounding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -16,7 +18,7 @@ from pyspark.sql.types import DataType, DateType, DoubleType, LongType, StringTy
 
 from firstday.errors import DataError
 from firstday.experiments.outcomes import Outcomes
-from firstday.experiments.sums import PARTS, Sums
+from firstday.experiments.sums import CENTRES, PARTS, Sums, centre_for
 from firstday.segments import ALL, segment_label
 from firstday.settings.metrics import Metric
 from firstday.tables.schemas import table_schema
@@ -24,6 +26,8 @@ from firstday.tables.schemas import table_schema
 EVERYONE, TRIGGERED = "all", "triggered"
 MOST_MET = 4  # categories met; more are told as 4+
 VALUES = ("y", "d", "x")
+WHALE_SHARE = 0.05  # of an arm's total: so much of one unit is worth a word
+WHALE_TIMES = 20  # as much as the arm's mean
 
 
 def aggregate_schema(keys: dict[str, DataType] | None = None) -> StructType:
@@ -40,6 +44,127 @@ def aggregate_schema(keys: dict[str, DataType] | None = None) -> StructType:
             *((part, DoubleType()) for part in PARTS),
         ]
     )
+
+
+@dataclass(frozen=True)
+class Centres:
+    """What y and x of each metric are counted from, by name; see `Sums`."""
+
+    y: Mapping[str, float] = field(default_factory=dict)
+    x: Mapping[str, float] = field(default_factory=dict)
+
+    def of(self, sums: pd.DataFrame) -> pd.DataFrame:
+        """The table of sums with the columns CENTRES."""
+        columns = dict(zip(CENTRES, (self.y, self.x), strict=True))
+        return sums.assign(**{name: sums["metric"].map(each).fillna(0.0) for name, each in columns.items()})
+
+
+def shifted(outcomes: Outcomes, centres: Centres) -> Outcomes:
+    """The outcomes counted from the centres on."""
+    moved = {}
+    for at, metric in enumerate(outcomes.metrics):
+        for value, own in (("y", centres.y), ("x", centres.x)):
+            if own.get(metric.name):
+                moved[f"{value}_{at}"] = F.col(f"{value}_{at}") - own[metric.name]
+    return replace(outcomes, frame=outcomes.frame.withColumns(moved)) if moved else outcomes
+
+
+def plain(sums: pd.DataFrame) -> pd.DataFrame:
+    """A table of sums as sums of the values themselves, counted from 0."""
+    if not set(CENTRES) <= set(sums.columns):
+        return sums
+    whole = sums_in(sums).about(0.0, 0.0)
+    return sums.assign(**{part: getattr(whole, part) for part in PARTS}).drop(columns=list(CENTRES))
+
+
+def sums_in(rows: pd.DataFrame) -> Sums:
+    """The rows of a table of sums as `Sums`, an entry each."""
+    own = [rows[name].to_numpy(dtype=float) for name in CENTRES if name in rows.columns]
+    return Sums(*(rows[part].to_numpy(dtype=float) for part in PARTS), *own)
+
+
+def added(sums: pd.DataFrame, by: Sequence[str] | str, *, sort: bool = True) -> pd.DataFrame:
+    """The sums of the rows that have the same `by`, which have the same centres."""
+    groups = sums.groupby(by, sort=sort)
+    totals = groups[list(PARTS)].sum()
+    own = [name for name in CENTRES if name in sums.columns]
+    return totals.join(groups[own].first()) if own else totals
+
+
+@dataclass(frozen=True)
+class Units:
+    """What the units' values are like, a row a metric and variant: n, total, mean, deviation, most, least and
+    zero_one of y; x_mean, x_deviation and x_zero_one of its covariate.
+    """
+
+    table: pd.DataFrame
+
+    @classmethod
+    def of(cls, outcomes: Outcomes) -> Self:
+        """One pass over the units."""
+        parts = []
+        for at, metric in enumerate(outcomes.metrics):
+            y, x = F.col(f"y_{at}"), F.col(f"x_{at}") if metric.covariate else F.lit(0.0)
+            known = F.when(y.isNotNull(), x)
+            figures = {
+                "n": F.count(y),
+                "total": F.sum(y),
+                "mean": F.avg(y),
+                "deviation": F.stddev_pop(y),
+                "most": F.max(y),
+                "least": F.min(y),
+                "zero_one": F.coalesce(F.bool_and(y.isin(0.0, 1.0)), F.lit(True)),
+                "x_mean": F.avg(known),
+                "x_deviation": F.stddev_pop(known),
+                "x_zero_one": F.coalesce(F.bool_and(known.isin(0.0, 1.0)), F.lit(True)),
+            }
+            parts.append(F.struct(*(each.alias(name) for name, each in figures.items())).alias(f"of_{at}"))
+        rows = outcomes.frame.groupBy("variant").agg(*parts).collect()
+        return cls(
+            pd.DataFrame(
+                [
+                    {"metric": metric.name, "variant": row["variant"], **row[f"of_{at}"].asDict()}
+                    for row in sorted(rows, key=lambda row: str(row["variant"]))
+                    for at, metric in enumerate(outcomes.metrics)
+                ]
+            )
+        )
+
+    def centres(self, metrics: Sequence[Metric]) -> Centres:
+        """Those that the metrics need: means with a large level, and covariates."""
+        of_y: dict[str, float] = {}
+        of_x: dict[str, float] = {}
+        for metric in metrics:
+            own = self.table[(self.table["metric"] == metric.name) & (self.table["n"] > 0)]
+            if own.empty:
+                continue
+            sides = [(of_x, "x_"), *([] if metric.is_ratio else [(of_y, "")])]
+            for centres, prefix in sides:
+                mean = np.average(own[f"{prefix}mean"].astype(float), weights=own["n"])
+                deviation = np.sqrt(
+                    np.average(own[f"{prefix}deviation"].astype(float) ** 2, weights=own["n"])
+                )
+                centre = centre_for(float(mean), float(deviation), bool(own[f"{prefix}zero_one"].all()))
+                if centre:
+                    centres[metric.name] = centre
+        return Centres(of_y, of_x)
+
+    def whales(self, metrics: Sequence[Metric]) -> Iterator[str]:
+        """A sentence for each arm of a metric whose total one unit carries a good part of."""
+        for metric in metrics:
+            if metric.is_ratio or metric.kind in ("retention", "moment"):
+                continue
+            own = self.table[(self.table["metric"] == metric.name) & ~self.table["zero_one"].astype(bool)]
+            for row in own.to_dict("records"):
+                if not row["total"] or row["least"] < 0 or row["total"] <= 0:
+                    continue
+                share = row["most"] / row["total"]
+                if share >= WHALE_SHARE and share * row["n"] >= WHALE_TIMES:
+                    yield (
+                        f"{metric.name}: one unit of {row['variant']!r} carries {share:.0%} of the total of "
+                        f"{row['n']:,.0f} units ({row['most']:,.6g} of {row['total']:,.6g}), so the interval "
+                        "is as wide as that unit is large: cap what one unit may add (cap)."
+                    )
 
 
 def aggregate(outcomes: Outcomes) -> DataFrame:
@@ -104,10 +229,11 @@ def sums_of(rows: pd.DataFrame, dates: Sequence[date] | None = None) -> Sums:
 
     dates: those to tell of, in order; 0 units at those without a row. By default those of the rows.
     """
-    by_date = rows.groupby("assigned_on", sort=True)[list(PARTS)].sum()
+    by_date = added(rows, "assigned_on")
     if dates is not None:
-        by_date = by_date.reindex(list(dates), fill_value=0.0)
-    return Sums(*(by_date[part].to_numpy(dtype=float) for part in PARTS))
+        own = {name: by_date[name].iloc[0] for name in CENTRES if name in by_date.columns and len(by_date)}
+        by_date = by_date.reindex(list(dates), fill_value=0.0).assign(**own)
+    return sums_in(by_date)
 
 
 def arms_of(

@@ -9,13 +9,12 @@ import pandas as pd
 from firstday.errors import DataError
 from firstday.experiments import analyse_arms as arms
 from firstday.experiments import analyse_panels as panels
-from firstday.experiments.aggregate import EVERYONE, TRIGGERED
+from firstday.experiments.aggregate import EVERYONE, TRIGGERED, added, sums_in
 from firstday.experiments.analyse_tables import Tables
 from firstday.experiments.difference import zero_one
 from firstday.experiments.results import WITHHELD, Question, one_verdict, table
 from firstday.experiments.results_decision import Decision, decide, deciding_method
 from firstday.experiments.sample_ratio import SampleRatio, sample_ratio
-from firstday.experiments.sums import PARTS, Sums
 from firstday.segments import ALL
 from firstday.settings.kinds import duration_text
 from firstday.settings.metrics import Metric
@@ -51,7 +50,8 @@ def analyse(question: Question, told: Tables) -> Found:
     methods = {metric.name: deciding_method(question, metric) for metric in question.metrics}
     results = _withheld(one_verdict(question, table(question, parts), methods), ratio)
     decision = decide(question, results, ratio, shares)
-    return Found(results, decision, ratio, shares, methods, tuple(_left_out(question, told.sums)))
+    notes = (*told.notes, *_left_out(question, told.sums))
+    return Found(results, decision, ratio, shares, methods, notes)
 
 
 def _left_out(question: Question, sums: pd.DataFrame) -> Iterator[str]:
@@ -89,12 +89,12 @@ def _long(window: timedelta) -> str:
 
 def _in_points(question: Question, sums: pd.DataFrame) -> frozenset[str]:
     """Metrics that are shares: of a unit 0 or 1, or clicks of impressions."""
-    totals = sums.groupby("metric")[list(PARTS)].sum()
+    totals = added(sums, "metric")
     found = {metric.name for metric in question.metrics if metric.kind in arms.SHARES}
     for metric in question.metrics:
         if metric.kind == "column" and metric.name in totals.index:
-            of_metric = Sums(*(totals.loc[metric.name, part] for part in PARTS))
-            found |= {metric.name} if zero_one(of_metric) else set()
+            of_metric = sums_in(totals.loc[[metric.name]])
+            found |= {metric.name} if zero_one(of_metric).all() else set()
     return frozenset(found)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from firstday.errors import DataError
-from firstday.experiments.aggregate import EVERYONE
+from firstday.experiments.aggregate import EVERYONE, added, sums_in
 from firstday.experiments.covariate import adjusted_difference
 from firstday.experiments.difference import (
     difference,
@@ -24,7 +24,7 @@ from firstday.experiments.guardrails import non_inferior
 from firstday.experiments.planning import days_needed, detectable_effect, units_needed
 from firstday.experiments.results import SCOPE, Question, figure, of_arms, rows
 from firstday.experiments.sequential import LEAST_UNITS, always_valid
-from firstday.experiments.sums import PARTS, Floats, Sums
+from firstday.experiments.sums import CENTRES, Floats, Sums
 from firstday.segments import ALL
 from firstday.settings.metrics import Metric
 
@@ -46,7 +46,7 @@ def counted_once(metric: Metric) -> bool:
 
 def scopes(question: Question, sums: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """Rows of each metric, segment and population, all dates together; a frame a method and treatment."""
-    totals = sums.groupby([*SCOPE, "variant"], sort=False)[list(PARTS)].sum()
+    totals = added(sums, [*SCOPE, "variant"], sort=False)
     order = {metric.name: place for place, metric in enumerate(question.metrics)}
     places = totals.reset_index()[SCOPE].drop_duplicates()
     places = places[places["metric"].isin(list(order))]
@@ -74,7 +74,7 @@ def _arm(totals: pd.DataFrame, places: pd.DataFrame, variant: str) -> Sums:
     """A variant's sums at each place; zeros where it has no units."""
     wanted = pd.MultiIndex.from_frame(places.assign(variant=variant))
     found = totals.reindex(wanted, fill_value=0.0)
-    return Sums(*(found[part].to_numpy(dtype=float) for part in PARTS))
+    return sums_in(found)
 
 
 def effect_of(metric: Metric, treatment: Sums, control: Sums, alpha: float) -> Estimate:
@@ -160,9 +160,10 @@ def _by_date(rows_of_metric: pd.DataFrame) -> tuple[dict[str, Sums], list[date |
     dates = sorted(keyed["assigned_on"].unique()) if dated else [None]
     arms = {}
     for name, own in keyed.groupby("variant"):
-        found = own.groupby("assigned_on" if dated else "variant")[list(PARTS)].sum()
-        found = found.reindex(dates, fill_value=0.0) if dated else found
-        arms[str(name)] = Sums(*(found[part].to_numpy(dtype=float) for part in PARTS))
+        found = added(own, "assigned_on" if dated else "variant")
+        centres = {each: found[each].iloc[0] for each in CENTRES if each in found.columns}
+        found = found.reindex(dates, fill_value=0.0).assign(**centres) if dated else found
+        arms[str(name)] = sums_in(found)
     return arms, dates
 
 
@@ -244,7 +245,8 @@ def power(question: Question, sums: pd.DataFrame) -> Iterator[pd.DataFrame]:
     whole = sums[(sums["segment"] == ALL) & (sums["population"] == EVERYONE)]
     for metric in question.metrics:
         own = whole[whole["metric"] == metric.name]
-        arms = {str(name): Sums(*(part[one].sum() for one in PARTS)) for name, part in own.groupby("variant")}
+        totals = added(own, "variant")
+        arms = {str(name): sums_in(totals.loc[[name]])[0] for name in totals.index}
         for name in question.treatments:
             if name not in arms or question.control not in arms:
                 continue

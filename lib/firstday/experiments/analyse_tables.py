@@ -8,7 +8,7 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from firstday.experiments.aggregate import aggregate, retention_by_categories
+from firstday.experiments.aggregate import Units, aggregate, retention_by_categories, shifted
 from firstday.experiments.outcomes import Outcomes
 from firstday.experiments.panel_outcomes import panel_table, periods
 from firstday.experiments.results import CATEGORIES, SUMS, Question
@@ -24,7 +24,8 @@ MOST_CLUSTERS = 20_000
 class Tables:
     """What the units came down to; None for what an experiment does not have.
 
-    sums: of `aggregate`, columns as SUMS. panel: of `panel_table`, by stage or period; ages: the same by day
+    sums: of `aggregate`, columns as SUMS, and what they are counted from. notes: what to mind.
+    panel: of `panel_table`, by stage or period; ages: the same by day
     since the assignment. clusters: metric, variant, cluster, y, d. encouraged: of `aggregate`, with the
     moment as the outcome's denominator. categories: as CATEGORIES.
     """
@@ -35,6 +36,7 @@ class Tables:
     clusters: pd.DataFrame | None = None
     encouraged: pd.DataFrame | None = None
     categories: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=CATEGORIES.names))
+    notes: tuple[str, ...] = ()
 
 
 def tables(question: Question, units: Outcomes, *, ages: DataFrame | None = None) -> Tables:
@@ -43,7 +45,10 @@ def tables(question: Question, units: Outcomes, *, ages: DataFrame | None = None
 
     Raises LimitError for tables that are too large for the driver.
     """
-    sums = _told(aggregate(units), "sums by segment and date").reindex(columns=SUMS.names)
+    own = Units.of(units)
+    centres = own.centres(units.metrics)
+    moved = shifted(units, centres)
+    sums = centres.of(_told(aggregate(moved), "sums by segment and date").reindex(columns=SUMS.names))
     numbers = sorted({int(number) for name in ("stage", "period") for number in sums[name].dropna().unique()})
     further: dict[str, Callable[[], pd.DataFrame]] = {}
     if numbers:
@@ -53,10 +58,11 @@ def tables(question: Question, units: Outcomes, *, ages: DataFrame | None = None
     if question.clustered and not numbers:
         further["clusters"] = partial(_clusters, units)
     if question.encouragement and not question.clustered:
-        further["encouraged"] = partial(_encouraged, question, units)
+        further["encouraged"] = partial(_encouraged, question, moved)
     if question.design == "plain" and not question.clustered:
         further["categories"] = partial(_categories, units)
-    return Tables(sums, **dict(zip(further, side_by_side(*further.values()), strict=True)))
+    found = dict(zip(further, side_by_side(*further.values()), strict=True))
+    return Tables(sums, notes=tuple(own.whales(units.metrics)), **found)
 
 
 def _told(rows: DataFrame, what: str, limit: int = MOST_ROWS) -> pd.DataFrame:

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from firstday.experiments.difference import ROUNDING, Level, choose, difference, level, ratio, welch
+from firstday.experiments.difference import (
+    ROUNDING,
+    Level,
+    choose,
+    difference,
+    level,
+    ratio_from_centre,
+    welch,
+)
 from firstday.experiments.estimate import Estimate
 from firstday.experiments.sums import Floats, Sums
 
@@ -60,7 +68,7 @@ def _level(arm: Sums, theta: Floats) -> Level:
     products = _products(arm) / (arm.n - 1)
     squares = _covariate_squares(arm) / (arm.n - 1)
     variance = plain.variance + (theta**2 * squares - 2 * theta * products) / arm.n
-    return Level(plain.value - theta * arm.x / arm.n, np.maximum(variance, 0), arm.n)
+    return Level(plain.value - theta * (arm.x / arm.n + arm.x_centre), np.maximum(variance, 0), arm.n)
 
 
 def _covariate_squares(arm: Sums) -> Floats:
@@ -71,5 +79,5 @@ def _covariate_squares(arm: Sums) -> Floats:
 
 def _products(arm: Sums) -> Floats:
     """Σ of x × what the unit adds to the ratio; the latter's mean is 0, so x needs no centring."""
-    value = ratio(arm)
+    value = ratio_from_centre(arm)
     return (arm.yx - value * arm.dx) / (arm.d / arm.n)

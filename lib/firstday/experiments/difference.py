@@ -36,6 +36,11 @@ class Level:
 
 def ratio(arm: Sums) -> Floats:
     """The totals' y over d; NaN where d is 0."""
+    return ratio_from_centre(arm) + arm.y_centre
+
+
+def ratio_from_centre(arm: Sums) -> Floats:
+    """`ratio`, counted from the centre on, as the sums are."""
     with np.errstate(divide="ignore", invalid="ignore"):
         value = arm.y / arm.d
     return np.where(np.isfinite(value), value, np.nan)
@@ -47,7 +52,7 @@ def unit_variance(arm: Sums) -> Floats:
     NaN for fewer than two units or a d of 0.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
-        value = ratio(arm)
+        value = ratio_from_centre(arm)
         squares = arm.yy - 2 * value * arm.yd + value**2 * arm.dd
         squares = np.where(squares > ROUNDING * (arm.yy + value**2 * arm.dd), squares, 0 * squares)
         variance = squares / np.where(arm.n > 1, arm.n - 1, np.nan) / (arm.d / arm.n) ** 2
@@ -62,7 +67,7 @@ def level(arm: Sums) -> Level:
 
 def zero_one(arm: Sums) -> npt.NDArray[np.bool_]:
     """Whether every unit's y is 0 or 1 and its d is 1: only then are the squares' sums the sums' own."""
-    return np.asarray((arm.y == arm.yy) & (arm.d == arm.n) & (arm.dd == arm.n))
+    return np.asarray((arm.y == arm.yy) & (arm.d == arm.n) & (arm.dd == arm.n) & (arm.y_centre == 0))
 
 
 def difference(treatment: Sums, control: Sums, *, alpha: float = 0.05) -> Estimate:

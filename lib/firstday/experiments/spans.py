@@ -14,6 +14,8 @@ from firstday.windows import local_date
 Panel = Literal["stage", "period"]
 NEVER = 1 << 62  # microseconds: a variant that does not end
 MOST_VARIANTS = 1_000
+IN_TWO = "firstday_in_two"
+LEAST_SHARE = 0.01  # of the units: a variant with fewer that nobody planned is a slip of somebody's pen
 RULES = {
     "null": ("each assignment has a unit, a variant and an instant", "leave out the rows without one"),
     "clash": (
@@ -32,7 +34,8 @@ class Spans:
     there are), segment_0, ..., covariate_0, ... and, in microseconds: `start`, from which things count (the
     assignment, or the end of the wash-out), `end`, before which they count, and `first`, the unit's first
     assignment, before which its past lies. rows: by variant. after_horizon: rows that begin behind the end
-    of the log and are left out. in_cache: what `frame` is made of.
+    of the log and are left out. in_two: units that had two variants at once, left out too. in_cache: what
+    `frame` is made of.
     """
 
     frame: DataFrame
@@ -44,6 +47,7 @@ class Spans:
     rows: Mapping[str, int]
     after_horizon: int
     in_cache: DataFrame
+    in_two: int = 0
 
     @classmethod
     def of(
@@ -56,13 +60,15 @@ class Spans:
         covariates: Sequence[str] = (),
         variants: Sequence[str] | None = None,
         time_zone: str = "UTC",
+        max_bad_share: float = 0.0,
     ) -> "Spans":
         """Prepare `assignments` (unit_id, variant, assigned_at [, washout_to, valid_to, stage or period,
         sequence, segments, covariates]).
 
         panel: the column that numbers a unit's rows, for ramps and crossovers. variants: those of the plan.
         The same assignment twice is one, the earliest. Where valid_to is null a row of a panel ends with the
-        unit's next one. Raises DataError for a unit in two variants at once, a variant that is not in the
+        unit's next one. Raises DataError where a larger share of the units than `max_bad_share` is in two
+        variants at once (the others of these are left out), for a variant that is not in the
         plan, one of it that nobody has, and rows that end before they begin.
         """
         keys = (
@@ -70,14 +76,16 @@ class Spans:
         )
         rows = _first_rows(assignments, panel, keys, segments, covariates)
         rows = _with_ends(rows, panel).withColumn("assigned_on", local_date(F.col("assigned"), time_zone))
+        of_unit = Window.partitionBy("unit_id")
+        rows = rows.withColumn(IN_TWO, F.max(F.col("clash") | F.col("overlap")).over(of_unit))
         rows = rows.persist()
         try:
-            counts, after_horizon = _checked(rows, horizon, variants)
+            counts, after_horizon, in_two = _checked(rows, horizon, variants, max_bad_share)
         except DataError:
             rows.unpersist()
             raise
-        kept = rows.where(F.col("start") <= F.lit(horizon))
-        columns = [name for name in rows.columns if name not in ("assigned", "clash", "overlap")]
+        kept = rows.where((F.col("start") <= F.lit(horizon)) & ~F.col(IN_TWO))
+        columns = [name for name in rows.columns if name not in ("assigned", "clash", "overlap", IN_TWO)]
         return cls(
             kept.select(*columns),
             panel,
@@ -88,6 +96,7 @@ class Spans:
             counts,
             after_horizon,
             rows,
+            in_two,
         )
 
     def release(self) -> None:
@@ -154,29 +163,39 @@ def _without(rows: DataFrame, *names: str) -> list[str]:
     return [name for name in rows.columns if name not in names]
 
 
-def _checked(rows: DataFrame, horizon: int, variants: Sequence[str] | None) -> tuple[dict[str, int], int]:
-    """Rows by variant and how many begin after the horizon; DataError for what breaks the design."""
+def _checked(
+    rows: DataFrame, horizon: int, variants: Sequence[str] | None, max_bad_share: float
+) -> tuple[dict[str, int], int, int]:
+    """Rows by variant, how many begin after the horizon, and units in two variants at once, which are in
+    neither; DataError for what breaks the design.
+    """
+    alone = ~F.col(IN_TWO)
     wrong = {
         "null": F.col("variant").isNull() | F.col("assigned").isNull() | F.col("unit_id").isNull(),
         "clash": F.col("clash") | F.col("overlap"),
-        "swapped": F.col("end") <= F.col("start"),
+        "swapped": (F.col("end") <= F.col("start")) & alone,
     }
-    late = F.col("start") > F.lit(horizon)
+    late = (F.col("start") > F.lit(horizon)) & alone
     found = (
         rows.groupBy("variant")
         .agg(
-            F.count(F.lit(1)).alias("rows"),
+            F.count_if(alone).alias("rows"),
             F.count_if(late).alias("late"),
+            F.count_distinct("unit_id").alias("units"),
+            F.count_distinct(F.when(~alone, F.col("unit_id"))).alias("in_two"),
             *(F.count_if(rule).alias(name) for name, rule in wrong.items()),
             *(F.min(F.when(rule, F.col("unit_id"))).alias(f"{name}_unit") for name, rule in wrong.items()),
         )
         .limit(MOST_VARIANTS)
         .collect()
     )
-    refuse_wrong(found, RULES)
+    in_two = max((row["in_two"] for row in found), default=0)  # of a panel's unit rows may be in both
+    units = sum(row["units"] for row in found)
+    few = in_two <= max_bad_share * units
+    refuse_wrong(found, {name: rule for name, rule in RULES.items() if name != "clash" or not few})
     counts = {row["variant"]: row["rows"] for row in found}
     refuse_unplanned(counts, variants)
-    return counts, sum(row["late"] for row in found)
+    return counts, sum(row["late"] for row in found), in_two
 
 
 def refuse_wrong(found: Sequence[Row], rules: Mapping[str, tuple[str, str]]) -> None:
@@ -198,6 +217,15 @@ def refuse_unplanned(counts: Mapping[str, int], variants: Sequence[str] | None) 
             "an experiment has units", value=0, next_step="look at the assignments' filter and date"
         )
     if variants is None:
+        total = sum(counts.values())
+        stray = {name: count for name, count in counts.items() if count < LEAST_SHARE * total}
+        if stray:
+            raise DataError(
+                f"a variant with under {LEAST_SHARE:.0%} of the units must be planned",
+                value=", ".join(f"{name!r}: {count:,} of {total:,}" for name, count in stray.items()),
+                next_step="leave its units out by naming the others with --variants, or name all variants "
+                "with their planned --shares",
+            )
         return
     if others := {name: count for name, count in counts.items() if name not in variants}:
         raise DataError(

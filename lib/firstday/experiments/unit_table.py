@@ -1,6 +1,7 @@
 """Outcomes of a table that has a row a unit already: its columns are the metrics."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -76,9 +77,21 @@ def _of_columns(metric: Metric, assigned: Column | None) -> dict[str, Column]:
     return found
 
 
-def checked_units(outcomes: Outcomes, variants: Sequence[str] | None = None) -> dict[str, int]:
-    """Units by variant, in one job. Raises DataError for a unit that is there twice or in two variants, a
-    number that is infinite or NaN, a variant that is not one of `variants`, and one of these without units.
+@dataclass(frozen=True)
+class CheckedUnits:
+    """Units by variant, and the outcomes of those in one variant. in_two: units in two, left out."""
+
+    counts: dict[str, int]
+    outcomes: Outcomes
+    in_two: int
+
+
+def checked_units(
+    outcomes: Outcomes, variants: Sequence[str] | None = None, max_bad_share: float = 0.0
+) -> CheckedUnits:
+    """The units, looked at in one job. Raises DataError for a unit that is there twice, where a larger share
+    than `max_bad_share` is in two variants, for a number that is infinite or NaN, a variant that is not one
+    of `variants`, one of these without units, and without `variants` one with next to none.
     """
     numbers = [name for name in outcomes.frame.columns if name.startswith(("y_", "d_", "x_"))]
     finite = F.lit(True)
@@ -88,7 +101,7 @@ def checked_units(outcomes: Outcomes, variants: Sequence[str] | None = None) -> 
         F.min("variant").alias("variant"),
         (F.count("variant") < F.count(F.lit(1))).alias("no_variant"),
         (F.min("variant") != F.max("variant")).alias("clash"),
-        (F.count(F.lit(1)) > 1).alias("twice"),
+        ((F.count(F.lit(1)) > 1) & F.min("variant").eqNullSafe(F.max("variant"))).alias("twice"),
         F.bool_or(~finite).alias("infinite"),
     )
     null = F.col("unit_id").isNull() | F.col("no_variant")
@@ -99,7 +112,13 @@ def checked_units(outcomes: Outcomes, variants: Sequence[str] | None = None) -> 
         *(F.min(F.when(rule, F.col("unit_id"))).alias(f"{name}_unit") for name, rule in wrong.items()),
     )
     rows = found.limit(MOST_VARIANTS).collect()
-    refuse_wrong(rows, RULES)
-    counts = {row["variant"]: row["units"] for row in rows}
+    in_two, units = (sum(row[name] for row in rows) for name in ("clash", "units"))
+    few = in_two <= max_bad_share * units
+    refuse_wrong(rows, {name: rule for name, rule in RULES.items() if name != "clash" or not few})
+    counts = {row["variant"]: row["units"] - row["clash"] for row in rows}
+    counts = {name: count for name, count in counts.items() if count}
     refuse_unplanned(counts, variants)
-    return counts
+    if in_two:
+        both = by_unit.where("clash").select("unit_id")
+        outcomes = replace(outcomes, frame=outcomes.frame.join(both, "unit_id", "left_anti"))
+    return CheckedUnits(counts, outcomes, in_two)

@@ -14,7 +14,7 @@ from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
-from pyspark.sql.types import BooleanType, DataType, StructType
+from pyspark.sql.types import BooleanType, DataType, NumericType, StringType, StructType
 
 from firstday.errors import SettingsError, reason
 from firstday.expressions.builtins import (
@@ -32,6 +32,7 @@ from firstday.expressions.builtins import (
     sizes,
     tree,
 )
+from firstday.expressions.uses import Uses, uses
 from firstday.tables.schemas import quoted
 
 
@@ -47,6 +48,18 @@ class Columns:
     def find(self, name: str) -> str | None:
         """The column called `name`, as the frame spells it."""
         return self._by_key.get(self._key(name))
+
+    def uses(self, expression: Column) -> Uses:
+        """As what an expression uses the columns, by the frame's names; one that is no column is left out."""
+        parsed: Any = expression
+        found = uses(tree(parsed._jc.expr()))
+
+        def own(names: Iterable[str]) -> set[str]:
+            return {name for each in names if (name := self.find(each)) is not None}
+
+        pairs = {(one, other) for pair in found.pairs for one, other in [[self.find(each) for each in pair]]}
+        known = {(one, other) for one, other in pairs if one is not None and other is not None}
+        return Uses(own(found.numbers), own(found.texts), known)
 
     def unknown(self, function: str, name: str) -> SettingsError:
         """What to say where there is no column `name`."""
@@ -217,6 +230,27 @@ def check_condition(name: str, analysed: Analysed) -> None:
     if not isinstance(analysed.type, BooleanType):
         shown = analysed.type.simpleString()
         raise refused(name, "a condition must be boolean", shown, "compare it with something")
+
+
+def refuse_mixed(name: str, found: Uses, schema: StructType) -> None:
+    """Raise SettingsError where an expression compares text with a number: Spark would take the text for a
+    whole number, and what is none for nothing.
+    """
+    kinds = {each.name: each.dataType for each in schema}
+    wrong = [each for each in sorted(found.numbers) if isinstance(kinds[each], StringType)]
+    wrong += [
+        each
+        for pair in sorted(found.pairs)
+        for each, other in (pair, pair[::-1])
+        if isinstance(kinds[each], StringType) and isinstance(kinds[other], NumericType)
+    ]
+    if wrong:
+        raise refused(
+            name,
+            "text may not be compared with a number",
+            wrong[0],
+            "make the column a number where the table is written, or say CAST(... AS DOUBLE)",
+        )
 
 
 def refuse_python(name: str, analysed: Analysed) -> None:

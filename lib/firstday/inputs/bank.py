@@ -8,14 +8,21 @@ from functools import cached_property, partial
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from firstday import logs
 from firstday.errors import DataError
 from firstday.frames import cut, matching
+from firstday.inputs.log import folded
+from firstday.inputs.reading import has_event_id, noted, reading, said
 from firstday.local_rows import local_rows
 from firstday.parallel import side_by_side
 from firstday.recommend.history import facts
 from firstday.settings.bank import TABLES, BankSettings, Table
-from firstday.tables import Checked, Output, check, find_table, latest_instant
-from firstday.tables.schemas import Contract, Field
+from firstday.tables import Checked, Output, check, find_table
+from firstday.tables.horizon import complete_until
+from firstday.tables.infer import inferred, note, typed
+from firstday.tables.meeting import Side, meet
+from firstday.tables.resends import once
+from firstday.tables.schemas import REACTIONS, Contract, Field
 
 REQUIRED: tuple[Table, ...] = ("customers", "categories", "contents")
 # What a table holds that is not there, and columns that may be missing.
@@ -63,9 +70,16 @@ def read(
 
     def checked_one(name: Table) -> Checked | None:
         address = settings.address(name)
-        source = find_table(spark, address, name, settings.input_time_zone) if address else None
+        how = reading(settings, name)
+        source = find_table(spark, address, name, reading=how) if address else None
+        if source is not None and name == "customers":
+            kept = {"user_id", "joined_at", "anchored_at", *settings.segment}
+            kinds = inferred(source, [each for each in source.columns if each not in kept])
+            source = typed(source, kinds)
+            checked = check(source, contract(name, source.columns), now=now)
+            return noted(checked, note(source, kinds))
         if source is not None:
-            return check(source, contract(name, source.columns), now=now)
+            return check(source, contract(name, source.columns, has_event_id(settings)), now=now)
         if name in (*REQUIRED, *needed) or name in settings.table:
             raise DataError(
                 f"there must be the table {name}",
@@ -80,18 +94,43 @@ def read(
     for name in (*REQUIRED, *needed):
         if found[name].profile.rows == found[name].profile.bad_rows:
             raise DataError(f"{name} must have rows", value=found[name].source.source)
+    _settle(found, settings)
+    said(*found.values())
     tables: dict[str, DataFrame] = {name: completed(name, checked.good) for name, checked in found.items()}
     for missing, schema in ABSENT.items():
         tables.setdefault(missing, local_rows(spark, [], schema))
     timed: tuple[Table, ...] = ("impressions", "reactions", "transactions", "events")
     earliest = found["impressions"].profile.earliest if "impressions" in found else None
-    latest = latest_instant(found[name] for name in timed if name in found)
+    end = complete_until([found[name] for name in timed if name in found])
+    latest = end.at if end else None
+    if end and end.note and getattr(settings, "now", None) is None:
+        logs.log.info(end.note.replace("--horizon", "--set now=..."))
     counted = _actions(tables.get("events"), settings.actions) if actions is None else tuple(actions)
     return Bank(tuple(found.values()), tables, counted, earliest, latest)
 
 
-def contract(name: str, columns: Sequence[str]) -> Contract:
-    """What the table `name` must hold. columns: that it has; those of customers are all handed on."""
+def _settle(found: dict[Table, Checked], settings: BankSettings) -> None:
+    """What was delivered twice, once; and the ids of what belongs together must meet."""
+    limit = settings.max_bad_share
+    if "events" in found:
+        events = folded(found["events"], settings.fold_actions)
+        found["events"] = once(events, "event_id", ["user_id", "action"], max_bad_share=limit)
+    if "impressions" in found:
+        of = ["user_id", "category", "content_id"]
+        found["impressions"] = once(found["impressions"], "impression_id", of, max_bad_share=limit)
+    customers = Side(found["customers"], "user_id")
+    for name in ("impressions", "transactions", "events"):
+        if name in found:
+            found[name] = noted(found[name], meet(customers, Side(found[name], "user_id")))
+    if {"impressions", "reactions"} <= found.keys():
+        shown, reacted = (Side(found[name], "impression_id") for name in ("impressions", "reactions"))
+        found["reactions"] = noted(found["reactions"], meet(shown, reacted))
+
+
+def contract(name: str, columns: Sequence[str], with_id: bool = True) -> Contract:
+    """What the table `name` must hold. columns: that it has; those of customers are all handed on. with_id:
+    whether events may have an id.
+    """
     user, category = Field("user_id", "id"), Field("category", "text")
     fields: dict[str, tuple[Field, ...]] = {
         "customers": (
@@ -142,11 +181,20 @@ def contract(name: str, columns: Sequence[str]) -> Contract:
             Field("policy", "text", nullable=True, optional=True),
             Field("propensity", "number", nullable=True, optional=True),
         ),
-        "reactions": (Field("impression_id", "id"), Field("kind", "text"), Field("reacted_at", "instant")),
-        "events": (user, Field("action", "text"), Field("occurred_at", "instant")),
+        "reactions": (
+            Field("impression_id", "id"),
+            Field("kind", "text", choices=REACTIONS),
+            Field("reacted_at", "instant"),
+        ),
+        "events": (
+            user,
+            Field("action", "text"),
+            Field("occurred_at", "instant"),
+            *([Field("event_id", "id", nullable=True, optional=True)] if with_id else []),
+        ),
     }
     unique = {"customers": "user_id", "categories": "category", "contents": "content_id"}
-    return Contract(name, fields[name], unique.get(name, "impression_id" if name == "impressions" else None))
+    return Contract(name, fields[name], unique.get(name))
 
 
 def completed(name: str, rows: DataFrame) -> DataFrame:

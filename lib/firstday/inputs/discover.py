@@ -7,9 +7,14 @@ from pyspark.sql import DataFrame, SparkSession
 
 from firstday import logs
 from firstday.errors import DataError
+from firstday.inputs.log import fold, folded, users_of_log
+from firstday.inputs.reading import has_event_id, noted, reading, said
 from firstday.moments import labelled
 from firstday.settings import DiscoverSettings
-from firstday.tables import Checked, Output, check, open_input, open_table, schemas
+from firstday.tables import Checked, Input, Output, check, open_input, open_table, schemas
+from firstday.tables.horizon import complete_until
+from firstday.tables.meeting import Side, meet
+from firstday.tables.resends import once
 from firstday.windows import Windows, instant_at
 
 
@@ -25,43 +30,112 @@ def read(
 
     Raises DataError where one has no rows.
     """
-    zone = settings.input_time_zone
     with logs.step("Reading and checking the inputs") as step:
-        users = check(
-            open_input(spark, settings.users, name="users", time_zone=zone),
-            schemas.users(settings.segments),
-            now=now,
-        )
+        source = open_input(spark, settings.events, name="events", reading=reading(settings, "events"))
         start = None if since is None else instant_at(windows.time_range([since])[0])
+        # Without users the whole log is read: who is new on a date shows in what was before.
         events = check(
-            open_input(spark, settings.events, name="events", time_zone=zone),
-            schemas.events(settings.event_date_column),
+            source,
+            schemas.events(
+                settings.event_date_column,
+                segments=settings.segments if settings.users is None else (),
+                with_id=has_event_id(settings),
+            ),
             now=now,
-            since=start - timedelta(days=1) if start else None,
+            since=start - timedelta(days=1) if start and settings.users is not None else None,
         )
+        output.quarantine(events, max_bad_share=settings.max_bad_share)
+        _refuse_empty(events, source, settings, start, now)
+        events = folded(events, settings.fold_actions)
+        events = once(
+            events, "event_id", ["user_id", "action"], max_bad_share=settings.max_bad_share, drop=False
+        )
+        users = _users(spark, settings, events, now, output)
         found = [users, events]
-        if settings.labels is not None:
-            labels = open_table(spark, settings.labels, "soft_labels", name="labels")
-            found.append(check(labels, schemas.user_labels(), now=now))
-        output.quarantine(*found, max_bad_share=settings.max_bad_share)
-        step.note(**{checked.source.name: checked.profile.rows for checked in found})
-    for checked in found:
-        if not checked.profile.rows - checked.profile.bad_rows:
-            raise DataError(
-                f"{checked.source.name} must have rows",
-                value=checked.source.source,
-                next_step="check the address, and that the upstream job has run",
+        if settings.users is not None:
+            found[0] = noted(
+                users, meet(Side(users, "user_id"), Side(events, "user_id"), quietly=bool(since))
             )
+        if settings.labels is not None:
+            labels = open_table(
+                spark, settings.labels, "soft_labels", name="labels", reading=reading(settings, "labels")
+            )
+            told = check(labels, schemas.user_labels(), now=now)
+            output.quarantine(told, max_bad_share=settings.max_bad_share)
+            _refuse_empty(told)
+            found.append(noted(told, meet(Side(users, "user_id"), Side(told, "user_id"))))
+        end = complete_until([events]) if settings.horizon is None else None
+        found[1] = noted(events, end.note if end else None)
+        step.note(**{checked.source.name: checked.profile.rows for checked in found})
+    said(*found)
     return found
 
 
+def _users(
+    spark: SparkSession, settings: DiscoverSettings, events: Checked, now: datetime, output: Output
+) -> Checked:
+    """The table of users; without one, the users of the log."""
+    if settings.users is None:
+        return users_of_log(events, settings.segments, anchor_action_of(settings))
+    users = check(
+        open_input(spark, settings.users, name="users", reading=reading(settings, "users")),
+        schemas.users(settings.segments),
+        now=now,
+    )
+    output.quarantine(users, max_bad_share=settings.max_bad_share)
+    _refuse_empty(users)
+    return users
+
+
+def anchor_action_of(settings: DiscoverSettings) -> str | None:
+    """The action that starts users' clocks, as the log that was read has it."""
+    action = settings.anchor_action
+    return fold(action) if action is not None and settings.fold_actions else action
+
+
+def return_actions_of(settings: DiscoverSettings) -> tuple[str, ...]:
+    """The actions that count as a return, as the log that was read has them."""
+    return tuple(map(fold, settings.return_actions)) if settings.fold_actions else settings.return_actions
+
+
+def _refuse_empty(
+    checked: Checked,
+    source: Input | None = None,
+    settings: DiscoverSettings | None = None,
+    start: datetime | None = None,
+    now: datetime | None = None,
+) -> None:
+    """Raise DataError where no row is good; of a daily run's log say whether there are later ones."""
+    if checked.profile.rows - checked.profile.bad_rows:
+        return
+    if source is not None and settings is not None and start is not None and now is not None:
+        whole = check(source, schemas.events(with_id=False), now=now, since=start)
+        if whole.profile.rows:
+            raise DataError(
+                f"--event-date-column must hold the UTC date of occurred_at: from {start:%Y-%m-%d} on it "
+                f"leads to no row, but {whole.profile.rows:,} occurred since then",
+                value=settings.event_date_column,
+                next_step="mend the column, or run without --event-date-column",
+            )
+        raise DataError(
+            f"a daily run needs events from {start:%Y-%m-%d} on, and the log has none",
+            value=checked.source.source,
+            next_step="check that the upstream job has run",
+        )
+    raise DataError(
+        f"{checked.source.name} must have rows",
+        value=checked.source.source,
+        next_step="check the address, and that the upstream job has run",
+    )
+
+
 def horizon_of(settings: DiscoverSettings, inputs: Sequence[Checked], now: datetime) -> datetime:
-    """Up to when the log is complete: as told, else up to its latest event.
+    """Up to when the log is complete: as told, else up to where its dates are full (`complete_until`).
 
     Not beyond now: a clock that runs ahead would close days which are not over, for good in a daily run.
     """
-    latest = inputs[1].profile.latest
-    return settings.horizon or (now if latest is None else min(latest, now))
+    end = complete_until([inputs[1]])
+    return settings.horizon or (now if end is None else min(end.at, now))
 
 
 def users_of(inputs: Sequence[Checked], settings: DiscoverSettings) -> tuple[DataFrame, Sequence[str]]:

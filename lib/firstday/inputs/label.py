@@ -1,19 +1,28 @@
 """What `firstday label` reads: votes that exist, or rows for label functions; and an earlier model."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+from pyspark.sql.types import NumericType, StringType
 
 from firstday.errors import DataError, SettingsError
+from firstday.expressions.conditions import refuse_mixed
+from firstday.expressions.uses import Uses
 from firstday.frames import matching
+from firstday.inputs.reading import reading
 from firstday.labels import classifier, functions, votes
 from firstday.labels.columns import positive_class, refuse_leaks, wide_voters
 from firstday.labels.models import fitting
 from firstday.labels.models.base import LabelModel
 from firstday.settings import LabelSettings
 from firstday.tables import Checked, Input, Output, check, column, open_input, read_published, schemas
+from firstday.tables.contract import bind
+from firstday.tables.infer import inferred, note, typed
+from firstday.tables.read import TEXT_FORMATS
+from firstday.tables.values import whole
 
 
 @dataclass(frozen=True)
@@ -79,15 +88,17 @@ def _votes_given(
 ) -> Inputs:
     assert settings.votes is not None
     others = [name for name in (settings.gold, settings.period, settings.stake) if name]
-    source = open_input(spark, settings.votes, name="votes", time_zone=settings.input_time_zone)
+    source = open_input(spark, settings.votes, name="votes", reading=reading(settings, "votes"))
     if earlier and settings.classes not in (None, earlier.classes):
         raise SettingsError(
             f"--classes must be the {earlier.classes} classes of the model",
             value=settings.classes,
             next_step="leave it out, or fit a new model without --model",
         )
-    names = source.frame.columns
+    names = source.columns
     long = {"voter", "vote"} <= set(names)
+    if not long and earlier is None:
+        source = _as_classes(source, list(wide_voters(names, others)), settings)
     voters = earlier.voters if earlier else None
     columns = ["vote"] if long else list(voters or wide_voters(names, others))
     classes = earlier.classes if earlier else settings.classes or len(settings.balance) or None
@@ -102,6 +113,45 @@ def _votes_given(
         return found
     passed_over, notes = _passed_over(checked.good, earlier.voters) if long else (0, ())
     return replace(found, class_names=earlier.class_names, passed_over=passed_over, notes=notes)
+
+
+def _as_classes(source: Input, voters: Sequence[str], settings: LabelSettings) -> Input:
+    """Wide votes as classes, -1 to abstain. Raises DataError where they may as well be signs."""
+    kinds = {each.name: each.dataType for each in source.frame.schema}
+    read = [name for name in voters if isinstance(kinds[name], NumericType | StringType)]
+    votes_of = {
+        name: whole(column(name)) if isinstance(kinds[name], StringType) else column(name).cast("double")
+        for name in read
+    }
+    if settings.votes_coding == "signs":
+        signs = {
+            name: F.when(vote == 0, F.lit(-1).cast(kinds[name]))
+            .when(vote == -1, F.lit(0).cast(kinds[name]))
+            .otherwise(column(name))
+            for name, vote in votes_of.items()
+        }
+        return replace(source, frame=source.frame.withColumns(signs))
+    if settings.votes_coding == "classes" or not read:
+        return source
+    counts = {
+        f"{place}_{value}": F.count_if(vote == value)
+        for place, vote in enumerate(votes_of.values())
+        for value in (-1, 0, 1)
+    }
+    counts |= {f"{place}_all": F.count(vote) for place, vote in enumerate(votes_of.values())}
+    row = source.frame.agg(*(each.alias(name) for name, each in counts.items())).first()
+    assert row is not None  # an aggregate of all rows
+    each = [[row[f"{place}_{value}"] for value in (-1, 0, 1, "all")] for place in range(len(read))]
+    signed = all(sum(found[:3]) == found[3] and found[1] > max(found[0], found[2]) for found in each)
+    if signed and any(found[0] for found in each) and any(found[2] for found in each):
+        raise DataError(
+            "votes must say whether 0 is a class or abstains: all are -1, 0 and 1, and in each column 0 is "
+            "the commonest",
+            value=source.source,
+            next_step="say --votes-coding signs where 1 and -1 are the classes and 0 abstains, or "
+            "--votes-coding classes where 0 and 1 are the classes and -1 abstains",
+        )
+    return source
 
 
 def _passed_over(rows: DataFrame, voters: Sequence[str]) -> tuple[int, tuple[str, ...]]:
@@ -137,12 +187,17 @@ def _votes_made(
         )
     if earlier:
         _refuse_other_functions(rules, earlier)
-    source = open_input(spark, settings.rows, name="rows", time_zone=settings.input_time_zone)
-    resolved = functions.resolve(rules, _as_checked(source.frame))
+    source = open_input(spark, settings.rows, name="rows", reading=reading(settings, "rows"))
     features = matching(source.columns, settings.features, "--features")
     kept_apart = [name for name in ("row_id", settings.gold, settings.old_label, settings.period) if name]
+    source, numbers, notes = _typed(source, rules, {*features} - {*kept_apart}, kept_apart)
+    bound = bind(source, schemas.label_rows(_others(source), numbers), datetime.now(UTC))
+    as_read = source.frame.select(*bound.selected)
+    resolved = functions.resolve(rules, as_read)
+    for name, found in resolved.uses.items():
+        refuse_mixed(f"label function {name!r}", found, as_read.schema)
     refuse_leaks(resolved.reads, features, kept_apart, settings.gold)
-    classifier.refuse_features(source.frame, features)
+    classifier.refuse_features(as_read, features)
     if not settings.allow_overlap:
         matching(
             source.frame.columns, settings.old_label_columns, "--old-label-columns"
@@ -150,13 +205,14 @@ def _votes_made(
         functions.refuse_overlap(resolved.reads, features, settings.old_label_columns)
     positive = positive_class(settings.positive, rules.classes) if features else None
     wanted = {*kept_apart, *features}.union(*resolved.reads.values()) - {"row_id"}
-    contract = schemas.label_rows(sorted(wanted)).with_amount(settings.stake)
+    contract = schemas.label_rows(sorted(wanted), numbers).with_amount(settings.stake)
     checked = _checked(source, contract, settings, output)
+    checked = replace(checked, notes=notes)
     voted = resolved.votes(checked.good)
     votes.refuse_other_votes(voted, names, classes)
     ordered = earlier.voters if earlier else names
     cast = votes.from_wide(voted, ordered, classes)
-    return Inputs(checked, cast, earlier, rules.classes, tuple(features), positive)
+    return Inputs(checked, cast, earlier, rules.classes, tuple(features), positive, notes=notes)
 
 
 def _refuse_other_functions(rules: functions.LabelFunctions, earlier: LabelModel) -> None:
@@ -180,6 +236,34 @@ def _as_checked(rows: DataFrame) -> DataFrame:
     """The rows as `check` hands them on: columns without a table's name, row_id as text."""
     plain = rows.toDF(*rows.columns)
     return plain.withColumn("row_id", column("row_id").cast("string")) if "row_id" in plain.columns else plain
+
+
+def _others(source: Input) -> list[str]:
+    return [name for name in source.columns if name != "row_id"]
+
+
+def _typed(
+    source: Input, rules: functions.LabelFunctions, features: Set[str], kept_apart: Sequence[str]
+) -> tuple[Input, frozenset[str], tuple[str, ...]]:
+    """The input with types that text files cannot say; the columns that are to be numbers; a note on both.
+
+    Numbers are features, and what a function uses as one or compares with one. Of the others those are typed
+    of which all values are of a type, unless a function uses them as text; ids and labels stay as they are.
+    """
+    if source.format not in TEXT_FORMATS:
+        return source, frozenset(), ()
+    found = Uses()
+    for each in functions.resolve(rules, _as_checked(source.frame)).uses.values():
+        found.add(each)
+    free = [name for name in _others(source) if name not in {*kept_apart, *found.texts}]
+    kinds = inferred(source, [name for name in free if name not in found.numbers])
+    numbers = found.numbers | features | {name for name, kind in kinds.items() if "number" in kind}
+    for _ in found.pairs:  # what is compared with a number is one, and so on along the pairs
+        numbers |= {each for pair in found.pairs if numbers & {*pair} for each in pair}
+    kinds = {name: kind for name, kind in kinds.items() if name not in found.numbers | features}
+    declared = frozenset(numbers) & {*free} - {*kinds}
+    told = note(source, kinds)
+    return typed(source, kinds), declared, (told,) if told else ()
 
 
 def _checked(source: Input, contract: schemas.Contract, settings: LabelSettings, output: Output) -> Checked:

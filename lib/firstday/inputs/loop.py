@@ -8,11 +8,14 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
+from firstday.inputs.reading import reading
 from firstday.loop.steps import Step
 from firstday.parallel import side_by_side
 from firstday.settings.bank import TABLES, BankSettings
+from firstday.settings.inputs import InputSettings
 from firstday.tables import Input, find_table, open_table
 from firstday.tables.delta import Store
+from firstday.tables.read import Reading
 
 # By job, the settings that name a table, and the table's name where the setting names an output of ours.
 READS = {
@@ -34,16 +37,19 @@ def versions(spark: SparkSession, step: Step) -> dict[str, str]:
     Of data only names, sizes and times are read. Raises DataError where an input is missing.
     """
     settings: Any = step.settings
-    zone = getattr(settings, "input_time_zone", None)
+
+    def how(table: str) -> Reading | None:
+        return reading(settings, table) if isinstance(settings, InputSettings) else None
+
     calls: dict[str, Callable[[], Input | None]] = {}
     for setting, table in READS[step.job].items():
         address = getattr(settings, setting)
         if address is not None:
-            calls[setting] = partial(open_table, spark, address, table, name=setting, time_zone=zone)
+            calls[setting] = partial(open_table, spark, address, table, name=setting, reading=how(table))
     if isinstance(settings, BankSettings) and getattr(settings, "examples", None) is None:
         for name in TABLES:
             if where := settings.address(name):
-                calls[name] = partial(find_table, spark, where, name, zone)
+                calls[name] = partial(find_table, spark, where, name, reading=how(name))
     opened = zip(calls, side_by_side(*calls.values()), strict=True)
     found = {name: there.version for name, there in opened if there is not None}
     for setting in FILES:

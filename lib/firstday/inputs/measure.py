@@ -11,11 +11,13 @@ from pyspark.sql import DataFrame, SparkSession
 from firstday.errors import DataError
 from firstday.experiments import assign
 from firstday.experiments.analyse_tables import by_cluster
+from firstday.experiments.caps import capped
 from firstday.experiments.outcomes import Outcomes
 from firstday.experiments.results import Question
 from firstday.experiments.unit_table import checked_units, unit_outcomes
 from firstday.frames import cached
-from firstday.inputs.measure_log import Measured, measured, released
+from firstday.inputs.measure_log import Measured, in_two_variants, measured, released
+from firstday.inputs.reading import notes_of, reading
 from firstday.settings import ExperimentPlan, MeasureSettings
 from firstday.settings.metrics import Metric
 from firstday.tables import Checked, Output, check, column, open_input
@@ -50,23 +52,23 @@ def opened(
     """
     if settings.units is not None:
         inputs = _of_units(spark, settings, plan, output)
-        try:
-            yield _asked(inputs, settings, plan)
-        finally:
-            inputs.units.frame.unpersist()
+        with cached(inputs.units.frame) as frame:
+            yield _asked(replace(inputs, units=replace(inputs.units, frame=frame)), settings, plan)
         return
     assert plan is not None
     found = measured(spark, settings, plan, output)
-    with released(found.spans):
-        units = by_cluster(found.units, plan.cluster) if plan.cluster else found.units
+    with released(found.spans), cached(found.units.frame) as counted:
+        units, notes = capped(replace(found.units, frame=counted), sum(found.spans.rows.values()))
+        units = by_cluster(units, plan.cluster) if plan.cluster else units
         with cached(units.frame) as frame:
-            yield _of_log(found, replace(units, frame=frame), settings, plan)
+            inputs = _of_log(found, replace(units, frame=frame), settings, plan)
+            yield replace(inputs, notes=(*inputs.notes, *notes))
 
 
 def _of_log(found: Measured, units: Outcomes, settings: MeasureSettings, plan: ExperimentPlan) -> Inputs:
     question = _question(settings, plan, plan.metrics, plan.treatments)
     question = replace(question, until=found.horizon.date(), unit_name=named(plan.unit))
-    notes = [*found.notes, *_set_aside(found.checked)]
+    notes = [*found.notes, *notes_of(found.checked), *_set_aside(found.checked)]
     if settings.segments and (question.design != "plain" or question.clustered):
         notes.append(
             "Effects by segment are for plain experiments only, not for ramps, crossovers or clusters: none "
@@ -94,14 +96,12 @@ def _of_units(
     assert settings.units is not None
     metrics = settings.metrics() or (plan.metrics if plan else ())
     unit = plan.unit if plan and "unit" not in settings.model_fields_set else settings.unit
-    source = open_input(spark, settings.units, name="units", time_zone=settings.input_time_zone)
+    source = open_input(spark, settings.units, name="units", reading=reading(settings, "units"))
     checked = check(source, _contract(settings, metrics, unit), now=datetime.now(UTC))
     output.quarantine(checked, max_bad_share=settings.max_bad_share)
-    rows = checked.good
-    if settings.variants:
-        rows = rows.where(column(settings.variant).cast("string").isin(list(settings.variants)))
+    good, notes = _compared(checked, settings)
     units = unit_outcomes(
-        rows,
+        good,
         metrics,
         unit=unit,
         variant=settings.variant,
@@ -112,13 +112,23 @@ def _of_units(
     )
     question = replace(_question(settings, plan, metrics, ()), unit_name=named(unit))
     units = replace(units, frame=units.frame.persist())
-    return Inputs(question, units, (checked,), notes=tuple(_set_aside([checked])))
+    return Inputs(question, units, (checked,), notes=(*notes, *_set_aside([checked])))
+
+
+def _compared(checked: Checked, settings: MeasureSettings) -> tuple[DataFrame, tuple[str, ...]]:
+    """The units of the variants that are to be compared, and how many others there are."""
+    if not settings.variants:
+        return checked.good, ()
+    is_named = column(settings.variant).cast("string").isin(*settings.variants)
+    others = checked.good.where(~is_named).count()
+    left_out = f"{others:,} units of other variants than {', '.join(settings.variants)} are left out."
+    return checked.good.where(is_named), (left_out,) if others else ()
 
 
 def _contract(settings: MeasureSettings, metrics: Sequence[Metric], unit: str) -> Contract:
     """What the units must hold; a number that is null or NaN is an outcome that is not known."""
     numbers = [name for metric in metrics for name in (metric.value, metric.denominator, metric.covariate)]
-    fields = {unit: Field(unit, "id"), settings.variant: Field(settings.variant, "text")}
+    fields = {unit: Field(unit, "id"), settings.variant: Field(settings.variant, "text", trimmed=True)}
     fields |= {name: Field(name, "text", nullable=True) for name in settings.segments}
     fields |= {name: Field(name, "number", nullable=True) for name in numbers if name}
     instants = [metric.value_at for metric in metrics if metric.value_at]
@@ -126,14 +136,15 @@ def _contract(settings: MeasureSettings, metrics: Sequence[Metric], unit: str) -
     if settings.date:
         fields[settings.date] = Field(settings.date, "instant")
     if settings.triggered:
-        fields[settings.triggered] = Field(settings.triggered, "any", nullable=True)
+        fields[settings.triggered] = Field(settings.triggered, "truth", nullable=True)
     return Contract("units", tuple(fields.values()))
 
 
 def _asked(inputs: Inputs, settings: MeasureSettings, plan: ExperimentPlan | None) -> Inputs:
     """With the treatments: those of the plan or of the shares, else all that are there."""
     planned = list(plan.variants) if plan else list(dict(settings.shares) or settings.variants)
-    counts = checked_units(inputs.units, planned or None)
+    found = checked_units(inputs.units, planned or None, settings.max_bad_share)
+    counts = found.counts
     control = inputs.question.control
     if control not in counts:
         raise DataError(
@@ -148,7 +159,15 @@ def _asked(inputs: Inputs, settings: MeasureSettings, plan: ExperimentPlan | Non
             next_step="look at the filter by which these units were taken",
         )
     treatments = tuple(name for name in planned or sorted(counts) if name != control)
-    return replace(inputs, question=replace(inputs.question, treatments=treatments))
+    units, notes = capped(found.outcomes, sum(counts.values()))
+    if found.in_two:
+        notes = (in_two_variants(found.in_two), *notes)
+    return replace(
+        inputs,
+        question=replace(inputs.question, treatments=treatments),
+        units=units,
+        notes=(*inputs.notes, *notes),
+    )
 
 
 def _question(

@@ -9,16 +9,25 @@ from typing import Any
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from firstday.errors import DataError
+from firstday.errors import DataError, SettingsError
 from firstday.experiments.outcomes import Outcomes, outcomes
 from firstday.experiments.panel_outcomes import ages
 from firstday.experiments.spans import Panel, Spans
+from firstday.inputs.log import fold, folded
+from firstday.inputs.reading import has_event_id, reading
 from firstday.settings import ExperimentPlan, MeasureSettings
-from firstday.settings.metrics import PRE
+from firstday.settings.metrics import PRE, Metric
 from firstday.tables import Checked, Input, Output, check, column, latest_instant, open_input, open_table
-from firstday.tables.schemas import Contract, Field
+from firstday.tables.check import made_of
+from firstday.tables.horizon import complete_until
+from firstday.tables.meeting import Side, meet
+from firstday.tables.resends import once
+from firstday.tables.schemas import REACTIONS, Contract, Field
 from firstday.windows import microseconds
 
+VARIANT, EXPERIMENT = "variant", "experiment"  # of an exposure: what was shown, and in which experiment
+EVENT_ID = Field("event_id", "id", nullable=True, optional=True)
+EVENT_ID = Field("event_id", "id", nullable=True, optional=True)
 DAILY = ("count", "sum", "click_rate")  # kinds that a day of a unit has a value of
 
 
@@ -39,13 +48,25 @@ def measured(
 ) -> Measured:
     """Read all tables, place each unit in time and measure it. Bad rows go to quarantine."""
     panel: Panel | None = "stage" if plan.ramp else "period" if plan.crossover else None
+    if settings.exposure_action is not None and (panel or plan.cluster):
+        raise SettingsError(
+            "exposures tell of plain experiments; ramps, crossovers and clusters need their assignments",
+            value=settings.exposure_action,
+            next_step="give --assignments instead of --exposure-action",
+        )
+    if settings.fold_actions:
+        settings = settings.model_copy(update={"exposure": tuple(map(fold, settings.exposure))})
+        plan = plan.model_copy(update={"metrics": tuple(map(_folded, plan.metrics))})
     reader = _Reader(spark, settings, output)
-    assigned = reader.assignments(plan, panel)
+    log = reader.log(plan)
+    assigned = (
+        reader.assignments(plan, panel) if settings.assignments else exposed(log["events"], settings, plan)
+    )
     columns = {metric.covariate for metric in plan.metrics if metric.covariate not in (None, PRE)}
     covariates = sorted(name for name in columns if name)
     users = reader.users(covariates) if settings.segments or covariates else None
-    log = reader.log(plan)
-    horizon = settings.horizon or reader.latest(log)
+    horizon, ends = reader.horizon(log)
+    notes = [*reader.meeting(assigned, users, log)]
     extra = [plan.cluster] if plan.cluster else []
     spans = Spans.of(
         _described(assigned.good, users, plan),
@@ -55,6 +76,7 @@ def measured(
         covariates=covariates,
         variants=list(plan.variants),
         time_zone=settings.time_zone,
+        max_bad_share=settings.max_bad_share,
     )
     try:
         _refuse_late(spans, horizon)
@@ -65,12 +87,53 @@ def measured(
     except BaseException:
         spans.release()  # a later run in this session would read what is kept of the old files
         raise
-    notes = [f"What happened until {horizon:%Y-%m-%d %H:%M} UTC counts."]
+    notes += [f"What happened until {horizon:%Y-%m-%d %H:%M} UTC counts.", *ends]
+    if spans.in_two:
+        notes.append(in_two_variants(spans.in_two))
     notes += _unknown(horizon, latest_instant(log.values()))
     if spans.after_horizon:
         notes.append(f"{spans.after_horizon:,} assignments begin after the end of the log and are left out.")
     checked = (assigned, *([users] if users else []), *log.values())
     return Measured(units, spans, checked, horizon, by_age, tuple(notes))
+
+
+def in_two_variants(units: int) -> str:
+    """What is said of units that nobody knows the variant of."""
+    one = units == 1
+    return (
+        f"{units:,} {'unit was' if one else 'units were'} in two variants and {'is' if one else 'are'} left "
+        "out: nobody knows what they saw."
+    )
+
+
+def exposed(events: Checked, settings: MeasureSettings, plan: ExperimentPlan) -> Checked:
+    """Assignments from exposures: a unit is assigned by its first event of --exposure-action, to the variant
+    that this says. Raises DataError where there is no such event.
+    """
+    action = settings.exposure_action or ""
+    of_action = column("action") == F.lit(fold(action) if settings.fold_actions else action)
+    rows = events.good.where(of_action & column(VARIANT).isNotNull())
+    if EXPERIMENT in events.good.columns:
+        rows = rows.where(column(EXPERIMENT) == F.lit(plan.experiment))
+    assignments = rows.select(
+        column("user_id").alias("unit_id"),
+        F.trim(column(VARIANT)).alias("variant"),
+        column("occurred_at").alias("assigned_at"),
+    )
+    fields = (Field("unit_id", "id"), Field("variant", "text"), Field("assigned_at", "instant"))
+    found = made_of(events.source, assignments, Contract("assignments", fields))
+    if not found.profile.rows:
+        of = f" of experiment {plan.experiment!r}" if EXPERIMENT in events.good.columns else ""
+        raise DataError(
+            f"some event must be an exposure{of}, with a variant in {settings.variant}",
+            value=action,
+            next_step="check --exposure-action and --variant, and --columns experiment=... for its name",
+        )
+    return found
+
+
+def _folded(metric: Metric) -> Metric:
+    return metric.model_copy(update={"actions": tuple(map(fold, metric.actions))})
 
 
 @contextmanager
@@ -140,13 +203,13 @@ class _Reader:
     def assignments(self, plan: ExperimentPlan, panel: Panel | None) -> Checked:
         address = self.settings.assignments
         assert address is not None
-        zone = self.settings.input_time_zone
-        source = open_table(self.spark, address, "assignments", name="assignments", time_zone=zone)
+        how = reading(self.settings, "assignments")
+        source = open_table(self.spark, address, "assignments", name="assignments", reading=how)
         if "experiment" in source.columns:
             source = self._of_experiment(source, plan.experiment)
         fields = [
             Field("unit_id", "id"),
-            Field("variant", "text"),
+            Field("variant", "text", trimmed=True),
             Field("assigned_at", "instant", future=True),
             *([Field(panel, "number")] if panel else []),
             *([Field("cluster", "id")] if plan.cluster else []),
@@ -169,7 +232,7 @@ class _Reader:
                 value=found,
                 next_step="check --assignments, or the plan's experiment",
             )
-        return Input(source.name, source.source, source.format, source.version, rows, source.time_zone)
+        return replace(source, frame=rows)
 
     def users(self, covariates: Sequence[str]) -> Checked:
         assert self.settings.users is not None  # checked with the plan
@@ -188,6 +251,19 @@ class _Reader:
                 Field("action", "text"),
                 Field("occurred_at", "instant"),
                 Field("category", "text", nullable=True, optional=True),
+                *(
+                    [Field("event_id", "id", nullable=True, optional=True)]
+                    if has_event_id(self.settings)
+                    else []
+                ),
+                *(
+                    (
+                        Field(VARIANT, "text", nullable=True),
+                        Field(EXPERIMENT, "text", nullable=True, optional=True),
+                    )
+                    if self.settings.exposure_action
+                    else ()
+                ),
                 *(Field(name, "number", nullable=True) for name in sorted(values)),
             ),
             "impressions": (
@@ -195,11 +271,11 @@ class _Reader:
                 Field("user_id", "id"),
                 Field("category", "text", nullable=True),
                 Field("shown_at", "instant"),
-                Field("exposes", "any", nullable=True, optional=True),
+                Field("exposes", "truth", nullable=True, optional=True),
             ),
             "reactions": (
                 Field("impression_id", "id"),
-                Field("kind", "text"),
+                Field("kind", "text", choices=REACTIONS),
                 Field("reacted_at", "instant"),
             ),
         }
@@ -207,19 +283,48 @@ class _Reader:
         for name, fields in contracts.items():
             address = getattr(self.settings, name)
             if address is not None:
-                found[name] = self._checked(self._opened(name, address), Contract(name, fields))
+                found[name] = self._once(self._checked(self._opened(name, address), Contract(name, fields)))
         return found
 
-    def latest(self, log: dict[str, Checked]) -> datetime:
-        last = latest_instant(log.values())
-        if last is None:
+    def _once(self, checked: Checked) -> Checked:
+        """What was delivered twice, once; actions as they are to be compared."""
+        limit = self.settings.max_bad_share
+        if checked.source.name == "impressions":
+            return once(checked, "impression_id", ["user_id"], max_bad_share=limit)
+        if checked.source.name != "events":
+            return checked
+        checked = folded(checked, self.settings.fold_actions)
+        return once(checked, "event_id", ["user_id", "action"], max_bad_share=limit)
+
+    def horizon(self, log: dict[str, Checked]) -> tuple[datetime, list[str]]:
+        """Up to when things count, and what lies beyond."""
+        if self.settings.horizon is not None:
+            return self.settings.horizon, []
+        end = complete_until(log.values())
+        if end is None:
             raise DataError(
                 "the log must have rows", value=list(log), next_step="check the addresses, or say --horizon"
             )
-        return last
+        return end.at, [end.note] if end.note else []
+
+    def meeting(self, assigned: Checked, users: Checked | None, log: dict[str, Checked]) -> Iterator[str]:
+        """Notes where few ids meet; see `meet`."""
+        units = Side(assigned, "unit_id")
+        others = [Side(users, "user_id")] if users else []
+        others += [Side(each, "user_id") for name, each in log.items() if name != "reactions"]
+        for other in others:
+            if self.settings.assignments is not None and (note := meet(units, other)):
+                yield note
+        if {"impressions", "reactions"} <= log.keys():
+            shown, reacted = (Side(log[name], "impression_id") for name in ("impressions", "reactions"))
+            if note := meet(shown, reacted):
+                yield note
 
     def _opened(self, name: str, address: str) -> Input:
-        return open_input(self.spark, address, name=name, time_zone=self.settings.input_time_zone)
+        how = reading(self.settings, name)
+        if name == "events" and self.settings.exposure_action is not None:
+            how = replace(how, columns={**how.columns, VARIANT: (self.settings.variant,)})
+        return open_input(self.spark, address, name=name, reading=how)
 
     def _checked(self, source: Input, contract: Contract) -> Checked:
         checked = check(source, contract, now=datetime.now(UTC))

@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from firstday.errors import DataError, SettingsError
 from firstday.frames import drawn, matching, with_vector
 from firstday.inputs import bank
+from firstday.inputs.reading import reading
 from firstday.recommend import learning
 from firstday.recommend.encoding import Encoding
 from firstday.recommend.examples import (
@@ -34,6 +35,7 @@ from firstday.settings import TrainSettings
 from firstday.settings.train import Boosting
 from firstday.tables import Checked, Input, Output, check, column, open_input, read_published
 from firstday.tables.schemas import Contract, Field
+from firstday.tables.values import number
 
 SPLIT_SALT = 5
 
@@ -136,10 +138,9 @@ def _target(spark: SparkSession, settings: TrainSettings) -> learning.Target:
 
 def _ready(spark: SparkSession, settings: TrainSettings, output: Output) -> Examples:
     assert settings.examples is not None
-    zone = settings.input_time_zone
-    sources = [open_input(spark, settings.examples, name="examples", time_zone=zone)]
+    sources = [open_input(spark, settings.examples, name="examples", reading=reading(settings, "examples"))]
     if settings.valid is not None:
-        sources.append(open_input(spark, settings.valid, name="valid", time_zone=zone))
+        sources.append(open_input(spark, settings.valid, name="valid", reading=reading(settings, "valid")))
     features = _features(sources[0], settings)
     checked = tuple(
         check(source, _contract(source.name, features, settings), now=datetime.now(UTC)) for source in sources
@@ -226,8 +227,10 @@ def _order(rows: DataFrame, settings: TrainSettings) -> tuple[Column, Column]:
     if kind.startswith(("array", "map", "struct", "binary")):
         raise SettingsError("--order-by must name numbers, texts or times", value=kind)
     ordered = column(settings.order_by)
-    number = F.unix_micros(ordered) if kind == "timestamp" else ordered
-    return number.cast("double"), ordered.cast("string")
+    if kind == "string":
+        return number(ordered), ordered
+    value = F.unix_micros(ordered) if kind == "timestamp" else ordered
+    return value.cast("double"), ordered.cast("string")
 
 
 def _split(rows: DataFrame, settings: TrainSettings) -> DataFrame:

@@ -32,6 +32,7 @@ from firstday.expressions.conditions import (
     check_condition,
     refuse_python,
 )
+from firstday.expressions.uses import Uses
 from firstday.labels.patterns import ABSTAIN
 from firstday.settings.label import MOST_CLASSES
 from firstday.tables.schemas import column
@@ -103,12 +104,14 @@ def load(path: str) -> LabelFunctions:
 class Resolved:
     """Label functions that were checked against the columns of a frame.
 
-    expressions: by function, the condition or the votes; reads: by function, the columns that it reads.
+    expressions: by function, the condition or the votes; reads: by function, the columns that it reads; uses:
+    as what, where that shows.
     """
 
     functions: LabelFunctions
     expressions: Mapping[str, Column]
     reads: Mapping[str, frozenset[str]]
+    uses: Mapping[str, Uses]
 
     def votes(self, frame: DataFrame) -> DataFrame:
         """The frame with one int column of votes for each function, in one projection.
@@ -148,7 +151,8 @@ def resolve(functions: LabelFunctions, frame: DataFrame) -> Resolved:
         check = check_condition if isinstance(function.body, str) else _check_votes
         check(_told(function.name), found[_told(function.name)])
     reads = {name: parameters | found[_told(name)].reads for name, (_, parameters) in given.items()}
-    return Resolved(functions, expressions, reads)
+    used = {name: conditions.columns.uses(expression) for name, expression in expressions.items()}
+    return Resolved(functions, expressions, reads, used)
 
 
 def refuse_overlap(

@@ -20,7 +20,7 @@ from firstday.errors import DataError, LimitError
 from firstday.labels.patterns import ABSTAIN, Packing, Patterns
 from firstday.local_rows import local_rows
 from firstday.settings.label import MOST_CLASSES
-from firstday.tables.schemas import column
+from firstday.tables.schemas import NUMBER_TEXT, column
 
 WORD = "firstday_word_"
 GOLD = "firstday_gold"
@@ -152,7 +152,7 @@ def from_long(
 def class_of(name: str, class_names: Sequence[str] = ()) -> Column:
     """A column of known classes, by number or by name, as int; null where it is null, NaN or -1."""
     raw = column(name)
-    number = F.nanvl(raw.cast("double"), F.lit(float(ABSTAIN))).cast("int")
+    number = _number(raw).cast("int")
     by_name = [F.when(raw.cast("string") == F.lit(text), at) for at, text in enumerate(class_names)]
     found = F.coalesce(*by_name, number)
     return F.when(found != ABSTAIN, found)
@@ -163,8 +163,8 @@ def refuse_other_classes(rows: DataFrame, name: str, classes: int, class_names: 
     raw, found = column(name), class_of(name, class_names)
     told = raw.cast("string")
     unknown = told.isin("-1", "-1.0", "NaN", "") | raw.isNull()
-    number = raw.cast("double")
-    broken = number.isNotNull() & ~F.isnan(number) & (number != F.floor(number))
+    number = _number(raw)
+    broken = number.isNotNull() & (number != F.floor(number))
     wrong = ~unknown & (found.isNull() | (found < 0) | (found >= classes) | broken)
     row = rows.select(F.max(F.when(wrong, told))).first()
     if row is not None and row[0] is not None:
@@ -237,7 +237,12 @@ def _refuse_many(voters: int) -> None:
 def _known(name: str) -> Column:
     """The column; NaN, which Spark takes for the greatest number, is null."""
     raw = column(name)
-    return F.when(~F.isnan(raw.cast("double")) | raw.cast("double").isNull(), raw)
+    return F.when(raw.cast("string") != "NaN", raw)
+
+
+def _number(raw: Column) -> Column:
+    """A number, or the text of one, as double; null for other text and NaN, also in an ANSI session."""
+    return F.when(raw.cast("string").rlike(NUMBER_TEXT), raw.cast("double"))
 
 
 def _sum(digits: Sequence[Column]) -> Column:

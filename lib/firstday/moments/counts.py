@@ -18,7 +18,7 @@ from firstday.moments.kernel import CELL, PRODUCTS, TALLIES, Kernel, measures
 from firstday.moments.members import Members
 from firstday.moments.survey import Survey
 from firstday.moments.tally import ROW
-from firstday.tables.schemas import quoted
+from firstday.tables.schemas import delivery, quoted
 from firstday.windows import Windows, instant_at
 
 BROADCAST_BYTES = 256 << 20  # users whose columns need more are not broadcast: the log is joined by exchange
@@ -79,6 +79,7 @@ def count(
     dates: Iterable[date] | None = None,
     event_date_column: str | None = None,
     return_actions: Sequence[str] = (),
+    left_out_action: str | None = None,
     count_cap: int = 10_000,
     leading_actions: int = 40,
     broadcast_bytes: int = BROADCAST_BYTES,
@@ -91,9 +92,12 @@ def count(
     `survey.survey` found in the log, restricted alike; it is made here if not given, up to `horizon`
     (microseconds; by default the latest event).
 
-    An event_id that a user has more than once, among the events that count for him, is one event, at its
-    earliest time (ties by the action's hash); null is not an id. So duplicates need no second exchange, and
-    a run over some dates sees the same ones as a run over all.
+    An event_id that a user has more than once for an action, among the events that count for him, is one
+    event, at its earliest time; null is not an id. So duplicates need no second exchange, and a run over some
+    dates sees the same ones as a run over all.
+
+    Where users have an ANCHOR_ACTION, their event of it at the anchor is what starts the clock, and does not
+    count. `left_out_action` counts as no action, but as a return.
     """
     if dates is not None:
         dates = sorted(set(dates))
@@ -106,7 +110,11 @@ def count(
     log = _log(events, survey, members, return_actions)
     partitions = max(1, -(-survey.events // rows_a_partition))
     seen, doubles = Observation(), Observation()
-    rows, whole = _exchanged(log, members, partitions, seen, broadcast_bytes, partial=dates is not None)
+    rows, whole = _exchanged(
+        *(log, members, partitions, seen, broadcast_bytes),
+        partial=dates is not None,
+        left_out_action=left_out_action,
+    )
     if "event" in rows.columns:
         rows = _distinct(rows, doubles)
     kernel = Kernel(survey.keys, survey.leading, windows.days, count_cap)
@@ -133,7 +141,13 @@ def count(
 
 
 def _exchanged(
-    log: DataFrame, members: Members, partitions: int, seen: Observation, broadcast_bytes: int, partial: bool
+    log: DataFrame,
+    members: Members,
+    partitions: int,
+    seen: Observation,
+    broadcast_bytes: int,
+    partial: bool,
+    left_out_action: str | None,
 ) -> tuple[DataFrame, bool]:
     """The rows that count, those of a user in one partition, and whether those of a cohort are too."""
     # Only who is in none of the users is unknown, not who is not in those of some dates.
@@ -143,10 +157,10 @@ def _exchanged(
         own = members.own_rows.select("user", F.col("what").alias("action"))
         log = log.unionByName(own, allowMissingColumns=True).repartition(partitions, "user")
         joined = members.joined.repartition(partitions, "user").hint("shuffle_hash")
-        return _kept(log.join(joined, "user", how), members, seen), partitions == 1
+        return _kept(log.join(joined, "user", how), members, seen, left_out_action), partitions == 1
     # Where cohorts are small against a partition they stay whole, and their sums are final at once.
     whole = members.largest * partitions <= members.users
-    rows = _kept(log.join(F.broadcast(members.joined), "user", how), members, seen)
+    rows = _kept(log.join(F.broadcast(members.joined), "user", how), members, seen, left_out_action)
     rows = rows.unionByName(members.own_rows, allowMissingColumns=True)
     return rows.repartition(partitions, "slot" if whole else "user"), whole
 
@@ -162,17 +176,22 @@ def _log(events: DataFrame, survey: Survey, members: Members, return_actions: Se
         columns["may_return"] = F.col("action").isin(*return_actions)
     if "event_id" in events.columns:
         own = F.monotonically_increasing_id()  # where there is no id each row is an event of its own
-        columns["event"] = F.when(F.isnull("event_id"), own).otherwise(F.xxhash64("event_id"))
+        columns["event"] = F.coalesce(delivery("event_id", ["action"]), own)
     log = events.where(F.col("occurred_at").isNotNull())
     log = log.select(*(column.alias(name) for name, column in columns.items()))
     return log.where(F.col("at") <= F.lit(survey.horizon)) if survey.after_horizon else log
 
 
-def _kept(joined: DataFrame, members: Members, seen: Observation) -> DataFrame:
+def _kept(joined: DataFrame, members: Members, seen: Observation, left_out_action: str | None) -> DataFrame:
     """The rows that count, in the form of the exchange; unknown users' and early events are only counted."""
     at, anchor = F.col("at"), F.col("anchor")
     what = F.when(at.isNull(), F.col("action"))  # a user's own row
-    what = what.when(members.windows.action_in_window(at, anchor), F.col("action"))
+    is_action = members.windows.action_in_window(at, anchor)
+    if "anchor_key" in joined.columns:
+        is_action &= (at != anchor) | (F.col("action") != F.col("anchor_key"))
+    if left_out_action is not None:
+        is_action &= F.col("action") != surveys.action_key(F.lit(left_out_action))
+    what = what.when(is_action, F.col("action"))
     may_return = F.col("may_return") if "may_return" in joined.columns else F.lit(True)
     for place, day in enumerate(members.windows.days):
         start, end = members.label_window(day)

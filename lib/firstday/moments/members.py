@@ -9,10 +9,12 @@ from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F
 
 from firstday.errors import DataError
+from firstday.moments.survey import action_key
 from firstday.moments.tally import COHORT, DAY_ZERO, KEY_BITS
 from firstday.tables.schemas import column
 from firstday.windows import Windows
 
+ANCHOR_ACTION = "firstday_anchor_action"  # of users: the action of the event that their clock starts with
 SALTS = 3  # hashes to try before equal keys are taken for equal users
 BYTES_A_USER = 80  # of a broadcast relation, beside 8 a column
 
@@ -71,7 +73,8 @@ class Members:
     @property
     def joined(self) -> DataFrame:
         """The columns that an event needs of its user."""
-        return self.frame.select("user", _slot(), "anchor", *_bounds(self.windows))
+        further = [name for name in ("anchor_key",) if name in self.frame.columns]
+        return self.frame.select("user", _slot(), "anchor", *further, *_bounds(self.windows))
 
     @property
     def joined_bytes(self) -> int:
@@ -113,6 +116,7 @@ def _prepared(
     frame = users.select(
         F.xxhash64("user_id", seed).alias("user"),
         F.unix_micros("anchored_at").alias("anchor"),
+        *([action_key(F.col(ANCHOR_ACTION)).alias("anchor_key")] if ANCHOR_ACTION in users.columns else []),
         *(value.alias(name) for name, value in values.items()),
     ).withColumn("anchor_date", windows.anchor_date(anchor))
     # A null leaves the hash as it was: without the flags, (null, 'a') and ('a', null) would be one cohort.

@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from firstday.errors import LimitError, SettingsError
 from firstday.expressions.builtins import nearest
-from firstday.expressions.conditions import Conditions, analyse, check_condition
+from firstday.expressions.conditions import Conditions, analyse, check_condition, refuse_mixed
 
 MOST_RULES = 10_000  # that reach the driver
 Rule = tuple[str, str]  # category and condition
@@ -57,6 +57,7 @@ def check_rules(rules: Iterable[Rule], customers: DataFrame, categories: Sequenc
                 next_step=f"did you mean {' or '.join(map(repr, near))}?" if near else "check the name",
             )
         checked[told] = conditions.condition(told, text)
+        refuse_mixed(told, conditions.columns.uses(checked[told]), customers.schema)
         of_category[category].append(checked[told])
     for told, analysed in analyse(customers, checked).items():
         check_condition(told, analysed)

@@ -2,10 +2,11 @@
 
 from pydantic import Field
 
-from firstday.settings.kinds import Location, Settings, Share, TimeZone
+from firstday.settings.inputs import InputSettings
+from firstday.settings.kinds import Location
 
 
-class AssignSettings(Settings):
+class AssignSettings(InputSettings):
     """Settings of `firstday assign`."""
 
     plan: Location = Field(description="The experiment's plan: a YAML file, as conf/experiment.yml.")
@@ -19,10 +20,6 @@ class AssignSettings(Settings):
         description="Column of --units with the instant a unit comes in, such as anchored_at: its variant "
         "begins then, where that is later than the plan says.",
     )
-    input_time_zone: TimeZone | None = Field(
-        None, description="Zone of input timestamps that carry none; without it such input is refused."
-    )
-    max_bad_share: Share = Field(0.05, description="Stop when a larger share of the units is bad.")
     experiment_name: str = Field(
         "firstday", min_length=1, description="MLflow experiment to record the run in."
     )

@@ -4,7 +4,8 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from firstday.settings.kinds import Location, Names, Settings, Share, TimeZone
+from firstday.settings.inputs import LogSettings
+from firstday.settings.kinds import Location, Names
 
 Table = Literal[
     "customers",
@@ -21,7 +22,7 @@ Table = Literal[
 TABLES: tuple[Table, ...] = get_args(Table)
 
 
-class BankSettings(Settings):
+class BankSettings(LogSettings):
     """Where the tables are, and which of the customers' columns say what customers are like."""
 
     tables: Location | None = Field(
@@ -38,10 +39,6 @@ class BankSettings(Settings):
     )
     actions: Names = Field(
         (), description="App actions to count as features; * takes more than one, - leaves out."
-    )
-    max_bad_share: Share = Field(0.05, description="Stop when a larger share of an input's rows is bad.")
-    input_time_zone: TimeZone | None = Field(
-        None, description="Zone of input timestamps that carry none; without it such input is refused."
     )
 
     def address(self, name: Table) -> str | None:

@@ -7,14 +7,13 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
+from firstday.settings.inputs import LogSettings
 from firstday.settings.kinds import (
     Duration,
     Integers,
     Location,
     Names,
     OpenShare,
-    Settings,
-    Share,
     TimeZone,
     at_least_one,
 )
@@ -31,13 +30,29 @@ RESERVED_COLUMNS = frozenset(
 RESERVED_PATTERN = re.compile(r"(matured|retained|other_level|level_change\w*)_d\d+")
 
 
-class DiscoverSettings(Settings):
+class DiscoverSettings(LogSettings):
     """Settings of `firstday discover`."""
 
-    users: Location = Field(description="Users: a path (Delta, Parquet, CSV, JSON Lines) or a table name.")
-    events: Location = Field(description="The event log: a path or a table name.")
+    events: Location = Field(
+        description="The event log: a path (Delta, Parquet, CSV, JSON Lines) or a table name."
+    )
+    users: Location | None = Field(
+        None,
+        description="Users, with the instant their clock starts: a path or a table name [default: the users "
+        "of the log, from their first event on].",
+    )
+    anchor_action: str | None = Field(
+        None,
+        min_length=1,
+        description="Without --users: the action whose first time starts a user's clock; it is no candidate "
+        "[default: the first event of any action, which is not counted].",
+    )
     out: Location = Field(description="Where results go: a folder or catalog.schema.")
-    segments: Names = Field((), description="Columns of users to segment by, e.g. country,gender,channel.")
+    segments: Names = Field(
+        (),
+        description="Columns of users to segment by, e.g. country,gender,channel; without --users columns of "
+        "the log, of which a user's first value counts.",
+    )
     days: Annotated[Integers, AfterValidator(at_least_one)] = Field(
         (1, 7), description="Days n of Dn retention; the choice is made on the first."
     )
@@ -51,12 +66,10 @@ class DiscoverSettings(Settings):
     overlap: Literal["cut", "refuse"] = Field(
         "cut", description="Where the window reaches into the day of the label: cut that part off, or refuse."
     )
-    input_time_zone: TimeZone | None = Field(
-        None, description="Zone of input timestamps that carry none; without it such input is refused."
-    )
     horizon: datetime | None = Field(
         None,
-        description="Take the log as complete up to here [default: the latest event]; "
+        description="Take the log as complete up to here [default: its latest event, but for stray ones that "
+        "a clock dates ahead]; "
         "without an offset it is in --input-time-zone, else in UTC.",
     )
     return_actions: Names = Field((), description="Actions that count as a return [default: any].")
@@ -81,7 +94,6 @@ class DiscoverSettings(Settings):
     quick: bool = Field(False, description="Skip the bootstrap and the figures.")
     bootstrap: int = Field(200, ge=0, le=10_000, description="Resamples of the anchor dates.")
     seed: int = Field(7, ge=0, lt=2**32, description="Seed of all random numbers.")
-    max_bad_share: Share = Field(0.05, description="Stop when a larger share of an input's rows is bad.")
     false_discovery_rate: OpenShare = Field(0.05, description="Rate held over all candidates.")
     choose_share: OpenShare = Field(
         0.8, description="Share of anchor dates, the earlier ones, to choose on; the rest is reported on."
@@ -136,6 +148,8 @@ class DiscoverSettings(Settings):
             raise ValueError(
                 "thresholds above count_cap cannot be told apart: raise count_cap or leave them out"
             )
+        if self.users is not None and self.anchor_action is not None:
+            raise ValueError("anchor_action is for a log without --users, which say when each clock starts")
         if self.daily and self.since is not None:
             raise ValueError("daily finds its dates itself: give daily or since, not both")
         if self.labels is None and self.label_class is not None:

@@ -21,6 +21,7 @@ from firstday.settings.kinds import (
     Share,
     duration_text,
 )
+from firstday.settings.load import as_written, shown
 from firstday.settings.metrics import Metric
 
 MOST_SPANS = 200  # stages or periods: each unit has a row in each
@@ -290,7 +291,7 @@ def read_plan(file: str | Path) -> ExperimentPlan:
     try:
         text = Path(file).read_text(encoding="utf-8")
         tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
+        values = as_written(text)
     except OSError as error:
         raise SettingsError(
             "the plan must be a readable file", value=str(file), next_step=f"check --plan ({error.strerror})"
@@ -335,7 +336,7 @@ def _explained(problem: Any) -> str:
         return f"{place} must be given"
     told = problem["msg"].removeprefix("Value error, ")
     # Without a place the value is the whole plan, which would tell nobody anything.
-    return f"{place}: {told}, got {problem['input']!r}" if place else told
+    return f"{place}: {told}, got {shown(problem['input'])!r}" if place else told
 
 
 def _minute(instant: datetime) -> str:

@@ -4,20 +4,26 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from firstday.settings.kinds import Location, Names, OpenShare, Settings, Share, TimeZone, listed
+from firstday.settings.inputs import InputSettings
+from firstday.settings.kinds import Location, Names, OpenShare, listed
 
 ModelKind = Literal["auto", "majority", "propensity", "confusion", "structure", "precision", "latent_class"]
 Shares = Annotated[tuple[OpenShare, ...], BeforeValidator(listed)]
 MOST_CLASSES = 100
 
 
-class LabelSettings(Settings):
+class LabelSettings(InputSettings):
     """Settings of `firstday label`."""
 
     votes: Location | None = Field(
         None,
         description="Votes that exist: wide (row_id, a column a voter) or long (row_id, voter, vote); "
         "-1 abstains.",
+    )
+    votes_coding: Literal["classes", "signs"] | None = Field(
+        None,
+        description="What votes are: classes 0, 1, ... and -1 to abstain [default], or signs, 1 and -1 for "
+        "the classes 1 and 0 and 0 to abstain.",
     )
     rows: Location | None = Field(
         None, description="Rows to label: a path (Delta, Parquet, CSV, JSON Lines) or a table name."
@@ -82,10 +88,6 @@ class LabelSettings(Settings):
     max_patterns: int = Field(
         200_000, ge=1, description="Distinct patterns to fit on the driver; more are fitted by Spark."
     )
-    max_bad_share: Share = Field(0.05, description="Stop when a larger share of an input's rows is bad.")
-    input_time_zone: TimeZone | None = Field(
-        None, description="Zone of input timestamps that carry none; without it such input is refused."
-    )
     registered_model: str = Field(
         "firstday-label", min_length=1, description="Name of the classifier in MLflow's registry."
     )
@@ -111,6 +113,8 @@ class LabelSettings(Settings):
             raise ValueError("--rows and --functions go together: functions vote on rows")
         if (self.old_label is None) != (not self.features):
             raise ValueError("--old-label and --features go together: a classifier is trained on both labels")
+        if self.votes_coding is not None and self.votes is None:
+            raise ValueError("--votes-coding says what --votes are: give both")
         if self.features and self.rows is None:
             raise ValueError("--features are columns of --rows: votes alone train no classifier")
         if self.model is not None and (self.balance or self.model_kind != "auto"):

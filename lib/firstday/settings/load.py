@@ -1,6 +1,7 @@
 """Load settings: a YAML file < `--set key=value` < flags."""
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +13,49 @@ from pydantic_core import ErrorDetails
 from firstday.errors import SettingsError
 from firstday.settings.kinds import Settings
 
+NAME = re.compile(r"[^\W\d]")  # what a setting's name begins with
+NUMBER = re.compile(r"[+-]?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
 Model = TypeVar("Model", bound=Settings)
+
+
+class Plain(str):
+    """A text that stood in YAML without quotes."""
+
+
+class _AsWritten(yaml.SafeLoader):
+    """YAML without its guesses: 007 is 007, no is no, 12:30 is 12:30. Only null stays null."""
+
+
+_AsWritten.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag.endswith((":null", ":merge"))]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def _text(loader: _AsWritten, node: yaml.ScalarNode) -> str:
+    text = str(loader.construct_scalar(node))
+    return text if node.style else Plain(text)
+
+
+_AsWritten.add_constructor("tag:yaml.org,2002:str", _text)
+
+
+def as_written(text: str) -> Any:
+    """The content of YAML with plain values as the text that was written: what they are, settings say, and a
+    name that looks like a number stays the name. Raises yaml.YAMLError.
+    """
+    return yaml.load(text, Loader=_AsWritten)  # noqa: S506 - a SafeLoader
+
+
+def shown(value: Any) -> Any:
+    """A value for an error: numbers of YAML without quotes, as they were written there."""
+    if isinstance(value, dict):
+        return {key: shown(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(shown, value))
+    if not isinstance(value, Plain) or not NUMBER.fullmatch(value):
+        return value
+    return float(value) if {".", "e", "E"} & set(value) else int(value)
 
 
 def load(
@@ -37,7 +80,7 @@ def load(
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+        content = as_written(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(
             "the settings file must be readable",
@@ -50,7 +93,7 @@ def _read(file: Path) -> dict[str, Any]:
         ) from error
     if content is None:
         return {}
-    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+    if not isinstance(content, dict) or not all(isinstance(key, str) and NAME.match(key) for key in content):
         raise SettingsError(
             f"the settings file {str(file)!r} must hold one setting a line, as 'key: value'",
             next_step="start from the commented files in conf/",
@@ -67,7 +110,7 @@ def _assign(values: dict[str, Any], assignment: str) -> None:
             "--set takes key=value", value=assignment, next_step="write e.g. --set min_users=50"
         )
     try:
-        value = yaml.safe_load(text)
+        value = as_written(text)
     except yaml.YAMLError as error:
         raise SettingsError(
             f"the value of --set {key} must be YAML",
@@ -91,7 +134,7 @@ def _explained(model: type[Settings], problems: list[ErrorDetails]) -> SettingsE
             rules.append(f"{key} must be given")
         else:
             message = problem["msg"].removeprefix("Value error, ")
-            rules.append(f"{key}: {message}, got {problem['input']!r}" if key else message)
+            rules.append(f"{key}: {message}, got {shown(problem['input'])!r}" if key else message)
     command = model.__name__.removesuffix("Settings").lower()
     return SettingsError(
         "settings: " + "; ".join(rules), next_step=f"see firstday {command} --help for all settings"

@@ -6,18 +6,17 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from firstday.errors import SettingsError
 from firstday.settings.experiment import ExperimentPlan
+from firstday.settings.inputs import LogSettings
 from firstday.settings.kinds import (
     ROUNDING,
     Instant,
     Location,
     Names,
     OpenShare,
-    Settings,
-    Share,
     TimeZone,
     listed,
 )
-from firstday.settings.metrics import PRE, Metric, RetentionKind
+from firstday.settings.metrics import PRE, Metric, RetentionKind, checked_cap
 
 Name = Annotated[str, Field(min_length=1)]
 MOST_LOG_DAYS = 60
@@ -54,7 +53,7 @@ def _shares(pairs: tuple[tuple[str, float], ...]) -> tuple[tuple[str, float], ..
 VariantShares = Annotated[tuple[tuple[str, float], ...], BeforeValidator(_pairs), AfterValidator(_shares)]
 
 
-class MeasureSettings(Settings):
+class MeasureSettings(LogSettings):
     """Settings of `firstday measure`."""
 
     out: Location = Field(description="Where results go: a folder or catalog.schema.")
@@ -62,7 +61,9 @@ class MeasureSettings(Settings):
         None, description="One row a unit, with its variant and its metrics as columns."
     )
     unit: Name = Field("user_id", description="Column of --units with the unit's id.")
-    variant: Name = Field("variant", description="Column of --units with the unit's variant.")
+    variant: Name = Field(
+        "variant", description="Column with the unit's variant, of --units or of exposures among --events."
+    )
     control: Name | None = Field(None, description="The variant that the others are compared with.")
     variants: Names = Field(
         (),
@@ -70,6 +71,11 @@ class MeasureSettings(Settings):
         "[default: the plan's, else all that are there].",
     )
     metric: Names = Field((), description="Columns of --units to compare: numbers or truth values.")
+    cap: Annotated[str | float, AfterValidator(checked_cap)] | None = Field(
+        None,
+        description="With --units: what one unit may add to a metric at most, a value or a quantile of all "
+        "arms' units together, as 99.9%.",
+    )
     covariate: Name | None = Field(
         None,
         description="Numeric column of --units, known before the assignment; it lowers the variance.",
@@ -85,6 +91,12 @@ class MeasureSettings(Settings):
     plan: Location | None = Field(None, description="The experiment's plan: a YAML file, with its metrics.")
     assignments: Location | None = Field(
         None, description="What `firstday assign` wrote, or a table with unit_id, variant, assigned_at."
+    )
+    exposure_action: Name | None = Field(
+        None,
+        description="Instead of --assignments: the action of --events by which a unit is assigned, the first "
+        "time; --variant names its column or property with the variant, --columns experiment=... that with "
+        "the experiment's name.",
     )
     users: Location | None = Field(
         None, description="Users with segments and covariates, by the column user_id."
@@ -137,10 +149,6 @@ class MeasureSettings(Settings):
         0.8, description="Power for which the smallest detectable effect and the days needed are given."
     )
     time_zone: TimeZone = Field("UTC", description="Zone of the dates of assignment and of calendar days.")
-    input_time_zone: TimeZone | None = Field(
-        None, description="Zone of input timestamps that carry none; without it such input is refused."
-    )
-    max_bad_share: Share = Field(0.05, description="Stop when a larger share of an input's rows is bad.")
     name: Name | None = Field(
         None, description="Name of the experiment in the results [default: the plan's, else 'experiment']."
     )
@@ -151,8 +159,11 @@ class MeasureSettings(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if (self.units is None) == (self.assignments is None):
-            raise ValueError("give --units, one row a unit, or --assignments with a log")
+        if sum(given is not None for given in (self.units, self.assignments, self.exposure_action)) != 1:
+            raise ValueError(
+                "give --units, one row a unit, or --assignments with a log (or --exposure-action, where the "
+                "log has the assignments)"
+            )
         if self.units is not None:
             self._check_units()
         else:
@@ -186,7 +197,9 @@ class MeasureSettings(Settings):
     def _check_log(self) -> None:
         if self.plan is None:
             raise ValueError("--assignments need --plan, which says what is measured")
-        columns = ("metric", "covariate", "date", "triggered")
+        if self.exposure_action is not None and self.events is None:
+            raise ValueError("--exposure-action is an action of --events: give them")
+        columns = ("metric", "covariate", "date", "triggered", "cap", "variants")
         if given := [name for name in columns if getattr(self, name)]:
             raise ValueError(
                 f"--{given[0]} names a column of --units; with --assignments the plan has the metrics"
@@ -265,6 +278,7 @@ class MeasureSettings(Settings):
                 kind="column",
                 value=name,
                 covariate=self.covariate,
+                cap=self.cap,
                 smallest_effect=self.smallest_effect,
             )
             for name in self.metric

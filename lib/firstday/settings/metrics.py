@@ -1,5 +1,6 @@
 """What an experiment is judged by: metrics, each one number a unit or a ratio of two."""
 
+import re
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
@@ -31,6 +32,22 @@ def _one_line(name: str) -> str:
     if name != name.strip() or not name.isprintable():
         raise ValueError("must be one line of text, without blanks around it")
     return name
+
+
+def checked_cap(cap: str | float) -> str | float:
+    """A value as a number; a quantile as the text it is."""
+    share = re.fullmatch(r"(\d+(?:\.\d*)?)\s*%", cap.strip()) if isinstance(cap, str) else None
+    if share is not None:
+        if not 50 <= float(share[1]) < 100:
+            raise ValueError("a quantile lies from 50% to below 100%")
+        return f"{float(share[1]):g}%"
+    try:
+        value = float(cap)
+    except ValueError as error:
+        raise ValueError("must be a value, or a quantile such as 99.9%") from error
+    if not 0 < value < float("inf"):
+        raise ValueError("a value must be above 0")
+    return value
 
 
 class Metric(Settings):
@@ -75,6 +92,11 @@ class Metric(Settings):
         "same quantity before it, or a numeric column of the units.",
     )
     pre_window: Duration = Field(timedelta(days=7), description="Time before the assignment for 'pre'.")
+    cap: Annotated[str | float, AfterValidator(checked_cap)] | None = Field(
+        None,
+        description="What one unit may add at most: a value, or a quantile of all arms' units together, as "
+        "99.9%.",
+    )
     margin: float | None = Field(
         None, gt=0, description="Makes it a guardrail: the loss, in its own unit, that is still accepted."
     )
@@ -98,6 +120,8 @@ class Metric(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if self.cap is not None and (self.is_ratio or self.kind in ("retention", "moment")):
+            raise ValueError("a cap is for what a unit adds up to, not for shares and ratios")
         if self.kind == "column" and self.covariate == PRE:
             raise ValueError("a column has no past to look at: name a column as covariate, not 'pre'")
         first = 1 if self.retention_kind == "within" else self.day

@@ -25,7 +25,6 @@ UNNAMED_PATTERN = re.compile(
 )
 TOO_LONG = re.compile(r"TextParsingException(?s:.)*?(?:Length of parsed input|out of bounds for length)")
 WRONG_COLUMN = re.compile(r"Column: \[(.+?)\], Expected: (.+?), Found: (\w+)")
-NANOSECONDS = "TIMESTAMP(NANOS"
 
 
 @contextmanager
@@ -37,10 +36,10 @@ def data_errors(name: str = "the inputs", source: str | None = None) -> Iterator
     try:
         yield
     except (Py4JJavaError, PySparkException) as error:
-        explained = _explained(str(error), name, source)
-        if explained is None:
+        told = explained(str(error), name, source)
+        if told is None:
             raise
-        raise explained from error
+        raise told from error
 
 
 @contextmanager
@@ -50,6 +49,14 @@ def opening(name: str, source: str) -> Iterator[None]:
         with data_errors(name, source):
             yield
     except AnalysisException as error:
+        if error.getErrorClass() == "COLUMN_ALREADY_EXISTS":
+            told = re.search(r"column `.+?` already exists", str(error))
+            raise DataError(
+                f"columns of {name} must differ by more than case, or Spark does not tell them apart"
+                + (f" ({told[0]})" if told else ""),
+                value=source,
+                next_step="rename one of them where the table is written",
+            ) from error
         what = str(error).strip().splitlines()[0]
         raise DataError(
             f"{name} must be a table or files that Spark can open ({what})",
@@ -58,7 +65,8 @@ def opening(name: str, source: str) -> Iterator[None]:
         ) from error
 
 
-def _explained(message: str, name: str, source: str | None) -> DataError | None:
+def explained(message: str, name: str, source: str | None) -> DataError | None:
+    """What is wrong with an input's file, by what Spark says; None where it is no file's fault."""
     file = _file_in(message)
     value = file or source
     if TOO_LONG.search(message):
@@ -69,13 +77,6 @@ def _explained(message: str, name: str, source: str | None) -> DataError | None:
         )
     if file is None and not UNNAMED_PATTERN.search(message):
         return None
-    if NANOSECONDS in message:
-        return DataError(
-            f"timestamps of {name} must not be Parquet's nanoseconds, which Spark cannot read",
-            value=value,
-            next_step="write microseconds, e.g. pandas' to_parquet(..., coerce_timestamps='us', "
-            "allow_truncated_timestamps=True)",
-        )
     wrong = WRONG_COLUMN.search(message)
     if wrong:
         return DataError(

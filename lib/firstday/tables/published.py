@@ -5,7 +5,7 @@ from pyspark.sql import DataFrame, SparkSession
 from firstday.errors import ConflictError, DataError
 from firstday.tables.address import FORMATS, exists
 from firstday.tables.delta import ATTEMPTS, Run, Store
-from firstday.tables.read import Input, open_input
+from firstday.tables.read import Input, Reading, open_input
 
 
 def read_published(spark: SparkSession, out: str, name: str) -> DataFrame:
@@ -17,7 +17,13 @@ def read_published(spark: SparkSession, out: str, name: str) -> DataFrame:
 
 
 def open_table(
-    spark: SparkSession, address: str, table: str, *, name: str, time_zone: str | None = None
+    spark: SparkSession,
+    address: str,
+    table: str,
+    *,
+    name: str,
+    time_zone: str | None = None,
+    reading: Reading | None = None,
 ) -> Input:
     """Open the input `name`: where `address` is an output of ours, or its `table`, what is published of it;
     anything else as `open_input` does.
@@ -28,19 +34,25 @@ def open_table(
         if store.holds_runs():
             run, rows = published_rows(store, table)
             return Input(name, address, "delta", f"run {run.run_id}", rows, time_zone)
-    return open_input(spark, address, name=name, time_zone=time_zone)
+    return open_input(spark, address, name=name, time_zone=time_zone, reading=reading)
 
 
-def find_table(spark: SparkSession, address: str, table: str, time_zone: str | None = None) -> Input | None:
+def find_table(
+    spark: SparkSession,
+    address: str,
+    table: str,
+    time_zone: str | None = None,
+    reading: Reading | None = None,
+) -> Input | None:
     """As `open_table`, or None where there is nothing; a path may leave out a file's extension."""
     parent, _, last = address.rstrip("/").replace(".", "/").rpartition("/")
     if parent and last == table:
         store = Store(spark, address.rstrip("/")[: len(parent)])
         if store.holds_runs() and store.latest_run(table=table) is not None:
-            return open_table(spark, address, table, name=table, time_zone=time_zone)
+            return open_table(spark, address, table, name=table, time_zone=time_zone, reading=reading)
     for candidate in (address, *(f"{address}.{extension}" for extension in FORMATS)):
         if exists(spark, candidate):
-            return open_table(spark, candidate, table, name=table, time_zone=time_zone)
+            return open_table(spark, candidate, table, name=table, time_zone=time_zone, reading=reading)
     return None
 
 

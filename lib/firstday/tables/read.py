@@ -2,15 +2,25 @@
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import xor
 from typing import NamedTuple
+from urllib.parse import unquote
 
-from pyspark.errors import AnalysisException
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import StringType, StructField, StructType, TimestampNTZType, TimestampType
+from pyspark.sql.types import (
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampNTZType,
+    TimestampType,
+)
 
 from firstday.errors import DataError, FirstdayError
 from firstday.tables.address import (
@@ -21,17 +31,48 @@ from firstday.tables.address import (
     file_system,
     is_delta,
     is_path,
+    parquet_integers,
 )
 from firstday.tables.faults import opening
+from firstday.tables.paths import mapped
 from firstday.tables.schemas import column, table_schema
+from firstday.tables.values import TimeUnit, micros_of
 
 # In inputs read from text: the whole row, where it could not be split into columns, otherwise null.
 UNREADABLE = "firstday_unreadable_row"
 
+TEXT_FORMATS = ("csv", "json")
+UTF8 = "utf-8"
+NANOS = "spark.sql.legacy.parquet.nanosAsLong"
+MOST_HEADERS = 1_000  # files whose headers are looked at one by one; more are taken to have the same
 UTC_NAMES = frozenset({"UTC", "Etc/UTC", "GMT", "Z"})
 # RFC 4180: quotes are doubled and a quoted value may hold line ends. The limit on a value is there so that a
 # quote which is never closed stops the job, instead of taking the rest of the file for one value.
 CSV_OPTIONS = {"header": "true", "multiLine": "true", "escape": '"', "maxCharsPerColumn": "100000"}
+
+
+# Spark's answers to what files may hold; of the session, as Spark has no other place for them.
+SESSION = {
+    NANOS: "true",  # nanoseconds as whole numbers, which are made timestamps here
+    "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",  # days before 1582 as they were written
+    "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
+    "spark.sql.sources.partitionColumnTypeInference.enabled": "false",  # category=01/ is 01, not 1
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How an input is to be read.
+
+    time_zone: of times that carry none. time_unit: of times that are numbers. encoding: of text files.
+    columns: for a column that the jobs know, those that it is taken from: names, or paths into nested columns
+    (`properties.plan`); the first that is not null counts.
+    """
+
+    time_zone: str | None = None
+    time_unit: TimeUnit | None = None
+    encoding: str = UTF8
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -39,7 +80,8 @@ class Input:
     """An input that is open. Of its rows nothing has been read yet.
 
     `version` pins what is read: a Delta version, or a fingerprint of the files' names, sizes and times.
-    Timestamps in `frame` are instants, but for TIMESTAMP_NTZ where no `time_zone` was declared.
+    Timestamps in `frame` are instants, but for TIMESTAMP_NTZ where no `time_zone` was declared; numbers that
+    are times are of `time_unit`.
     """
 
     name: str
@@ -48,6 +90,7 @@ class Input:
     version: str
     frame: DataFrame
     time_zone: str | None
+    time_unit: TimeUnit | None = None
 
     @property
     def described(self) -> str:
@@ -60,23 +103,43 @@ class Input:
         return [name for name in self.frame.columns if name != UNREADABLE]
 
 
-def open_input(spark: SparkSession, source: str, *, name: str, time_zone: str | None = None) -> Input:
+def open_input(
+    spark: SparkSession,
+    source: str,
+    *,
+    name: str,
+    time_zone: str | None = None,
+    reading: Reading | None = None,
+) -> Input:
     """Open the input `name` ("users", "events") at `source`, a path or a table name.
 
-    `time_zone` is the declared zone of timestamps that carry none. Raises DataError where there is nothing to
-    open, or it is not of one of the formats; UserError where Spark cannot look.
+    `time_zone` is the declared zone of timestamps that carry none, `reading` that and all else that may be
+    declared. Raises DataError where there is nothing to open, or it is not of one of the formats; UserError
+    where Spark cannot look.
     """
     _require_utc(spark)
+    how = reading or Reading(time_zone)
     with opening(name, source):
+        _prepare(spark)
         if not is_path(source):
             kind, version, frame = _open_table(spark, source, name)
         elif is_delta(spark, source):
             kind, version, frame = _open_delta(spark, source)
         else:
-            kind, version, frame = _open_files(spark, source, name, time_zone)
-        if time_zone is not None:
-            frame = _with_instants(frame, time_zone)
-    return Input(name, source, kind, version, frame, time_zone)
+            kind, version, frame = _open_files(spark, source, name, how)
+        frame = mapped(frame, how.columns)
+        if how.time_zone is not None:
+            frame = _with_instants(frame, how.time_zone)
+    return Input(name, source, kind, version, frame, how.time_zone, how.time_unit)
+
+
+def _prepare(spark: SparkSession) -> None:
+    """Set SESSION, but for what a managed platform keeps for itself: there files are read as it says."""
+    for key, value in SESSION.items():
+        try:
+            spark.conf.set(key, value)
+        except PySparkException:
+            continue
 
 
 def _require_utc(spark: SparkSession) -> None:
@@ -114,17 +177,17 @@ def _open_delta(spark: SparkSession, source: str) -> Opened:
     return "delta", f"Delta version {version}", delta_frame(spark, source, version)
 
 
-def _open_files(spark: SparkSession, source: str, name: str, time_zone: str | None) -> Opened:
+def _open_files(spark: SparkSession, source: str, name: str, how: Reading) -> Opened:
     path = literal_path(source)
     listing = _single_file(spark, source) or _listing(spark, path, name, source)
     kind = _format_of(listing, name, source)
     if kind == "parquet":
-        frame = _read_parquet(spark, path, time_zone)
-        _refuse_empty(len(frame.inputFiles()) - sum(each.files for each in listing), name, source)
+        frame = _read_parquet(spark, path, name, how.time_zone)
     elif kind == "csv":
-        frame = _read_csv(spark, path, "\t" if "tsv" in {each.extension for each in listing} else ",")
+        separator = "\t" if "tsv" in {each.extension for each in listing} else ","
+        frame = _read_csv(spark, path, {"sep": separator, "encoding": how.encoding})
     else:
-        frame = _read_json(spark, path)
+        frame = _read_json(spark, path, how.encoding)
     return kind, _fingerprint(listing), frame
 
 
@@ -196,44 +259,118 @@ def _fingerprint(listing: list[Files]) -> str:
     return f"{count} files, {size} bytes, fingerprint {mixed:016x}"
 
 
-def _read_parquet(spark: SparkSession, path: str, time_zone: str | None) -> DataFrame:
-    """Read as if they were in UTC, zoneless timestamps cost nothing; a cast costs as much as the scan."""
-    frame = spark.read.parquet(path)
+def _read_parquet(spark: SparkSession, path: str, name: str, time_zone: str | None) -> DataFrame:
+    """All columns that any of the files has; where a file has not got one, it is null.
+
+    Read as if they were in UTC, zoneless timestamps cost nothing; a cast costs as much as the scan.
+    """
+    reader = spark.read.option("mergeSchema", "true")
+    try:
+        frame = reader.parquet(path)
+    except (PySparkException, Py4JJavaError) as error:
+        if not re.search("(?i)failed to merge|failed merging", str(error)):
+            raise
+        raise _other_types(spark, path, name) from error
+    nanoseconds = _nanoseconds(spark, name, frame)
     zoneless = _zoneless(frame)
-    if time_zone is None or not zoneless:
-        return frame
-    fields = (
-        StructField(field.name, TimestampType() if field.name in zoneless else field.dataType)
-        for field in frame.schema
-    )
-    return _shifted(spark.read.schema(StructType(list(fields))).parquet(path), zoneless, time_zone)
-
-
-def _refuse_empty(files: int, name: str, source: str) -> None:
-    """Scans, also the one that made the listing, pass over files of no bytes, whatever was in them."""
-    if files:
-        raise DataError(
-            f"files of {name} must be whole and readable",
-            value=f"{files} without a byte in {source}",
-            next_step="find them (find ... -size 0), restore them or leave them out",
+    if time_zone is not None and zoneless:
+        fields = (
+            StructField(each.name, TimestampType() if each.name in zoneless else each.dataType)
+            for each in frame.schema
         )
+        frame = _shifted(spark.read.schema(StructType(list(fields))).parquet(path), zoneless, time_zone)
+    return frame.withColumns(
+        {each: F.timestamp_micros(micros_of(column(each))).cast(kind) for each, kind in nanoseconds.items()}
+    )
 
 
-def _read_csv(spark: SparkSession, path: str, separator: str) -> DataFrame:
-    """All values as text: what a value has to be is the contract's matter, which says why it is not."""
-    options = CSV_OPTIONS | {"sep": separator}
-    names = spark.read.options(**options).csv(path).columns
+def _nanoseconds(spark: SparkSession, name: str, frame: DataFrame) -> dict[str, str]:
+    """Columns of nanoseconds since 1970, which Spark has read as whole numbers, and the type that they are:
+    instants, or what a clock showed. Raises DataError where they are that in some of the files only.
+    """
+    whole = {each.name for each in frame.schema if isinstance(each.dataType, LongType)}
+    found: dict[str, tuple[str | None, str]] = {}
+    for file in frame.inputFiles()[:MOST_HEADERS] if whole else []:
+        for each, kind in parquet_integers(spark, file).items():
+            first, other = found.setdefault(each, (kind, file))
+            if first != kind and each in whole:
+                raise _two_types(name, each, (first or "bigint", other), (kind or "bigint", file))
+    return {each: kind for each, (kind, _) in found.items() if kind is not None and each in whole}
+
+
+def _other_types(spark: SparkSession, path: str, name: str) -> DataError:
+    """Names two files that have a column in different types."""
+    seen: dict[str, tuple[str, str]] = {}
+    for file in spark.read.format("binaryFile").option("recursiveFileLookup", "true").load(path).inputFiles():
+        for each in spark.read.parquet(literal_path(unquote(file))).schema:
+            kind = each.dataType.simpleString()
+            first, other = seen.setdefault(each.name, (kind, file))
+            if first != kind:
+                return _two_types(name, each.name, (first, other), (kind, file))
+    return DataError(f"the columns of {name} must have one type in all files", value=path)
+
+
+def _two_types(name: str, column_name: str, one: tuple[str, str], other: tuple[str, str]) -> DataError:
+    return DataError(
+        f"column {column_name} of {name} must have one type in all files",
+        value=f"{one[0]} in {one[1]}, {other[0]} in {other[1]}",
+        next_step="write one of these files again with the type of the others, or leave it out",
+    )
+
+
+def _read_csv(spark: SparkSession, path: str, options: Mapping[str, str]) -> DataFrame:
+    """All values as text: what a value has to be is the contract's matter, which says why it is not.
+
+    All columns that any of the files has; where a file has not got one, it is null.
+    """
+    options = CSV_OPTIONS | dict(options)
+    by_header: dict[tuple[str, ...], list[str]] = {}
+    files = spark.read.text(path).inputFiles()
+    if 1 < len(files) <= MOST_HEADERS:
+        for file in sorted(files):
+            own = literal_path(unquote(file))
+            by_header.setdefault(tuple(spark.read.options(**options).csv(own).columns), []).append(own)
+    if len(by_header) <= 1:
+        return _read_csv_alike(spark, [path], options)
+    root = {"basePath": path} if not re.search(EXTENSION, path.lower()) else {}
+    parts = [_read_csv_alike(spark, own, options | root) for own in by_header.values() if own]
+    return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts)
+
+
+def _read_csv_alike(spark: SparkSession, paths: list[str], options: Mapping[str, str]) -> DataFrame:
+    """Files of one header. A line's end is no data, whichever system it is of."""
+    options = options if _of_old_macs(spark, paths, options) else {**options, "lineSep": "\n"}
+    names = spark.read.options(**options).csv(paths).columns
     schema = table_schema((name, StringType()) for name in [*names, UNREADABLE])
     # enforceSchema: with a header of another order, columns would be mixed up in silence.
     reader = spark.read.options(**options, enforceSchema="false", columnNameOfCorruptRecord=UNREADABLE)
-    return reader.schema(schema).csv(path)
+    frame = reader.schema(schema).csv(paths)
+    plain = (_without_line_end(column(name)).alias(name.rstrip("\r")) for name in names)
+    return frame.select(*plain, column(UNREADABLE))
 
 
-def _read_json(spark: SparkSession, path: str) -> DataFrame:
+def _without_line_end(text: Column) -> Column:
+    """A value without what is left of its line's end; nothing but that is nothing. Ends of lines within it
+    are of one kind.
+    """
+    plain = F.replace(F.regexp_replace(text, "\r$", ""), F.lit("\r\n"), F.lit("\n"))
+    return F.when(text != "\r", plain)
+
+
+def _of_old_macs(spark: SparkSession, paths: list[str], options: Mapping[str, str]) -> bool:
+    """Whether lines end with a carriage return alone: then all of a file would be its header."""
+    names = spark.read.options(**{**options, "lineSep": "\n"}).csv(paths).columns
+    return any("\r" in name.rstrip("\r") for name in names)
+
+
+def _read_json(spark: SparkSession, path: str, encoding: str) -> DataFrame:
     """Plain values as text; a line that is no JSON object is kept whole in the column UNREADABLE."""
-    found = spark.read.options(primitivesAsString="true", mode="DROPMALFORMED").json(path).schema
+    options = {} if encoding == UTF8 else {"encoding": encoding, "lineSep": "\n"}
+    reader = spark.read.options(primitivesAsString="true", mode="DROPMALFORMED", **options)
+    found = reader.json(path).schema
     schema = StructType([*found, StructField(UNREADABLE, StringType())])
-    return spark.read.schema(schema).option("columnNameOfCorruptRecord", UNREADABLE).json(path)
+    again = spark.read.schema(schema).options(columnNameOfCorruptRecord=UNREADABLE, **options)
+    return again.json(path)
 
 
 def _with_instants(frame: DataFrame, time_zone: str) -> DataFrame:

@@ -1,6 +1,6 @@
 """What the inputs must hold and what the outputs look like. No IO: stages may import this module."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -18,7 +18,12 @@ from pyspark.sql.types import (
     TimestampType,
 )
 
-Kind = Literal["id", "text", "instant", "date", "vote", "number", "any"]
+Kind = Literal["id", "text", "instant", "date", "vote", "number", "truth", "any"]
+
+
+# Text that is a number: digits, sign, point, exponent, and nothing that only Java takes for one.
+NUMBER_TEXT = r"^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*$"
+REACTIONS = ("click", "join", "dismiss")  # kinds of reactions to what was shown
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,10 @@ class Field:
     `kind` says what is accepted and what is handed on: "id" (text or whole numbers, as text), "text" (any
     plain value, as text), "instant" (a point in time, as timestamp), "date" (a date or its text, as date),
     "vote" (a whole number from -1 to `classes` - 1, as int), "number" (a number, a truth value or the text of
-    a number, as double; NaN is null; from `low` to `high`), "any" (as it is).
-    An instant may lie in the `future` only where that is said.
+    a number, as double; NaN is null; from `low` to `high`), "truth" (true and false, 1 and 0, or their texts,
+    as boolean), "any" (as it is). Texts that say that nothing is there are null (`values.NULLS`).
+    An instant may lie in the `future` only where that is said. A text may be `trimmed` of blanks at its ends;
+    with `choices` it is one of these, whatever its case.
     A `nullable` field may be null, an `optional` one may be absent; `alias` is a second accepted name.
     """
 
@@ -42,6 +49,8 @@ class Field:
     low: float | None = None
     high: float | None = None
     future: bool = False
+    trimmed: bool = False
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,15 +92,18 @@ def users(segments: Iterable[str] = ()) -> Contract:
     )
 
 
-def events(date_column: str | None = None) -> Contract:
-    """The log: one row an event. `date_column` is the partition column with the UTC date of occurred_at."""
+def events(date_column: str | None = None, *, segments: Iterable[str] = (), with_id: bool = True) -> Contract:
+    """The log: one row an event. `date_column` is the partition column with the UTC date of occurred_at;
+    `segments` are columns of it that say what its users are like; with_id: whether events may have an id.
+    """
     return Contract(
         "events",
         (
             Field("user_id", "id"),
             Field("action", "text"),
             Field("occurred_at", "instant"),
-            Field("event_id", "id", nullable=True, optional=True),
+            *([Field("event_id", "id", nullable=True, optional=True)] if with_id else []),
+            *(Field(name, "text", nullable=True) for name in segments),
             *([Field(date_column, "date", nullable=True)] if date_column else []),
         ),
     )
@@ -123,10 +135,15 @@ def long_votes(classes: int | None, others: Iterable[str] = ()) -> Contract:
     )
 
 
-def label_rows(columns: Iterable[str]) -> Contract:
-    """What label functions and a classifier read: one row each, the columns as they are."""
+def label_rows(columns: Iterable[str], numbers: Collection[str] = ()) -> Contract:
+    """What label functions and a classifier read: one row each, the columns as they are, or `numbers`."""
     return Contract(
-        "rows", (Field("row_id", "id"), *(Field(name, "any", nullable=True) for name in columns)), "row_id"
+        "rows",
+        (
+            Field("row_id", "id"),
+            *(Field(name, "number" if name in numbers else "any", nullable=True) for name in columns),
+        ),
+        "row_id",
     )
 
 
@@ -152,6 +169,11 @@ def quoted(name: str) -> str:
 def column(name: str) -> Column:
     """The column of exactly this name: dots, quotes and backticks in it are part of it, never syntax."""
     return F.col(quoted(name))
+
+
+def delivery(name: str, of: Sequence[str]) -> Column:
+    """The number of a delivery, by its id and what it is of (see `resends`); null without an id."""
+    return F.when(column(name).isNotNull(), F.xxhash64(column(name), *map(column, of)))
 
 
 def table_schema(columns: Iterable[tuple[str, DataType]]) -> StructType:

@@ -23,6 +23,8 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
@@ -98,6 +100,10 @@ class Output:
             if error is None:
                 raise
             error.add_note(f"Rows of run {self.run_id} could not be removed; the next run does it. {failure}")
+        if isinstance(error, Py4JJavaError | PySparkException):
+            # Spark is lazy: a damaged file of an input may come to light in any step of the job.
+            with data_errors():
+                raise error
 
     def begin(self) -> None:
         """Raise OutputError where an existing table is another job's, not of firstday, or has other columns;

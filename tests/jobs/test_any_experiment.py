@@ -1,0 +1,244 @@
+"""`firstday measure` on what teams have: the right figures, a sentence on what is odd, or a refusal."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from scipy.stats import ttest_ind
+
+from tests.jobs.measured import CHATS, DAY, PLAN, START, VISITS, Files, app, row, told
+from tests.jobs.small import Collected, status
+
+pytestmark = pytest.mark.usefixtures("restored_logs")
+COLUMNS = ("--control", "control", "--metric", "spend")
+
+
+def arms(count: int = 400) -> pd.DataFrame:
+    draw = np.random.default_rng(3)
+    variant = np.array(["control", "treatment"])[np.arange(count) % 2]
+    return pd.DataFrame({"user_id": range(count), "variant": variant, "spend": draw.normal(10, 3, count)})
+
+
+def test_a_large_level_with_a_small_spread(
+    collected: Collected, files: Files, capfd: pytest.CaptureFixture[str]
+) -> None:
+    draw = np.random.default_rng(1)
+    units = arms(4_000)
+    treated = units["variant"] == "treatment"
+    units["spend"] = 100_000 + draw.normal(size=4_000) + 0.5 * treated
+    early = draw.normal(size=4_000)
+    units["score"] = 3 * early + draw.normal(scale=0.9, size=4_000) + 0.1 * treated
+    units["signed_up"] = 1.7e9 + 3_600 * early
+    flags = ("--control", "control", "--metric", "spend,score", "--covariate", "signed_up")
+    assert files.units(units, *flags) == 0
+    results = collected.rows("experiment_results")
+    one = row(results, "difference", "spend")
+    test = ttest_ind(units["spend"][treated], units["spend"][~treated], equal_var=False)
+    values = units["spend"].to_numpy(np.longdouble)
+    effect = values[treated].mean() - values[~treated].mean()
+    error = np.sqrt(sum(values[arm].var(ddof=1) / arm.sum() for arm in (treated, ~treated)))
+    assert one["estimate"] == pytest.approx(float(effect), rel=1e-9)
+    assert one["standard_error"] == pytest.approx(float(error), rel=1e-9)
+    assert one["p_value"] == pytest.approx(test.pvalue, rel=1e-6)
+    assert one["value_control"] == pytest.approx(float(values[~treated].mean()), rel=1e-12)
+    lift = row(results, "relative_lift", "spend")
+    assert lift["estimate"] == pytest.approx(float(effect / values[~treated].mean()), rel=1e-9)
+    note = row(results, "cuped", "score")["note"]
+    assert 0.88 < -float(note.removeprefix("variance ").removesuffix("%")) / 100 < 0.95
+    sums = collected.rows("experiment_sums")
+    own = sums[(sums["metric"] == "spend") & (sums["variant"] == "control")]
+    assert own["y"].sum() == pytest.approx(units["spend"][~treated].sum(), rel=1e-12)
+
+
+def test_variants_as_they_are_logged(
+    collected: Collected, files: Files, capfd: pytest.CaptureFixture[str]
+) -> None:
+    units = arms()
+    padded = units.assign(variant=units["variant"].where(units.index > 2, units["variant"] + " "))
+    assert files.units(padded, *COLUMNS) == 0
+    whole = collected.rows("experiment_results")
+    assert set(whole["treatment"].dropna()) == {"treatment"}
+    # Three units of a variant that nobody planned: named, with two ways on.
+    stray = units.assign(variant=units["variant"].where(units.index > 2, "treatmnt"))
+    capfd.readouterr()
+    assert files.units(stray, *COLUMNS) == 2
+    message = told(capfd.readouterr().err)
+    assert "'treatmnt': 3 of 400" in message
+    assert "--variants" in message
+    assert "--shares" in message
+    collected.clear()
+    assert files.units(stray, *COLUMNS, "--variants", "control,treatment") == 0
+    assert row(collected.rows("experiment_results"), "difference")[["n_control", "n_treatment"]].sum() == 397
+    assert "3 units of other variants" in told(capfd.readouterr().err)
+    # Units in both arms are left out and counted; many of them are refused.
+    both = pd.concat([units, units[:4].assign(variant="treatment"), units[:4].assign(variant="control")])
+    both = both.drop_duplicates(["user_id", "variant"])
+    collected.clear()
+    assert files.units(both, *COLUMNS) == 0
+    assert "4 units were in two variants" in told(capfd.readouterr().err)
+    assert row(collected.rows("experiment_results"), "difference")[["n_control", "n_treatment"]].sum() == 396
+    many = pd.concat([units, units[units["variant"] == "control"][:50].assign(variant="treatment")])
+    assert files.units(many, *COLUMNS) == 2
+    assert "A unit has one variant" in told(capfd.readouterr().err)
+
+
+def test_a_whale_is_named_and_may_be_capped(
+    collected: Collected, files: Files, capfd: pytest.CaptureFixture[str]
+) -> None:
+    units = arms(4_000)
+    treated = units["variant"] == "treatment"
+    units["spend"] = units["spend"] + treated
+    units.loc[0, "spend"] = 1_000_000.0
+    assert files.units(units, *COLUMNS) == 0
+    assert "one unit of 'control' carries 98%" in told(capfd.readouterr().err)
+    assert row(collected.rows("experiment_results"), "difference")["verdict"] == "no effect shown"
+    for cap, limit in (("30", 30.0), ("99.5%", np.quantile(units["spend"], 0.995))):
+        collected.clear()
+        assert files.units(units, *COLUMNS, "--cap", cap) == 0
+        one = row(collected.rows("experiment_results"), "difference")
+        capped = units["spend"].clip(upper=limit)
+        assert one["estimate"] == pytest.approx(capped[treated].mean() - capped[~treated].mean())
+        assert one["verdict"] == "better"
+        assert "spend is capped at" in told(capfd.readouterr().err)
+
+
+def test_text_of_truth_values_and_what_is_none(
+    collected: Collected, files: Files, capfd: pytest.CaptureFixture[str], tmp_path: Any
+) -> None:
+    units = arms(200).assign(back=np.arange(200) % 3 == 0, met=np.arange(200) % 4 == 0)
+    right = units.groupby("variant")["back"].mean()
+    file = tmp_path / "units.csv"
+    flags = ("--control", "control", "--metric", "back", "--triggered", "met", "--out", "memory")
+    units.to_csv(file, index=False)  # True and False, as pandas writes them
+    assert status(["measure", "--units", file, *flags]) == 0
+    one = row(collected.rows("experiment_results"), "difference", "back")
+    assert one["estimate"] == pytest.approx(right["treatment"] - right["control"])
+    lines = tmp_path / "units.jsonl"
+    units.to_json(lines, orient="records", lines=True)
+    collected.clear()
+    assert status(["measure", "--units", lines, *flags]) == 0
+    assert row(collected.rows("experiment_results"), "difference", "back")["estimate"] == one["estimate"]
+    # What Java alone takes for a number is a bad row.
+    odd = units.astype({"spend": str})
+    odd.loc[[0, 1, 2], "spend"] = ["10d", "0x1p3", "n/a"]
+    odd.to_csv(file, index=False)
+    collected.clear()
+    assert status(["measure", "--units", file, *COLUMNS, "--out", "memory"]) == 0
+    assert set(collected.rows("quarantine")["reason"]) == {"spend is not a number"}
+    assert row(collected.rows("experiment_results"), "difference")[["n_control", "n_treatment"]].sum() == 197
+
+
+def test_what_is_delivered_twice_counts_once(
+    collected: Collected, files: Files, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assignments, events = app(200)
+    events = events.assign(event_id=[f"e{n}" for n in range(len(events))], value=2.0)
+    treated = set(assignments.loc[assignments["variant"] == "treatment", "unit_id"])
+    retried = events[events["user_id"].isin(treated)]
+    again = retried.assign(occurred_at=retried["occurred_at"] + pd.Timedelta("2s"))
+    amount = {"name": "amount", "kind": "sum", "value": "value"}
+    metrics = [CHATS, VISITS, amount]
+    assert files.log(assignments, events, metrics=metrics) == 0
+    right = collected.rows("experiment_results")
+    collected.clear()
+    twice = pd.concat([events, again]).sort_values("user_id", ignore_index=True)
+    assert files.log(assignments, twice, metrics=metrics) == 0
+    assert f"{len(again):,} rows of events were delivered before" in told(capfd.readouterr().err)
+    found = collected.rows("experiment_results")
+    columns = ["metric", "method", "estimate", "value_treatment", "value_control"]
+    pd.testing.assert_frame_equal(found[columns], right[columns])
+
+
+def test_impressions_by_their_id_and_kinds_by_any_case(
+    collected: Collected, files: Files, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assignments, events = app(120)
+    shown = pd.DataFrame(
+        {
+            "impression_id": [f"i{n}" for n in range(360)],
+            "user_id": np.repeat(assignments["unit_id"].to_numpy(), 3),
+            "category": "news",
+            "shown_at": np.repeat((assignments["assigned_at"] + pd.Timedelta("1h")).to_numpy(), 3),
+        }
+    )
+    shown["shown_at"] = shown["shown_at"].astype("datetime64[us, UTC]")
+    clicked = shown[::4]
+    kinds = np.array(["Click", "CLICK", "click"])[np.arange(len(clicked)) % 3]
+    reactions = pd.DataFrame(
+        {"impression_id": clicked["impression_id"], "kind": kinds, "reacted_at": clicked["shown_at"]}
+    )
+    rate = {"name": "clicks", "kind": "click_rate"}
+
+    def measured(shown: pd.DataFrame, reactions: pd.DataFrame) -> int:
+        more = ("--impressions", files.saved("shown", shown), "--reactions", files.saved("acts", reactions))
+        return files.log(assignments, events, *more, metrics=[rate])
+
+    assert measured(pd.concat([shown, shown, shown]), reactions) == 0
+    one = row(collected.rows("experiment_results"), "difference", "clicks")
+    merged = shown.merge(assignments, left_on="user_id", right_on="unit_id")
+    merged["clicked"] = merged["impression_id"].isin(clicked["impression_id"])
+    right = merged.groupby("variant")["clicked"].mean()
+    assert (one["value_control"], one["value_treatment"]) == pytest.approx(
+        (right["control"], right["treatment"])
+    )
+    assert "720 rows of impressions were delivered before" in told(capfd.readouterr().err)
+    assert measured(shown, reactions.assign(kind="clicked")) == 2
+    assert "'clicked'" in told(capfd.readouterr().err)
+
+
+def test_assignments_from_exposures(
+    collected: Collected, files: Files, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assignments, events = app(200)
+    metrics = [CHATS]
+    assert files.log(assignments, events, metrics=metrics) == 0
+    right = collected.rows("experiment_results")
+    exposures = assignments.rename(columns={"unit_id": "user_id", "assigned_at": "occurred_at"})
+    exposures = exposures.assign(action="$flag_called")
+    later = exposures[:50].assign(occurred_at=exposures["occurred_at"] + DAY)  # called again and again
+    others = exposures[:70].assign(experiment="other", variant="blue", occurred_at=START - 3 * DAY)
+    log = pd.concat([events, exposures, later, others], ignore_index=True)
+    log["properties"] = [
+        {"flag": flag, "response": response} if isinstance(flag, str) else None
+        for flag, response in zip(log["experiment"], log["variant"], strict=True)
+    ]
+    log["occurred_at"] = log["occurred_at"].astype("datetime64[us, UTC]")
+    flags = ["--plan", files.planned(metrics=metrics), "--exposure-action", "$flag_called"]
+    flags += ["--variant", "properties.response", "--columns", "experiment=properties.flag"]
+    events_file = files.saved("log", log.drop(columns=["experiment", "variant"]))
+    collected.clear()
+    assert status(["measure", "--events", events_file, *flags, "--out", "memory"]) == 0
+    found = collected.rows("experiment_results")
+    columns = ["metric", "method", "estimate", "n_treatment", "n_control"]
+    pd.testing.assert_frame_equal(found[columns], right[columns])
+
+
+def test_ids_that_never_meet_stop_a_measurement(
+    collected: Collected, files: Files, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assignments, events = app(60)
+    padded = events.assign(user_id=events["user_id"].str.upper())
+    assert files.log(assignments, padded, metrics=[VISITS]) == 2
+    assert "written alike" in told(capfd.readouterr().err)
+    assert not collected.runs
+
+
+def test_names_in_yaml_stay_as_they_are_written(
+    collected: Collected, files: Files, tmp_path: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from firstday.settings import read_plan
+
+    text = (
+        yaml.safe_dump(PLAN)
+        .replace("push", "0010")
+        .replace("control:", "off:")
+        .replace("treatment:", "1.10:")
+    )
+    (tmp_path / "plan.yml").write_text(text + "control: off\n")
+    plan = read_plan(tmp_path / "plan.yml")
+    assert (plan.experiment, plan.salt) == ("0010", "0010")
+    assert dict(plan.variants) == {"off": 0.5, "1.10": 0.5}
+    (tmp_path / "quoted.yml").write_text(text.replace("0010", "'0010'") + "control: 'off'\n")
+    assert read_plan(tmp_path / "quoted.yml") == plan

@@ -1,0 +1,134 @@
+"""What tables and files hold in the wild: other writers' types, folders, Delta with all it may have."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pyspark.sql import SparkSession
+
+from firstday.errors import DataError
+from firstday.tables import Input, check, open_input
+from firstday.tables.infer import inferred, typed
+from firstday.tables.read import Reading
+from firstday.tables.schemas import Contract, Field, events
+
+NOW = datetime(2024, 6, 1, tzinfo=UTC)
+TWO = "VALUES ('u1', 'a', timestamp '2024-03-01 10:00:00'), ('u2', 'b', timestamp '2024-03-02 10:00:00')"
+ROWS = [("u1", "a"), ("u2", "b")]
+
+
+def rows(spark: SparkSession, source: object, contract: Contract, **how: Any) -> list[tuple]:
+    opened = open_input(spark, str(source), name=contract.table, reading=Reading(**how))
+    checked = check(opened, contract, now=NOW)
+    assert not checked.profile.bad_rows, checked.profile.reasons
+    return sorted(tuple(row) for row in checked.good.collect())
+
+
+def test_tables_of_delta_with_what_they_may_have(spark: SparkSession) -> None:
+    spark.sql("CREATE DATABASE as_it_comes")
+    columns = "user_id {0}, {1} {0}, occurred_at timestamp"
+    mapping = "'delta.columnMapping.mode'='name', 'delta.minReaderVersion'='2', 'delta.minWriterVersion'='5'"
+    made = {
+        "mapped": (columns.format("string", "act"), f"TBLPROPERTIES ({mapping})"),
+        "deleted": (
+            columns.format("string", "action"),
+            "TBLPROPERTIES ('delta.enableDeletionVectors'='true')",
+        ),
+        "padded": (columns.format("char(8)", "action"), ""),
+        "clustered": (columns.format("string", "action"), "CLUSTER BY (user_id)"),
+    }
+    for name, (of_type, more) in made.items():
+        spark.sql(f"CREATE TABLE as_it_comes.{name} ({of_type}) USING delta {more}")
+        spark.sql(f"INSERT INTO as_it_comes.{name} {TWO}")
+    spark.sql("ALTER TABLE as_it_comes.mapped RENAME COLUMN act TO action")
+    spark.sql("INSERT INTO as_it_comes.deleted VALUES ('u3', 'c', timestamp '2024-03-03 10:00:00')")
+    spark.sql("DELETE FROM as_it_comes.deleted WHERE user_id = 'u3'")
+    for name in made:
+        found = rows(spark, f"as_it_comes.{name}", events())
+        assert [row[:2] for row in found] == ROWS, name
+    spark.sql(
+        "CREATE TABLE as_it_comes.odd USING delta AS "
+        "SELECT cast(7 AS decimal(20, 0)) AS user_id, array('a') AS action, "
+        "cast('12.345' AS decimal(38, 18)) AS amount, map('plan', 'x') AS tags, "
+        "named_struct('in', named_struct('q', 3)) AS more"
+    )
+    contract = Contract(
+        "odd",
+        (Field("user_id", "id"), Field("amount", "number"), Field("plan", "text"), Field("q", "number")),
+    )
+    paths = {"plan": ("tags.plan",), "q": ("more.in.q",)}
+    assert rows(spark, "as_it_comes.odd", contract, columns=paths) == [("7", 12.345, "x", 3.0)]
+    with pytest.raises(DataError, match="plain values"):
+        rows(spark, "as_it_comes.odd", Contract("odd", (Field("action", "text"),)))
+    spark.sql("DROP DATABASE as_it_comes CASCADE")
+
+
+def test_folders_are_text_and_dates_of_partitions_are_dates(spark: SparkSession, tmp_path: Path) -> None:
+    for day in (1, 2):
+        at = pa.array([datetime(2024, 3, day, 12, tzinfo=UTC)], pa.timestamp("us", tz="UTC"))
+        folder = tmp_path / "log" / f"dt=2024030{day}" / f"category=0{day}"
+        folder.mkdir(parents=True)
+        pq.write_table(
+            pa.table({"user_id": [f"0{day}"], "action": ["x"], "occurred_at": at}), folder / "a.parquet"
+        )
+    opened = open_input(spark, str(tmp_path / "log"), name="events")
+    contract = Contract("events", (*events("dt").fields, Field("category", "text")))
+    checked = check(opened, contract, now=NOW, since=datetime(2024, 3, 2, tzinfo=UTC))
+    [row] = checked.good.select("user_id", "dt", "category").collect()
+    assert tuple(row) == ("02", date(2024, 3, 2), "02")
+    # Whole numbers in one file and nanoseconds in another are two types.
+    mixed = tmp_path / "mixed"
+    mixed.mkdir()
+    pd.DataFrame({"occurred_at": [1709287200000000]}).to_parquet(mixed / "a.parquet")
+    pd.DataFrame({"occurred_at": [pd.Timestamp("2024-03-01", tz="UTC")]}).to_parquet(mixed / "b.parquet")
+    with pytest.raises(DataError, match=r"(?s)one type in all files.*(a|b)\.parquet.*(a|b)\.parquet"):
+        open_input(spark, str(mixed), name="events")
+
+
+def test_plain_notations_only(spark: SparkSession, tmp_path: Path) -> None:
+    good = {
+        "2024-03-01T12:00:00+0900": 3, "2024-03-01 12:00:00+00": 12, "2024-03-01 12:00:00 UTC": 12,
+        "2024-03-01T12:00Z": 12, "2024-03-01T12:00:00 Europe/Berlin": 11,
+    }  # fmt: skip
+    bad = ["2024-03-01 12:00:00 EST", "2024-03-01T12:00:00 PST", "01/03/2024", "1709287200000"]
+    texts = [*good, *bad]
+    numbers = ["1e3", ".5", "-1.", "true", "FALSE", "NaN", "10d", "0x1p3", "Infinity"]
+    frame = pd.DataFrame(
+        {"k": range(9), "at": texts, "v": numbers, "b": ["True", "0", "\\N", "NULL", *["1"] * 5]}
+    )
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    fields = (Field("k", "id"), Field("at", "instant"), Field("v", "number", nullable=True))
+    source = open_input(spark, str(tmp_path / "t.csv"), name="t")
+    checked = check(source, Contract("t", (fields[0], fields[1])), now=NOW)
+    hours = [row["at"].astimezone(UTC).hour for row in checked.good.orderBy("k").collect()]
+    assert hours == list(good.values())
+    assert checked.profile.reasons == {"at is not an ISO 8601 time": len(bad)}
+    contract = Contract("t", (fields[0], fields[2], Field("b", "truth", nullable=True)))
+    checked = check(source, contract, now=NOW)
+    values = [row["v"] for row in checked.good.orderBy("k").collect()]
+    assert values == [1000.0, 0.5, -1.0, 1.0, 0.0, None]
+    assert checked.profile.reasons == {"v is not a number": 3}
+    assert [row["b"] for row in checked.good.orderBy("k").collect()] == [True, False, None, None, True, True]
+
+
+def test_a_type_is_inferred_where_all_values_have_it(spark: SparkSession) -> None:
+    values = [
+        ("1", "1.5", "true", "007", "a", "9", None),
+        ("22", "1e3", "False", "12", "2", "n/a", None),
+        (None, "NaN", None, "3", "3", "1", None),
+    ]
+    names = ("whole", "number", "truth", "code", "word", "odd", "nothing")
+    frame = spark.createDataFrame(values, ", ".join(f"{name} string" for name in names))
+    source = Input("rows", "memory", "csv", "", frame, None)
+    kinds = inferred(source, names)
+    assert kinds == {"whole": "whole number", "number": "number", "truth": "truth value"}
+    found = typed(source, kinds).frame
+    assert dict(found.dtypes) | {"whole": "bigint", "number": "double", "truth": "boolean"} == dict(
+        found.dtypes
+    )
+    assert [row["whole"] for row in found.collect()] == [1, 22, None]
+    assert inferred(Input("rows", "memory", "parquet", "", frame, None), names) == {}
