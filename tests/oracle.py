@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from firstday.moments.choose import LEAST_ODDS, MOST_P
+LEAST_ODDS, MOST_P = 10, .1
 from firstday.moments.dates import DateProducts
 from firstday.moments.evidence import ActionEvidence
 from firstday.simulation import ACTIONS, World
