@@ -19,7 +19,7 @@ from firstday.moments.within import EFFECTS, JACKKNIFE_ITERATIONS, jackknife_err
 
 # The effect between dates is expected within this range of the one within them.
 EXPECTED_RANGE = (0.5, 0.75, 1.0, 1.5, 2.0)
-MOST_LOG_FACTOR = 6.0  # what the dates may count for at most, either way
+MOST_LOG_FACTOR = 5.0  # what the dates may count for at most, either way
 FITTED_TO_DATES = 4  # the mean, two common movements and an action's own
 SHARED_SHOCKS = 0.5  # how far the size of an action's own shocks is taken from all actions'
 

@@ -23,9 +23,9 @@ LEAST_VARIANCE = 0.005  # of log(1 + count): about one user in a hundred did it;
 CAUSE_SHARE = 0.5  # of apps
 # Prior of a trait that drives retention too: for a family of two or more actions, for all of these together
 # at most, and for a lone action. Half of it is a pattern over the family, half a twin of one action.
-FAMILY_TRAIT = 0.25
+FAMILY_TRAIT = 0.12
 MOST_FAMILY_TRAITS = 0.6
-LONE_TRAIT = 0.02
+LONE_TRAIT = 0.01
 PASSING_ON = 0.8  # of an action that leads to a cause: that pushing it brings the cause about
 MOST_ANCHORLESS = 0.5  # a probability where there is nothing to compare with
 
@@ -142,7 +142,7 @@ def _joint(inside: Within, date_factors: Floats, related: Families) -> tuple[flo
     log_none = logsumexp(inside.log_none, axis=1) - misfits  # (hypotheses,)
     log_effect = np.log(effect_prior())
     log_cause = logsumexp(inside.log_cause(), axis=1) - misfits  # (hypotheses, actions, effects)
-    each_twin = (trait / 2 / sizes)[related.number]
+    each_twin = (trait / 2)[related.number] * _twin_shares(related)
     pattern = np.log(trait / 2) + log_none[1:]
     twin = np.log(each_twin) + logsumexp(log_cause[0] + log_effect, axis=-1)
     # A cause's own twin is the cause: what is left of the traits' weight is no trait at all.
@@ -156,6 +156,16 @@ def _joint(inside: Within, date_factors: Floats, related: Families) -> tuple[flo
         float(logsumexp(np.concatenate([pattern, twin]))),
         cause - np.log(actions),
     )
+
+
+def _twin_shares(related: Families) -> Floats:
+    """(actions,) which member of its family measures a trait as a cause would: half of the time one that
+    nothing leads to, as what people like shows in what they begin; else any.
+    """
+    led = ((related.lead > 0) & (related.lead >= related.lead.T) & related.together).any(axis=0)
+    begins = np.bincount(related.number, ~led)[related.number]
+    of_any = 1 / related.sizes[related.number]
+    return np.where(begins > 0, of_any / 2 + ~led / np.maximum(begins, 1) / 2, of_any)
 
 
 def _bayes_factors(inside: Within, date_factors: Floats) -> tuple[Floats, Floats]:
