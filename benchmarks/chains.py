@@ -54,7 +54,9 @@ class _Events:
     def timing(self, actions: tuple[str, ...]) -> Timing:
         user, action = np.concatenate(self.user), np.concatenate(self.action)
         at = np.concatenate(self.at).astype(np.int64)
-        return Timing(actions, *(each.astype(float) for each in pairs_in_time(user, action, at, len(actions))))
+        return Timing(
+            actions, *(each.astype(float) for each in pairs_in_time(user, action, at, len(actions)))
+        )
 
 
 def _in_sessions(draw: np.random.Generator, user: Integers, sessions: Integers) -> Floats:
@@ -139,7 +141,9 @@ def chains(seed: int) -> ChainsApp:
         user = _timed(events.users, counts[:, action])
         events.add(action, user, _in_sessions(draw, user, sessions))
     done = (counts > 0).mean(axis=0)
-    may = (done > 0.05) & (done < 0.9) & ((chain_of != trait_chain) | (draw.random() < 0.2) | (not with_trait))
+    may = (
+        (done > 0.05) & (done < 0.9) & ((chain_of != trait_chain) | (draw.random() < 0.2) | (not with_trait))
+    )
     may_be = np.flatnonzero(may & (chain_of >= 0)) if draw.random() < 0.8 else np.flatnonzero(may)
     cause = int(draw.choice(may_be if len(may_be) else np.flatnonzero(may)))
     threshold = max(1, int(np.quantile(counts[:, cause], draw.uniform(0.4, 0.8))))

@@ -1,4 +1,4 @@
-"""Which action is a cause of retention and which are only its companions.
+"""The evidence as it was up to November 2026, with gates, kept to compare with: which action is a cause.
 
 Two independent kinds of evidence, for each action:
 
@@ -24,6 +24,7 @@ from scipy import stats
 from firstday.moments.dates import DateProducts, Floats
 from firstday.moments.factors import engagement_loadings, number_of_factors, principal_axes
 
+MOST_P, LEAST_ODDS = 0.1, 10.0
 FEWEST_ACTIONS = 4  # with fewer there is nothing to be out of proportion with
 FEWEST_DATES = 3
 LEAST_VARIANCE = 0.005  # of log(1 + count): about one user in a hundred did it; rarer actions can't be judged
@@ -219,3 +220,9 @@ def _spread(left_out: Floats) -> Floats:
     dates = len(left_out)
     squares = ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0)
     return np.maximum(np.sqrt((dates - 1) / dates * squares), 1e-12)
+
+
+def named(found: ActionEvidence) -> int | None:
+    """The action that the gates let through, by its position in the evidence."""
+    convincing = (found.proportion_p <= MOST_P) & (found.odds >= LEAST_ODDS)
+    return int(np.where(convincing, found.odds, 0).argmax()) if convincing.any() else None

@@ -81,8 +81,6 @@ def app(kind: Kind, draw: np.random.Generator) -> App:
     trait = draw.normal(size=kind.users) * (kind.harder == "a second trait")
     counts = _counts(kind, draw, level, trait, draw.normal(0, kind.shocks, (kind.dates, kind.actions))[date])
     cause = int(draw.choice(np.flatnonzero((counts > 0).mean(axis=0) > LEAST_SHARE)))
-    global LAST
-    LAST = cause
     if kind.harder == "followers of the cause":  # as a reply follows a message
         followers = [draw.binomial(counts[:, cause], share) for share in (0.4, 0.7)]
         counts = np.column_stack([counts, *followers])

@@ -60,7 +60,7 @@ def run(settings: DiscoverSettings, run_id: str) -> Path | None:
         horizon = horizon_of(settings, inputs, now)
         with _counted(inputs, since, horizon, settings, windows, output) as counted:
             cohorts = cohorts_by_date(counted.kept.moment_counts, settings.days)
-            with _found(counted.kept, cohorts, settings, inputs) as found:
+            with _found(counted.kept, counted.timing, cohorts, settings, inputs) as found:
                 shown, changed = side_by_side(
                     partial(_write, counted.kept.moment_counts, found, settings, output),
                     partial(_changed, counted, cohorts, found, settings, output, inputs),
@@ -89,10 +89,11 @@ def _schemas(settings: DiscoverSettings) -> dict[str, StructType]:
         "moment_counts": schemas.moment_counts(settings.segments, settings.days),
         "moment_products": schemas.moment_products(settings.segments),
     }
+    timing = {"moment_timing": outputs.MOMENT_TIMING}
     if settings.labels is None:
-        return counted | outputs.TABLES
+        return counted | timing | outputs.TABLES
     left_out = {LEFT_OUT[name]: schema for name, schema in counted.items()}
-    return counted | left_out | outputs.TABLES | {"label_changes": outputs.LABEL_CHANGES}
+    return counted | timing | left_out | outputs.TABLES | {"label_changes": outputs.LABEL_CHANGES}
 
 
 def _count_from(settings: DiscoverSettings, windows: Windows, output: Output) -> date | None:
@@ -123,6 +124,7 @@ class Counted:
 
     kept: Tables
     left_out: Tables | None
+    timing: DataFrame
     tallies: Mapping[str, int]
 
 
@@ -166,10 +168,11 @@ def _counted(
                 kept, others = kept.apart()
                 left_out = Tables(*(write(LEFT_OUT[name], rows) for name, rows in vars(others).items()))
             kept = Tables(*(write(name, rows) for name, rows in vars(kept).items()))
+            timing = write("moment_timing", counted.moment_timing)
             tallies = {name: value for name, value in counted.tallies.items() if value is not None}
             step.note(events=tallies["events"])
         counted.release()  # all is in the tables' own cache now
-        yield Counted(kept, left_out, tallies)
+        yield Counted(kept, left_out, timing, tallies)
 
 
 def _dates(first: date, latest: datetime | None) -> list[date]:
@@ -192,6 +195,7 @@ class Found:
 @contextmanager
 def _found(
     counted: Tables,
+    timing: DataFrame,
     cohorts: pd.DataFrame,
     settings: DiscoverSettings,
     inputs: Sequence[Checked],
@@ -214,7 +218,7 @@ def _found(
             step.note(candidates=int((halves["half"] == analyse.WHOLE).sum()))
         with logs.step(f"Choosing{whom}") as step:
             findings = find(
-                *(counted.moment_counts, counted.moment_products, halves, until, settings),
+                *(counted.moment_counts, counted.moment_products, halves, until, settings, cohorts, timing),
                 with_event_id="event_id" in inputs[1].good.columns,
             )
             step.note(verdict=findings.choice.verdict)
@@ -236,7 +240,9 @@ def _changed(
         both = counted.kept.together(counted.left_out, settings.segments)
         everyone = Tables(*(held.enter_context(cached(rows)) for rows in vars(both).values()))
         of_all = cohorts_by_date(everyone.moment_counts, settings.days)
-        whole = held.enter_context(_found(everyone, of_all, settings, inputs, ", with those left out"))
+        whole = held.enter_context(
+            _found(everyone, counted.timing, of_all, settings, inputs, ", with those left out")
+        )
         changed = labelled.changed(
             *((cohorts, found.halves, found.findings), (of_all, whole.halves, whole.findings)),
             settings.days[0],
@@ -296,6 +302,8 @@ def _report(
             consistency=story.retention_by_date(cohorts, settings.days),
             day_effects=story.day_effects(found.halves, findings),
             funnel=findings.choice.funnel,
+            shortlist=findings.shortlist,
+            links=findings.links,
             settings=story.told(settings.model_dump(mode="json")),
             inputs={each.source.name: each.source.described for each in inputs},
             notes=facts.sentences(),

@@ -1,8 +1,8 @@
 """What the dates tell: on dates when an action rises by itself, does retention rise with it.
 
 Changed buttons, campaigns for one feature: such shocks are instruments (Wald 1940). What moves all actions on
-a date is controlled for, and a date's mean is a noisy measure of the date (its users are few): both are dealt
-with at once by regressing on what the mean says of the date, not on the mean (regression calibration: Carroll,
+a date is controlled for, and a date's mean is a noisy measure of the date (its users are few): both are
+dealt with at once by regressing on what the mean says of the date, not on the mean (regression calibration: Carroll,
 Ruppert, Stefanski & Crainiceanu 2006, ch. 4). Hidden causes that do not change from date to date cannot fool
 it.
 """
@@ -26,7 +26,7 @@ SHARED_SHOCKS = 0.5  # how far the size of an action's own shocks is taken from 
 
 @dataclass(frozen=True)
 class Between:
-    """effect, error: (actions,) slope of retention on each action over dates, what moves all controlled for."""
+    """effect, error: (actions,) slope of retention on each action over dates, adjusted for what moves all."""
 
     effect: Floats
     error: Floats
@@ -69,9 +69,7 @@ def _slopes(data: DateProducts, within: Floats, loadings: Floats, together: Flag
     frequency = mean[:-1] - np.average(mean[:-1], weights=loadings**2 + 1e-300)
     moving = np.column_stack([loadings, loadings * frequency])
     response = -np.expm1(-mean[:-1])
-    shifts, common = _date_covariance(
-        data.between(within)[:-1, :-1], covariance, moving, together, response
-    )
+    shifts, common = _date_covariance(data.between(within)[:-1, :-1], covariance, moving, together, response)
     # The dates' means weighed by how much of them is the date's and not its users' chance.
     noise = covariance / weights[:, None, None]
     calibrated = np.linalg.solve(shifts + noise, centred[:, :-1, None])[..., 0]
@@ -80,7 +78,7 @@ def _slopes(data: DateProducts, within: Floats, loadings: Floats, together: Flag
     root = np.sqrt(weights)
     tides = calibrated @ moving @ common
     own = calibrated @ shifts
-    # Least squares on (1, tides, own_j) for each j at once, by taking the first out of the last (Frisch-Waugh).
+    # Least squares on (1, tides, own_j), for each j at once (Frisch-Waugh).
     basis = _orthonormal(np.column_stack([np.ones_like(weights), tides]) * root[:, None])
     left = own * root[:, None]
     left = left - basis @ (basis.T @ left)
@@ -114,7 +112,10 @@ def _date_covariance(
     rows, columns = np.nonzero(np.triu(~together))
     pairs = [(one, other) for one in range(tides) for other in range(one, tides)]
     design = np.column_stack(
-        [moving[rows, i] * moving[columns, j] + (moving[rows, j] * moving[columns, i] if i != j else 0) for i, j in pairs]
+        [
+            moving[rows, i] * moving[columns, j] + (moving[rows, j] * moving[columns, i] if i != j else 0)
+            for i, j in pairs
+        ]
     )
     fitted = np.linalg.lstsq(design, between[rows, columns], rcond=None)[0]
     common = np.zeros((tides, tides))

@@ -150,7 +150,9 @@ def _joint(inside: Within, date_factors: Floats, related: Families) -> tuple[flo
     with_trait = np.broadcast_to((trait / 2)[:, None], (len(trait), actions))
     weight = np.log(np.concatenate([without[None], with_trait]))
     with_twin = logsumexp(inside.log_cause_with_twin(each_twin), axis=0) - misfits
-    cause = np.logaddexp(logsumexp(weight[..., None] + log_cause, axis=0), with_twin) + log_effect + date_factors
+    cause = (
+        np.logaddexp(logsumexp(weight[..., None] + log_cause, axis=0), with_twin) + log_effect + date_factors
+    )
     return (
         float(np.log(1 - trait.sum()) + log_none[0]),
         float(logsumexp(np.concatenate([pattern, twin]))),

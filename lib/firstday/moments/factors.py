@@ -42,9 +42,7 @@ def principal_axes(
     if start is None:
         # The squared multiple correlation, the usual start; a little is added so that twins can be inverted.
         inverse = np.linalg.inv(correlation + 1e-6 * np.eye(actions))
-        communality = np.clip(
-            1 - 1 / np.diagonal(inverse, axis1=-2, axis2=-1), 0.001, HIGHEST_COMMUNALITY
-        )
+        communality = np.clip(1 - 1 / np.diagonal(inverse, axis1=-2, axis2=-1), 0.001, HIGHEST_COMMUNALITY)
         fitted = np.zeros_like(correlation)
         fitted[..., diagonal] = communality
     else:

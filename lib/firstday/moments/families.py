@@ -102,7 +102,9 @@ def _arcs(covariance: Floats, timing: Timing) -> Floats:
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.where(timing.events > 0, (timing.after - timing.before) / timing.events, 0.0)
     others = ~np.eye(len(share), dtype=bool)
-    usual = np.array([np.median(row[there]) if there.any() else 0.0 for row, there in zip(share, others, strict=True)])
+    usual = np.array(
+        [np.median(row[there]) if there.any() else 0.0 for row, there in zip(share, others, strict=True)]
+    )
     own = share - np.maximum(usual, 0.0)[:, None]
     z = np.where(either > 0, own * timing.events / np.sqrt(np.maximum(either, 1.0)), 0.0)
     leads = others & (own >= LEAST_LEAD) & (z >= LEAST_LEAD_Z)

@@ -14,6 +14,8 @@ from firstday.tables.schemas import column
 from firstday.windows import Windows
 
 SALTS = 3  # hashes to try before equal keys are taken for equal users
+TIMED_A_DATE = 150  # users of an anchor date, on average, whose events are timed: some 5,000 users in all
+TIMED_SALT = 17
 BYTES_A_USER = 80  # of a broadcast relation, beside 8 a column
 
 
@@ -70,8 +72,14 @@ class Members:
 
     @property
     def joined(self) -> DataFrame:
-        """The columns that an event needs of its user."""
-        return self.frame.select("user", _slot(), "anchor", *_bounds(self.windows))
+        """The columns that an event needs of its user. timed: whether the user's events are, by a uniform
+        hash whose limit depends on the anchor date's users alone, so that a run over some dates takes the same.
+        """
+        sizes = self.cohorts.groupBy("anchor_date").agg(F.sum("users").alias("of_date"))
+        frame = self.frame.join(F.broadcast(sizes), "anchor_date")
+        uniform = F.pmod(F.xxhash64("user", F.lit(TIMED_SALT)), F.lit(1 << 30))
+        timed = uniform * F.col("of_date") < F.lit(TIMED_A_DATE << 30)
+        return frame.select("user", _slot(), "anchor", timed.alias("timed"), *_bounds(self.windows))
 
     @property
     def joined_bytes(self) -> int:

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 Integers = NDArray[np.int64]
 NEIGHBOURHOOD = 30 * 60 * 1_000_000  # microseconds before and after an event
-BLOCK = 1 << 16  # events at a time
+BLOCK = 1 << 22  # numbers at a time: events times actions
 
 
 def pairs_in_time(
@@ -36,7 +36,7 @@ def _near(clock: Integers, action: Integers, actions: int) -> Integers:
     ends = np.flatnonzero(np.r_[clock[1:] != clock[:-1], True]) + 1 if len(clock) else clock
     first = 0
     while first < len(clock):
-        end = int(ends[np.searchsorted(ends, min(first + BLOCK, len(clock)))])
+        end = int(ends[np.searchsorted(ends, min(first + max(BLOCK // actions, 1), len(clock)))])
         time, what = clock[first:end], action[first:end]
         seen = np.full((len(time) + 1, actions), never)
         seen[0] = last

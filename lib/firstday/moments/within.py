@@ -2,8 +2,8 @@
 
 Engagement drives all actions and retention, so every action's covariance with retention is in proportion to
 how well it measures engagement. A cause has one of its own on top, and so has, less, what goes with it: its
-own column of the covariance matrix (a vanishing-covariance argument: Spearman 1904; Bollen & Ting 1993; with
-one effect on the outcome, Joreskog & Goldberger's MIMIC model 1975). A trait, a taste that drives some actions
+own column of the covariance matrix (a vanishing-covariance argument: Spearman 1904; Bollen & Ting 1993;
+with one effect on the outcome, Joreskog & Goldberger's MIMIC model 1975). A trait, a taste that drives some actions
 and retention, adds to a whole family.
 """
 
@@ -28,7 +28,7 @@ JACKKNIFE_ITERATIONS = 40
 
 
 def effect_prior() -> Floats:
-    """(effects,) prior probability of each of EFFECTS: half-normal, on a grid that is even in the logarithm."""
+    """(effects,) prior probability of each of EFFECTS: half-normal; the grid is even in the logarithm."""
     density = EFFECTS * np.exp(-0.5 * (EFFECTS / EFFECT_SCALE) ** 2)
     return np.asarray(density / density.sum())
 
@@ -74,7 +74,9 @@ class Within:
         slope = self.slope[0][:, None, None] - effect[:, None] * self.crossed[:, :, None]
         deviation = 1 / np.sqrt(precision)
         z = slope * deviation[:, None, None]
-        log_twin = np.log(2 * deviation / (EFFECT_SCALE * self.scale))[:, None, None] + 0.5 * z**2 + log_ndtr(z)
+        log_twin = (
+            np.log(2 * deviation / (EFFECT_SCALE * self.scale))[:, None, None] + 0.5 * z**2 + log_ndtr(z)
+        )
         weighed = logsumexp(log_twin, axis=-1, b=np.broadcast_to(others[None, :, None], log_twin.shape))
         return np.asarray(self.log_cause()[0] + weighed)
 
@@ -142,7 +144,7 @@ def within_dates(data: DateProducts, families: Families) -> Within:
 
 
 def jackknife_error(left_out: Floats) -> tuple[Floats, Floats]:
-    """Standard error from the estimates without each date, (dates, ...) (Efron & Stein 1981), and deviations."""
+    """Standard error, from the estimates without each date (dates, ...) (Efron & Stein 1981); deviations."""
     dates = len(left_out)
     deviations = left_out - left_out.mean(axis=0)
     return np.maximum(np.sqrt((dates - 1) / dates * (deviations**2).sum(axis=0)), 1e-12), deviations

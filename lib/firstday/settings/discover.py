@@ -82,7 +82,17 @@ class DiscoverSettings(Settings):
     bootstrap: int = Field(200, ge=0, le=10_000, description="Resamples of the anchor dates.")
     seed: int = Field(7, ge=0, lt=2**32, description="Seed of all random numbers.")
     max_bad_share: Share = Field(0.05, description="Stop when a larger share of an input's rows is bad.")
-    false_discovery_rate: OpenShare = Field(0.05, description="Rate held over all candidates.")
+    cause_share: OpenShare = Field(
+        0.5, description="Share of apps like this one that have a cause to be found, before the log is seen."
+    )
+    passing_on: Share = Field(
+        0.8,
+        description="How likely pushing an action brings about what follows it: an assumption, which only "
+        "experiments can check.",
+    )
+    most_test_days: int = Field(
+        90, ge=1, description="Longest test that the shortlist may ask for, in days."
+    )
     choose_share: OpenShare = Field(
         0.8, description="Share of anchor dates, the earlier ones, to choose on; the rest is reported on."
     )
