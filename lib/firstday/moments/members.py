@@ -73,7 +73,7 @@ class Members:
     @property
     def joined(self) -> DataFrame:
         """The columns that an event needs of its user. timed: whether the user's events are, by a uniform
-        hash whose limit depends on the anchor date's users alone, so that a run over some dates takes the same.
+        hash whose limit depends on the anchor date's users alone: a run over some dates takes the same.
         """
         sizes = self.cohorts.groupBy("anchor_date").agg(F.sum("users").alias("of_date"))
         frame = self.frame.join(F.broadcast(sizes), "anchor_date")

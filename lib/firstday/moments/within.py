@@ -3,8 +3,8 @@
 Engagement drives all actions and retention, so every action's covariance with retention is in proportion to
 how well it measures engagement. A cause has one of its own on top, and so has, less, what goes with it: its
 own column of the covariance matrix (a vanishing-covariance argument: Spearman 1904; Bollen & Ting 1993;
-with one effect on the outcome, Joreskog & Goldberger's MIMIC model 1975). A trait, a taste that drives some actions
-and retention, adds to a whole family.
+with one effect on the outcome, Joreskog & Goldberger's MIMIC model 1975). A trait, a taste that drives some
+actions and retention, adds to a whole family.
 """
 
 from dataclasses import dataclass

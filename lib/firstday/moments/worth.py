@@ -44,8 +44,8 @@ class Reach:
 @dataclass(frozen=True)
 class Worth:
     """p_works: as a cause or by leading to one. effect, low, high: of reaching the threshold on retention, if
-    pushing it works at all: the median, and a 90 % interval. lift: the mean of a test in which UPTAKE of those who would not
-    have reached it do. gain: lift times p_works.
+    pushing it works at all: the median and a 90 % interval; mean_effect: its mean. lift: of a test in which
+    UPTAKE of those who would not have reached it do. gain: lift times p_works.
     """
 
     p_works: float

@@ -90,9 +90,7 @@ class DiscoverSettings(Settings):
         description="How likely pushing an action brings about what follows it: an assumption, which only "
         "experiments can check.",
     )
-    most_test_days: int = Field(
-        90, ge=1, description="Longest test that the shortlist may ask for, in days."
-    )
+    most_test_days: int = Field(90, ge=1, description="Longest test that the shortlist may ask for, in days.")
     choose_share: OpenShare = Field(
         0.8, description="Share of anchor dates, the earlier ones, to choose on; the rest is reported on."
     )
