@@ -162,3 +162,84 @@ def chains(seed: int) -> ChainsApp:
         tuple(range(first, cause)),
         "chains and a trait" if with_trait else "chains",
     )
+
+
+def journeys(seed: int) -> ChainsApp:
+    """Sessions in which each action leads on to some others: nothing of it was used to choose the method."""
+    draw = np.random.default_rng([seed, 2])
+    users = int(draw.choice([10_000, 25_000, 60_000]))
+    dates = int(draw.choice([30, 45, 60]))
+    effect = float(draw.choice([0.0, 0.0, 0.6, 0.9]))
+    k = int(draw.integers(9, 15))
+    date = np.sort(np.arange(users) % dates)
+    level = np.clip(draw.normal(size=users) + draw.normal(0, draw.choice([0.0, 0.25]), dates)[date], -3, 3.5)
+    begins = draw.dirichlet(np.full(k, 1.5))
+    goes_to = np.zeros((k, k))
+    for action in range(k):
+        others = draw.choice(np.delete(np.arange(k), action), int(draw.integers(1, 4)), replace=False)
+        goes_to[action, others] = draw.uniform(0.25, 0.7) * draw.dirichlet(np.ones(len(others)))
+    shock = np.exp(draw.normal(0, draw.choice([0.15, 0.35]), (dates, k)))
+    start = begins * shock
+    on = goes_to * shock[:, None, :]
+    on = on / np.maximum(on.sum(axis=2, keepdims=True) / 0.95, 1.0)
+    start_below = np.cumsum(start / start.sum(axis=1, keepdims=True), axis=1)
+    on_below = np.cumsum(on, axis=2)
+    taste = draw.normal(size=users)
+    with_trait = draw.random() < 0.3
+    liked = int(draw.integers(k))
+    sessions = 1 + draw.poisson(np.minimum(np.exp(0.4 + 0.6 * level), 60))
+    owner = np.repeat(np.arange(users), sessions)
+    if with_trait:  # sessions that begin with what one likes
+        extra = np.repeat(np.arange(users), draw.poisson(np.exp(-1 + 0.6 * taste)))
+        owner = np.concatenate([owner, extra])
+    else:
+        extra = np.zeros(0, dtype=np.int64)
+    what = np.minimum((draw.random(len(owner))[:, None] > start_below[date[owner]]).sum(axis=1), k - 1)
+    what[len(owner) - len(extra) :] = liked
+    at = np.floor(draw.random(len(owner)) ** 2 * (DAY - 120 * MINUTE))
+    counts = np.zeros((users, k), dtype=np.int64)
+    events = _Events.of(draw, date)
+    timed = np.isin(np.arange(users), events.users)
+    for _ in range(15):
+        np.add.at(counts, (owner, what), 1)
+        for action in range(k):
+            there = (what == action) & timed[owner]
+            events.add(action, owner[there], at[there])
+        following = (draw.random(len(owner))[:, None] > on_below[date[owner], what]).sum(axis=1)
+        goes_on = following < k
+        owner, what = owner[goes_on], following[goes_on]
+        at = at[goes_on] + draw.exponential(5 * MINUTE, goes_on.sum())
+        if not len(owner):
+            break
+    done = (counts > 0).mean(axis=0)
+    cause = int(draw.choice(np.flatnonzero((done > 0.05) & (done < 0.95))))
+    threshold = max(1, int(np.quantile(counts[:, cause], draw.uniform(0.4, 0.8))))
+    caused = counts[:, cause] >= threshold
+    logit = draw.choice([-1.5, -0.5, 0.5]) + 0.7 * level + 0.5 * with_trait * taste + effect * caused
+    retained = (draw.random(users) < expit(logit)).astype(float)
+    actions = tuple(f"action {number}" for number in range(k))
+    return ChainsApp(
+        App(counts, retained, date, cause if effect else None, actions),
+        events.timing(actions),
+        tuple(np.flatnonzero(goes_to[:, cause] > 0.1).tolist()),
+        "journeys",
+    )
+
+
+def followers_timing(seed: int, app: App, cause: int) -> Timing:
+    """Of an app of `truth_elsewhere` whose last two actions follow the cause, each time within minutes."""
+    draw = np.random.default_rng([seed, 3])
+    events = _Events.of(draw, app.date)
+    sessions = 1 + draw.poisson(2, len(app.date))
+    user = _timed(events.users, app.counts[:, cause])
+    at = _in_sessions(draw, user, sessions)
+    for action in range(app.counts.shape[1] - 2):
+        mine = _timed(events.users, app.counts[:, action])
+        events.add(action, *((user, at) if action == cause else (mine, _in_sessions(draw, mine, sessions))))
+    order = np.lexsort((draw.random(len(user)), user))
+    user, at = user[order], at[order]
+    nth = np.arange(len(user)) - np.searchsorted(user, user)
+    for action in (app.counts.shape[1] - 2, app.counts.shape[1] - 1):
+        chosen = nth < app.counts[user, action]
+        events.add(action, user[chosen], at[chosen] + draw.exponential(6 * MINUTE, chosen.sum()))
+    return events.timing(app.actions)

@@ -3,8 +3,8 @@
 Changed buttons, campaigns for one feature: such shocks are instruments (Wald 1940). What moves all actions on
 a date is controlled for, and a date's mean is a noisy measure of the date (its users are few): both are
 dealt with at once by regressing on what the mean says of the date, not on the mean (regression calibration:
-Carroll, Ruppert, Stefanski & Crainiceanu 2006, ch. 4). Hidden causes that do not change from date to date cannot fool
-it.
+Carroll, Ruppert, Stefanski & Crainiceanu 2006, ch. 4). Hidden causes that do not change from date to date
+cannot fool it.
 """
 
 from dataclasses import dataclass
