@@ -45,7 +45,8 @@ class DiscoverContent:
     ('within 24 h of sign-up, did friend at least 3 times'), sql, reason, p_cause, p_works, cause_share (the
     prior), others (P(cause) with other priors, as a text); precision, recall
     and adjusted, each with _low and _high, on the reporting dates; and of the planned test baseline,
-    detectable_effect (a difference of shares), users_per_arm, days_needed, alpha, power. A value that does not apply is None or absent.
+    detectable_effect (a difference of shares), users_per_arm, days_needed, alpha, power. A value that does
+    not apply is None or absent.
 
     `moments`: one row for each (segment, action, threshold, day), those of segment 'all' and of the largest
     segments, thinned to a few thousand. trend is 'similar', 'differs' or 'not enough data'; verdict is
