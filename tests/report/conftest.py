@@ -127,7 +127,13 @@ def _test(rank: int, action: str) -> dict[str, Any]:
     }
     row |= {"against": "that what follows it would also follow a push is an assumption", "family": action}
     row |= {"effect": 0.14, "effect_low": 0.08, "effect_high": 0.19, "expected_gain": 0.023}
-    row |= {"users_per_arm": 5480, "days_needed": 77, "guardrails": "D7 retention", "status": "not tested"}
+    row |= {
+        "users_per_arm": 5480,
+        "days_needed": 77,
+        "guardrails": ["match"],
+        "guardrail_day": 7,
+        "status": "not tested",
+    }
     return row | {"sentence": f"within 24 h of sign-up, did {action} at least 3 times"}
 
 

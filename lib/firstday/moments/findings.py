@@ -50,6 +50,7 @@ class Findings:
     held: tuple[str, ...]
     day: int
     posterior: ActionEvidence | None
+    tested: Mapping[str, Tested]
 
     @property
     def verdicts(self) -> pd.DataFrame:
@@ -66,6 +67,10 @@ class Findings:
             "action_evidence": self.evidence,
             "action_links": self.links,
             "moment_trends": self.trends,
+            "tested": pd.DataFrame(
+                [{**vars(each), "status": each.status} for each in self.tested.values()],
+                columns=[field.name for field in outputs.TESTED],
+            ),
         }
 
 
@@ -140,6 +145,7 @@ def find(
         held,
         day,
         evidence,
+        tested or {},
     )
 
 
@@ -227,7 +233,8 @@ def _shortlist(
                 "expected_gain": value.gain, "lift": value.lift,
                 "users_per_arm": None if plan is None else plan.users_per_arm,
                 "days_needed": None if plan is None else plan.days_needed,
-                "guardrails": ", ".join(_guardrails(evidence, of_family, settings)),
+                "guardrails": _guardrails(evidence, of_family),
+                "guardrail_day": settings.days[1] if len(settings.days) > 1 else None,
                 "sentence": rule.sentence(action, threshold, settings.window),
                 "status": tested[action].status if action in tested else "not tested",
             }
@@ -287,11 +294,10 @@ def _against(evidence: ActionEvidence, place: int, row: pd.Series) -> str:
     return "; ".join(said)
 
 
-def _guardrails(evidence: ActionEvidence, family: Sequence[str], settings: DiscoverSettings) -> list[str]:
-    """Later retention, and the actions of other families that users do most: a push may displace them."""
-    later = [f"D{day} retention" for day in settings.days[1:2]]
+def _guardrails(evidence: ActionEvidence, family: Sequence[str]) -> list[str]:
+    """The actions of other families that follow engagement most: a push may displace them."""
     order = np.argsort(-np.abs(evidence.expected), kind="stable")
-    return [*later, *[evidence.actions[i] for i in order if evidence.actions[i] not in family][:GUARDED]]
+    return [evidence.actions[i] for i in order if evidence.actions[i] not in family][:GUARDED]
 
 
 def _links(evidence: ActionEvidence | None, day: int) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from firstday.moments import analyse
 
 _KINDS: dict[str, T.DataType] = {
     "s": T.StringType(), "i": T.IntegerType(), "l": T.LongType(),
-    "d": T.DoubleType(), "b": T.BooleanType(), "t": T.DateType(),
+    "a": T.ArrayType(T.StringType()), "d": T.DoubleType(), "b": T.BooleanType(), "t": T.DateType(),
 }  # fmt: skip
 
 
@@ -40,12 +40,16 @@ ACTION_EVIDENCE = _schema(
     within_factor="d", trend_effect="d", trend_low="d", trend_high="d", trend_factor="d",
     p_cause="d", p_works="d", verdict="s", reason="s",
 )  # fmt: skip
+# What experiments have said of actions that an earlier run listed; rows are kept from run to run.
+TESTED = _schema(
+    action="s", threshold="i", day="i", expected_lift="d", estimate="d", low="d", high="d", status="s",
+)  # fmt: skip
 # Who leads whom: of the follower's events, the share with one of the leader's before rather than after them.
 ACTION_LINKS = _schema(leader="s", follower="s", day="i", lead="d")
 SHORTLIST = _schema(
     rank="i", action="s", threshold="i", day="i", p_works="d", p_cause="d", why="s", against="s", family="s",
     effect="d", effect_low="d", effect_high="d", expected_gain="d", lift="d", users_per_arm="l",
-    days_needed="l", guardrails="s", sentence="s", status="s",
+    days_needed="l", guardrails="a", guardrail_day="i", sentence="s", status="s",
 )  # fmt: skip
 MOMENT_TRENDS = _schema(
     **_CANDIDATE, anchor_date="t", **_COUNTS, share="d", retention="d",
@@ -73,6 +77,7 @@ TABLES = {
     "hypotheses": HYPOTHESES,
     "shortlist": SHORTLIST,
     "action_links": ACTION_LINKS,
+    "tested": TESTED,
 }
 
 

@@ -25,7 +25,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "shortlist": (
         *("rank", "action", "threshold", "day", "p_works", "p_cause", "why", "against", "family"),
         *("effect", "effect_low", "effect_high", "expected_gain", "users_per_arm", "days_needed"),
-        *("guardrails", "sentence", "status"),
+        *("guardrails", "guardrail_day", "sentence", "status"),
     ),
     "links": ("leader", "follower", "lead"),
     "trends": ("segment", "action", "threshold", "day", "anchor_date", "users", "share", "retention"),

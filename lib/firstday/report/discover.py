@@ -1,6 +1,7 @@
 """The page of the discover job: the answer and what to do next; the evidence is in `discover_evidence`."""
 
 import re
+from typing import Any
 
 import pandas as pd
 
@@ -192,7 +193,7 @@ def _listed(content: DiscoverContent) -> list[dict[str, object]]:
             Fact(
                 "The test",
                 f"{words.number(row.days_needed)} days",
-                f"{words.number(row.users_per_arm)} new users an arm. Watch {words.text(row.guardrails)}.",
+                f"{words.number(row.users_per_arm)} new users an arm. Watch {_watched(row)}.",
             ),
         ]
         if first and row.action in evidence.index:
@@ -215,6 +216,11 @@ def _listed(content: DiscoverContent) -> list[dict[str, object]]:
             }
         )
     return shown
+
+
+def _watched(row: Any) -> str:
+    day = [] if words.absent(row.guardrail_day) else [f"{words.day(row.guardrail_day)} retention"]
+    return words.listed([*day, *(words.name(name) for name in row.guardrails)])
 
 
 def _what_would_help(content: DiscoverContent) -> str:

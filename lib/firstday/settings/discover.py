@@ -90,6 +90,11 @@ class DiscoverSettings(Settings):
         description="How likely pushing an action brings about what follows it: an assumption, which only "
         "experiments can check.",
     )
+    results: Location | None = Field(
+        None,
+        description="Output of firstday measure on an experiment that `assign --from-discovery` planned: "
+        "what it proved or disproved leaves the shortlist.",
+    )
     most_test_days: int = Field(90, ge=1, description="Longest test that the shortlist may ask for, in days.")
     choose_share: OpenShare = Field(
         0.8, description="Share of anchor dates, the earlier ones, to choose on; the rest is reported on."
