@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from pyspark.sql import Column, DataFrame, Observation
+from pyspark.sql import Column, DataFrame, Observation, Window
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
@@ -264,7 +264,11 @@ def _moment_timing(reduced: DataFrame) -> DataFrame:
         F.date_from_unix_date("timed_day").alias("anchor_date"), F.inline(F.arrays_zip(*names))
     )
     by_pair = rows.withColumnRenamed("follower", "action").groupBy("anchor_date", "leader", "action")
-    return by_pair.agg(*(F.sum(name).alias(name) for name in names[2:]))
+    pairs = by_pair.agg(*(F.sum(name).alias(name) for name in names[2:]))
+    # A partition tells of pairs that occur in it; all events of an action stand beside the action itself.
+    own = F.when(F.col("leader") == F.col("action"), F.col("events"))
+    of_action = F.max(own).over(Window.partitionBy("anchor_date", "action"))
+    return pairs.withColumn("events", of_action)
 
 
 def sum_of_arrays(name: str) -> Column:
