@@ -1,19 +1,26 @@
 """How often the evidence names the cause, or a false one, in apps that `firstday simulate` does not make.
 
-`python -m benchmarks.truth_elsewhere [--apps 600]`. All that the method must not rest on is drawn anew for
-each app: how engagement is spread, how actions and retention follow it, how often the cause is done, how
-strong shocks are. Without Spark, from users' counts to the action that the choice would name.
+`python -m benchmarks.truth_elsewhere [--apps 400] [--first-seed 0]`: so many apps of each of three generators
+(this one, and chains and journeys of `benchmarks.chains`), and in how many the evidence is right, before and
+now; and what is true of actions that are told some probability. All that the method must not rest on is drawn
+anew for each app: how engagement is spread, how actions and retention follow it, how often the cause is done,
+how strong shocks are. Without Spark, from users' counts to the action that the choice would name.
 """
 
 import argparse
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from firstday.moments.evidence import assess
+from benchmarks import chains
+from benchmarks import evidence_with_gates as gated
+from firstday.moments.choose import LEAST_P_WORKS, LONGEST_LIST
+from firstday.moments.evidence import ActionEvidence, assess
+from firstday.moments.families import Timing
 from tests.oracle import App, Floats, Integers, named
 
 ENGAGEMENTS: dict[str, Callable[[np.random.Generator, int], Floats]] = {
@@ -31,7 +38,6 @@ RETENTIONS: dict[str, Callable[[float, Floats], Floats]] = {
     "nearly a step": lambda base, drive: base - 0.7 + 2 * np.tanh(1.5 * drive),
 }
 PLAIN = "nothing"
-TOLD = ("counts", "retention", "base", "engagement", "users", "shocks", "everybody", "effect", "cause")
 LEAST_SHARE = 0.05  # of users who do the cause
 
 
@@ -73,8 +79,8 @@ def kind_of_app(draw: np.random.Generator) -> Kind:
     )
 
 
-def app(kind: Kind, draw: np.random.Generator) -> App:
-    """Users of that kind, and what each did."""
+def app(kind: Kind, draw: np.random.Generator) -> tuple[App, int]:
+    """Users of that kind, what each did, and the action that is the cause if there is one."""
     date = np.arange(kind.users) % kind.dates
     lift = draw.normal(0, kind.everybody, kind.dates)[date]
     level = np.clip(ENGAGEMENTS[kind.engagement](draw, kind.users) + lift, -3, 3.5)
@@ -88,7 +94,7 @@ def app(kind: Kind, draw: np.random.Generator) -> App:
     back = back + kind.effect * _caused(draw, counts[:, cause])
     retained = (draw.random(kind.users) < expit(back)).astype(float)
     actions = tuple(f"action {number}" for number in range(counts.shape[1]))
-    return App(counts, retained, date, cause if kind.effect else None, actions)
+    return App(counts, retained, date, cause if kind.effect else None, actions), cause
 
 
 def _counts(kind: Kind, draw: np.random.Generator, level: Floats, trait: Floats, shocks: Floats) -> Integers:
@@ -112,51 +118,114 @@ def _caused(draw: np.random.Generator, count: Integers) -> Floats:
     return np.asarray(count >= threshold if at_once else np.log1p(count) / np.log1p(max(threshold, 2)))
 
 
-def judged(seed: int) -> dict[str, object]:
-    """What was drawn, which of the actions the cause was, and the answer: right, wrong or none."""
+BANDS = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 1.001)
+FOLLOWERS = "followers of the cause"
+
+
+def elsewhere(seed: int) -> tuple[dict[str, object], App, Timing | None]:
+    """What was drawn, the app, and the timing of its actions (None where nothing follows from anything)."""
     draw = np.random.default_rng(seed)
     kind = kind_of_app(draw)
-    made = app(kind, draw)
-    found = assess(made.products)
-    position = None if found is None else named(found)
-    answer = "none"
-    if found is not None and position is not None:
-        right = made.cause is not None and found.actions[position] == made.actions[made.cause]
-        answer = "right" if right else "wrong"
+    made, cause = app(kind, draw)
+    timing = chains.followers_timing(seed, made, cause) if kind.harder == FOLLOWERS else None
     done = (made.counts > 0).mean(axis=0)
-    return {
-        **asdict(kind),
-        "cause": "-" if made.cause is None else "most done" if done.argmax() == made.cause else "another",
-        "answer": answer,
-    }
+    common = "-" if made.cause is None else "most done" if done.argmax() == made.cause else "another"
+    return {**asdict(kind), "kind": kind.harder, "cause": common}, made, timing
+
+
+def in_chains(seed: int) -> tuple[dict[str, object], App, Timing | None]:
+    """The same of `chains.chains`."""
+    made = chains.chains(seed)
+    return {"kind": made.kind}, made.app, made.timing
+
+
+def in_journeys(seed: int) -> tuple[dict[str, object], App, Timing | None]:
+    """The same of `chains.journeys`."""
+    made = chains.journeys(seed)
+    return {"kind": made.kind}, made.app, made.timing
+
+
+GENERATORS = (elsewhere, in_chains, in_journeys)
+
+
+def judged(
+    drawn: dict[str, object], made: App, timing: Timing | None
+) -> tuple[dict[str, object], list[tuple[float, bool]]]:
+    """The answers (right, wrong or none), and what is told of each action with whether it is the cause."""
+    cause = None if made.cause is None else made.actions[made.cause]
+    data = made.products
+    found, before = assess(data, timing), gated.assess(data)
+    row = {**drawn, "caused": cause is not None, "before": "none", "now": "none", "listed": 0}
+    if before is not None:
+        row["before"] = _answer(before, gated.named(before), cause)
+    if found is None:
+        return {**row, "first": False, "first three": False}, []
+    row["now"] = _answer(found, named(found), cause)
+    order = np.lexsort((np.arange(len(found.actions)), -found.p_works))
+    listed = [found.actions[i] for i in order if found.p_works[i] >= LEAST_P_WORKS][:LONGEST_LIST]
+    row |= {"listed": len(listed), "first": cause in listed[:1], "first three": cause in listed[:3]}
+    told = [(float(p), name == cause) for p, name in zip(found.p_cause, found.actions, strict=True)]
+    return row, told
+
+
+def _answer(found: gated.ActionEvidence | ActionEvidence, position: int | None, cause: str | None) -> str:
+    if position is None:
+        return "none"
+    return "right" if found.actions[position] == cause else "wrong"
 
 
 def table(apps: pd.DataFrame) -> str:
-    """Markdown: in how many apps each answer was given, and of the plain ones by each property in turn."""
+    """Markdown: by kind, right / wrong / none of the apps with a cause, false moments of those without."""
     lines = [
-        "| | | with a cause | named | another named | none | without a cause | one named |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| kind | before: right / wrong / none; false | now | first, first three of the list "
+        "| a list without a cause |",
+        "| --- | --- | --- | --- | --- |",
     ]
-    plain = apps[apps["harder"] == PLAIN]
-    for name, among in [("harder", apps), *((name, plain) for name in TOLD)]:
-        lines += [f"| {name} | {value} | {_answers(alike)} |" for value, alike in among.groupby(name)]
+    for kind, alike in [*apps.groupby("kind"), ("all", apps)]:
+        caused, free = alike[alike["caused"]], alike[~alike["caused"]]
+        cells = [_answers(caused[method], free[method]) for method in ("before", "now")]
+        cells.append(f"{caused['first'].mean():.2f}, {caused['first three'].mean():.2f}")
+        cells.append(f"{(free['listed'] > 0).mean():.2f}")
+        lines.append(f"| {kind} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _answers(apps: pd.DataFrame) -> str:
-    caused, free = apps[apps["effect"] > 0]["answer"], apps[apps["effect"] == 0]["answer"]
-    given = [(caused == kind).sum() for kind in ("right", "wrong", "none")]
-    return " | ".join(map(str, (len(caused), *given, len(free), (free == "wrong").sum())))
+def _answers(caused: pd.Series, free: pd.Series) -> str:
+    given = " / ".join(str((caused == answer).sum()) for answer in ("right", "wrong", "none"))
+    return f"{given} of {len(caused)}; {(free == 'wrong').sum()} of {len(free)}"
+
+
+def reliability(told: dict[str, list[tuple[float, bool]]]) -> str:
+    """Markdown: of actions told some P(cause), the share that is the cause, and how many there are."""
+    names = [f"{low:g} to {min(high, 1):g}" for low, high in pairwise(BANDS)]
+    lines = [f"| told P(cause) | {' | '.join(names)} |", "| --- |" + " --- |" * len(names)]
+    for name, pairs in [*told.items(), ("all", [pair for each in told.values() for pair in each])]:
+        probability, is_cause = np.array(pairs).T
+        cells = []
+        for low, high in pairwise(BANDS):
+            there = (probability >= low) & (probability < high)
+            cells.append(f"{is_cause[there].mean():.2f} ({there.sum()})" if there.any() else "-")
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def main() -> None:
-    """Judge the apps and print the table."""
+    """Judge the apps and print both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--apps", type=int, default=600)
+    parser.add_argument("--apps", type=int, default=400, help="of each generator")
     parser.add_argument("--first-seed", type=int, default=0)
     options = parser.parse_args()
     seeds = range(options.first_seed, options.first_seed + options.apps)
-    print(table(pd.DataFrame([judged(seed) for seed in seeds])))
+    rows: list[dict[str, object]] = []
+    told: dict[str, list[tuple[float, bool]]] = {}
+    for generator in GENERATORS:
+        pairs = told.setdefault(generator.__name__.removeprefix("in_"), [])
+        for seed in seeds:
+            row, each = judged(*generator(seed))
+            rows.append(row)
+            pairs += each
+    print(table(pd.DataFrame(rows)))
+    print(reliability(told))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Assign users to variants: read the plan, read the units, write who has which variant from when on."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +13,7 @@ from firstday.errors import DataError, OutputError, SettingsError
 from firstday.experiments import assign
 from firstday.experiments.sample_ratio import sample_ratio
 from firstday.frames import cached
+from firstday.inputs.discovered import write_plan
 from firstday.inputs.reading import reading
 from firstday.session import get_session
 from firstday.settings import AssignSettings, ExperimentPlan, read_plan
@@ -22,7 +23,16 @@ from firstday.tracking import tracked_run
 
 
 def run(settings: AssignSettings, run_id: str) -> Path | None:
-    """Assign the units and publish. Returns the folder of the assignments; None if the output is a schema."""
+    """Assign the units and publish, or write a plan. Returns the folder of the assignments (None if the
+    output is a schema), or the plan.
+    """
+    if settings.from_discovery is not None:
+        midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+        spark = get_session("firstday assign")
+        return write_plan(
+            spark, settings.from_discovery, settings.ranks, settings.starts_at or midnight, settings.plan
+        )
+    assert settings.out is not None  # the settings see to it
     plan = read_plan(settings.plan)
     contract = _contract(plan, settings.instant_column)
     told = settings.model_dump(mode="json") | {"planned": plan.model_dump(mode="json")}
@@ -77,6 +87,7 @@ def _units(
     output: Output,
     now: datetime,
 ) -> Checked:
+    assert settings.units is not None  # the settings see to it
     source = open_input(spark, settings.units, name="units", reading=reading(settings, "units"))
     units = check(source, contract, now=now)
     output.quarantine(units, max_bad_share=settings.max_bad_share)

@@ -15,7 +15,8 @@ from pyspark.sql.types import StructType
 
 from firstday import logs
 from firstday.cli import run_job
-from firstday.errors import SettingsError
+from firstday.errors import DataError, SettingsError
+from firstday.experiments.results import RESULTS
 from firstday.frames import cached
 from firstday.inputs.discover import anchor_action_of, horizon_of, read, return_actions_of, users_of
 from firstday.inputs.reading import notes_of
@@ -24,12 +25,13 @@ from firstday.moments import analyse, counts, labelled, metrics, outputs, story
 from firstday.moments.collect import cohorts_by_date, to_driver
 from firstday.moments.findings import Findings, choosing_until, find
 from firstday.moments.labelled import Tables
+from firstday.moments.tested import Tested, arm_name, experiment_outcomes
 from firstday.parallel import side_by_side
 from firstday.redact import redacted_values
 from firstday.segments import ALL
 from firstday.session import get_session
 from firstday.settings import DiscoverSettings
-from firstday.tables import Checked, Output, Run, open_output, schemas
+from firstday.tables import Checked, Output, Run, open_output, read_published, schemas
 from firstday.tracking import TrackedRun, tracked_run
 from firstday.windows import Windows, microseconds
 
@@ -61,9 +63,10 @@ def run(settings: DiscoverSettings, run_id: str) -> Path | None:
         since = _count_from(settings, windows, output)
         inputs = read(spark, settings, windows, since, now, output)
         horizon = horizon_of(settings, inputs, now)
+        tested = _tested(settings, output)
         with _counted(inputs, since, horizon, settings, windows, output) as counted:
             cohorts = cohorts_by_date(counted.kept.moment_counts, settings.days)
-            with _found(counted.kept, cohorts, settings, inputs) as found:
+            with _found(counted.kept, counted.timing, cohorts, settings, inputs, tested) as found:
                 shown, changed = side_by_side(
                     partial(_write, counted.kept.moment_counts, found, settings, output),
                     partial(_changed, counted, cohorts, found, settings, output, inputs),
@@ -92,10 +95,11 @@ def _schemas(settings: DiscoverSettings) -> dict[str, StructType]:
         "moment_counts": schemas.moment_counts(settings.segments, settings.days),
         "moment_products": schemas.moment_products(settings.segments),
     }
+    timing = {"moment_timing": outputs.MOMENT_TIMING}
     if settings.labels is None:
-        return counted | outputs.TABLES
+        return counted | timing | outputs.TABLES
     left_out = {LEFT_OUT[name]: schema for name, schema in counted.items()}
-    return counted | left_out | outputs.TABLES | {"label_changes": outputs.LABEL_CHANGES}
+    return counted | timing | left_out | outputs.TABLES | {"label_changes": outputs.LABEL_CHANGES}
 
 
 def _count_from(settings: DiscoverSettings, windows: Windows, output: Output) -> date | None:
@@ -119,6 +123,32 @@ def _count_from(settings: DiscoverSettings, windows: Windows, output: Output) ->
     return min(first_open, settings.since) if settings.since else first_open
 
 
+def _tested(settings: DiscoverSettings, output: Output) -> Mapping[str, Tested]:
+    """What experiments have said of actions so far, by action: as the last run kept it, and --results."""
+    spark = get_session("firstday discover")
+
+    def earlier(name: str) -> pd.DataFrame:
+        rows = output.previous(name)
+        if rows is None:
+            return pd.DataFrame(columns=[field.name for field in outputs.TABLES[name]])
+        return to_driver(rows, f"rows of {name}")
+
+    kept = earlier("tested")
+    if settings.results is None:
+        return experiment_outcomes(pd.DataFrame(columns=list(RESULTS.names)), kept[:0], kept)
+    results = to_driver(read_published(spark, settings.results, "experiment_results"), "experiment results")
+    listed = earlier("shortlist")
+    known = experiment_outcomes(results, listed, kept)
+    arms = {arm_name(str(row["action"]), int(row["threshold"])) for _, row in listed.iterrows()}
+    if not arms & set(results["treatment"].dropna()) and not known:
+        raise DataError(
+            "--results must hold an experiment on a candidate of this output's last shortlist",
+            value=f"arms {', '.join(sorted(set(results['treatment'].dropna()))) or 'none'}",
+            next_step="plan the experiment by firstday assign --from-discovery, which names the arms",
+        )
+    return known
+
+
 @dataclass(frozen=True)
 class Counted:
     """The counts of the users kept and of those that labels left out (None without labels), over all anchor
@@ -127,6 +157,7 @@ class Counted:
 
     kept: Tables
     left_out: Tables | None
+    timing: DataFrame
     tallies: Mapping[str, int]
 
 
@@ -171,10 +202,11 @@ def _counted(
                 kept, others = kept.apart()
                 left_out = Tables(*(write(LEFT_OUT[name], rows) for name, rows in vars(others).items()))
             kept = Tables(*(write(name, rows) for name, rows in vars(kept).items()))
+            timing = write("moment_timing", counted.moment_timing)
             tallies = {name: value for name, value in counted.tallies.items() if value is not None}
             step.note(events=tallies["events"])
         counted.release()  # all is in the tables' own cache now
-        yield Counted(kept, left_out, tallies)
+        yield Counted(kept, left_out, timing, tallies)
 
 
 def _dates(first: date, latest: datetime | None) -> list[date]:
@@ -197,9 +229,11 @@ class Found:
 @contextmanager
 def _found(
     counted: Tables,
+    timing: DataFrame,
     cohorts: pd.DataFrame,
     settings: DiscoverSettings,
     inputs: Sequence[Checked],
+    tested: Mapping[str, Tested],
     whom: str = "",
 ) -> Iterator[Found]:
     """Measure all candidates and choose."""
@@ -219,8 +253,9 @@ def _found(
             step.note(candidates=int((halves["half"] == analyse.WHOLE).sum()))
         with logs.step(f"Choosing{whom}") as step:
             findings = find(
-                *(counted.moment_counts, counted.moment_products, halves, until, settings),
+                *(counted.moment_counts, counted.moment_products, halves, until, settings, cohorts, timing),
                 with_event_id="event_id" in inputs[1].good.columns,
+                tested=tested,
             )
             step.note(verdict=findings.choice.verdict)
         yield Found(analysed, halves, findings)
@@ -241,7 +276,17 @@ def _changed(
         both = counted.kept.together(counted.left_out, settings.segments)
         everyone = Tables(*(held.enter_context(cached(rows)) for rows in vars(both).values()))
         of_all = cohorts_by_date(everyone.moment_counts, settings.days)
-        whole = held.enter_context(_found(everyone, of_all, settings, inputs, ", with those left out"))
+        whole = held.enter_context(
+            _found(
+                everyone,
+                counted.timing,
+                of_all,
+                settings,
+                inputs,
+                found.findings.tested,
+                ", with those left out",
+            )
+        )
         changed = labelled.changed(
             *((cohorts, found.halves, found.findings), (of_all, whole.halves, whole.findings)),
             settings.days[0],
@@ -301,6 +346,13 @@ def _report(
             consistency=story.retention_by_date(cohorts, settings.days),
             day_effects=story.day_effects(found.halves, findings),
             funnel=findings.choice.funnel,
+            shortlist=findings.shortlist,
+            links=findings.links,
+            settled=[
+                (name, each.status, f"{each.sentence}.")
+                for name, each in findings.tested.items()
+                if each.is_settled
+            ],
             settings=story.told(settings.model_dump(mode="json")),
             inputs={each.source.name: each.source.described for each in inputs},
             notes=[*notes_of(inputs), *facts.sentences()],

@@ -137,7 +137,7 @@ class InWorld:
     def moment(self) -> "Moment | None":
         """What discovery found; None where it is nothing."""
         [row] = read_published(self.spark, self.steps["discover"].out, "hypotheses").collect()
-        return Moment(row["action"], row["threshold"]) if row["verdict"] == "moment" else None
+        return Moment(row["action"], row["threshold"]) if row["verdict"] != "none" else None
 
     def most_correlated(self, moment: "Moment") -> str:
         """The action, other than the moment's, that goes best with coming back."""

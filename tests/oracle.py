@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from firstday.moments.choose import LEAST_ODDS, MOST_P
+from firstday.moments.choose import LEAST_P_CAUSE
 from firstday.moments.dates import DateProducts
 from firstday.moments.evidence import ActionEvidence
 from firstday.simulation import ACTIONS, World
@@ -158,8 +158,8 @@ def products(x: Floats, retained: Floats, date: Integers, actions: Sequence[str]
 
 def named(found: ActionEvidence) -> int | None:
     """The action that the choice would name, by its position in the evidence."""
-    convincing = (found.proportion_p <= MOST_P) & (found.odds >= LEAST_ODDS)
-    return int(np.where(convincing, found.odds, 0).argmax()) if convincing.any() else None
+    best = int(found.p_cause.argmax())
+    return best if found.p_cause[best] >= LEAST_P_CAUSE else None
 
 
 def app(

@@ -36,11 +36,17 @@ from firstday.settings.bank import BankSettings
 READ = (
     *("users", "events", "labels", "votes", "rows", "functions", "model", "examples", "valid", "hypotheses"),
     *("tables", "ranker", "plan", "units", "assignments", "impressions", "reactions"),
-    *("audited", "audited_random"),
+    *("audited", "audited_random", "from_discovery", "results"),
 )
 FILES = ("functions", "plan")  # of these, whatever they are called, those that are files of this machine
 # Settings that are an output of a job, and the table that must be in it.
-OUTPUTS = {"ranker": "ranker_model", "hypotheses": "hypotheses", "model": "label_model"}
+OUTPUTS = {
+    "ranker": "ranker_model",
+    "hypotheses": "hypotheses",
+    "model": "label_model",
+    "from_discovery": "shortlist",
+    "results": "experiment_results",
+}
 # By job, the input whose columns settings name, and these settings.
 COLUMNS: dict[str, tuple[str, tuple[str, ...]]] = {
     "measure": ("units", ("unit", "variant", "metric", "covariate", "date", "triggered", "segments")),
@@ -69,6 +75,8 @@ def _check(job: str, settings: Settings, made: Collection[str] = ()) -> None:
     local = not launched_outside()  # else addresses are looked up by the cluster
     given: dict[str, Any] = {name: getattr(settings, name) for name in type(settings).model_fields}
     given = {name: value for name, value in given.items() if value and not _is_made(value, made)}
+    if "from_discovery" in given:
+        del given["plan"]  # it is to be written
     if local:
         _check_places(settings, given, made)
     if str(given.get("functions", "")).endswith((".yml", ".yaml")):

@@ -16,6 +16,7 @@ from firstday.moments.counts import Counts, count
 from firstday.windows import Windows, microseconds
 
 TICK, HOUR, ONE_DAY = timedelta(microseconds=1), timedelta(hours=1), timedelta(days=1)
+HALF_HOUR = HOUR / 2
 ODD = '\'; drop table "users" --\n`x` 🎉'
 LEVELS = (1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128)
 
@@ -93,11 +94,22 @@ def level(events: int) -> int:
     return sum(start <= events for start in LEVELS)
 
 
-def naive(world: World) -> tuple[dict[Any, Any], dict[Any, Any], dict[str, int]]:
-    """moment_counts as {key: sums}, moment_products as {key: sums}, and the tallies."""
+def add_pairs(timing: dict[Any, Counter[str]], day: date, timed: list[tuple[str, datetime]]) -> None:
+    for action, at in timed:
+        timing[day, action, action]["events"] += 1
+        gaps = [(leader, at - other) for leader, other in timed]
+        for leader in {name for name, gap in gaps if timedelta(0) < gap <= HALF_HOUR}:
+            timing[day, leader, action]["after"] += 1
+        for leader in {name for name, gap in gaps if timedelta(0) < -gap <= HALF_HOUR}:
+            timing[day, leader, action]["before"] += 1
+
+
+def naive(world: World) -> tuple[dict[Any, Any], dict[Any, Any], dict[Any, Any], dict[str, int]]:
+    """moment_counts, moment_products and moment_timing as {key: sums}, and the tallies."""
     windows, end = world.windows, world.end
     histogram: dict[Any, Any] = defaultdict(Counter)
     products: dict[Any, Any] = {}
+    timing: dict[Any, Counter[str]] = defaultdict(Counter)
     tallies = Counter(events=len(world.events))
     by_date: dict[date, Counter[str]] = defaultdict(Counter)
     anchors = {user[0]: user[1] for user in world.users}
@@ -135,6 +147,8 @@ def naive(world: World) -> tuple[dict[Any, Any], dict[Any, Any], dict[str, int]]
                 row[4][i] += one * retained
                 for j in range(i, len(x)):
                     row[5][i, j] += one * x[j]
+        timed = [(action, at) for _, action, at, _ in acted if action in actions and at < anchor + ONE_DAY]
+        add_pairs(timing, day_one, timed)
         histogram[(*cohort, None, 0, level(total), None)] += sums
         for action, n in held.items():
             histogram[(*cohort, action, n, level(total), level(total - n))] += sums
@@ -142,7 +156,7 @@ def naive(world: World) -> tuple[dict[Any, Any], dict[Any, Any], dict[str, int]]
         tallies["returns"] += sum(map(len, returned.values()))
         tallies["duplicates"] += copies
         tallies["top_coded"] += sum(n > world.count_cap for n in counted.values())
-    return histogram, products, tallies
+    return histogram, products, timing, tallies
 
 
 # --- the two side by side
@@ -198,8 +212,18 @@ def products_of(counts: Counts) -> dict[Any, Any]:
     return found
 
 
+def timing_of(counts: Counts) -> dict[Any, Any]:
+    rows = counts.moment_timing.collect()
+    found = {
+        (row["anchor_date"], row["leader"], row["action"]): (row["events"], row["after"], row["before"])
+        for row in rows
+    }
+    assert len(found) == len(rows)
+    return found
+
+
 def assert_equal_to_naive(counts: Counts, world: World) -> None:
-    histogram, products, tallies = naive(world)
+    histogram, products, timing, tallies = naive(world)
     assert histogram_of(counts) == {
         key: {n: v for n, v in sums.items() if v} for key, sums in histogram.items()
     }
@@ -209,6 +233,10 @@ def assert_equal_to_naive(counts: Counts, world: World) -> None:
         upper = [xx[i, j] for i in k for j in k if j >= i]
         dense[key] = (users, retained, actions, [x[i] for i in k], [xr[i] for i in k], upper)
     assert products_of(counts) == dense
+    assert timing_of(counts) == {  # of a pair that occurs all events of the second are told
+        key: (timing[key[0], key[2], key[2]]["events"], pair["after"], pair["before"])
+        for key, pair in timing.items()
+    }
     assert {name: n for name, n in counts.tallies.items() if n} == {
         name: n for name, n in tallies.items() if n
     }
@@ -223,7 +251,7 @@ NAMES = ["view", "send", "send ", "", ODD]
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
     retention = draw(st.sampled_from(["rolling", "calendar"]))
-    window = draw(st.sampled_from([HOUR, 12 * HOUR, 24 * HOUR]))
+    window = draw(st.sampled_from([HOUR, 12 * HOUR, 24 * HOUR, 30 * HOUR]))
     days = draw(st.sampled_from([(1,), (1, 2, 7), (2, 3)]))
     zone = draw(st.sampled_from(["UTC", "Europe/Berlin", "Asia/Kathmandu"]))
     windows = Windows(window, days, retention, zone)  # type: ignore[arg-type]
@@ -238,7 +266,7 @@ def worlds(draw: st.DrawFn) -> World:
         user_id, anchor, *_ = chance.choice([*users, ("stranger", BASE, None, None)])
         day = chance.choice(days)
         edge = chance.choice([anchor, anchor, anchor + window, *label(day, anchor, windows)])
-        at = edge + chance.choice([-TICK, timedelta(0), TICK, HOUR, 5 * HOUR])
+        at = edge + chance.choice([-TICK, timedelta(0), TICK, HALF_HOUR, HALF_HOUR + TICK, HOUR, 5 * HOUR])
         event_id = chance.choice([None, *(f"e{number}" for number in range(6))])
         events.append((user_id, chance.choice(NAMES), at, event_id))
         if chance.random() < 0.2:
@@ -279,5 +307,6 @@ def test_some_dates_alone_equal_a_full_run(spark: SparkSession, world: World, br
     part = counted(spark, world, dates=dates, broadcast_bytes=broadcast_bytes)
     assert histogram_of(part) == {key: n for key, n in histogram_of(full).items() if key[0] in dates}
     assert products_of(part) == {key: n for key, n in products_of(full).items() if key[0] in dates}
+    assert timing_of(part) == {key: n for key, n in timing_of(full).items() if key[0] in dates}
     full.release()
     part.release()

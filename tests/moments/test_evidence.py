@@ -8,8 +8,10 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import linregress, t
 
+from firstday.moments.between import EXPECTED_RANGE, MOST_LOG_FACTOR, Between
 from firstday.moments.dates import DateProducts
-from firstday.moments.evidence import MOST_ODDS, ActionEvidence, assess, proportion_odds, trend_odds
+from firstday.moments.evidence import ActionEvidence, assess
+from firstday.moments.within import EFFECTS
 from tests import oracle
 
 KINDS = ("normal", "two groups", "skewed")
@@ -100,12 +102,22 @@ def test_trends_of_a_cause_are_as_large_as_expected() -> None:
 def test_the_figures_hang_together() -> None:
     found = evidence_of(app(1, 0.8, "normal", 0.3).products)
     assert len(found.actions) == 10
-    assert_allclose(found.odds, found.proportion_odds * found.trend_odds)
-    best = int(found.odds.argmax())
+    assert found.p_cause.sum() + found.p_trait + found.p_none == pytest.approx(1)
+    best = int(found.p_cause.argmax())
     assert found.observed[best] > found.expected[best]
     assert found.effect[best] > 0
+    assert_allclose(found.effect_weights.sum(axis=1), 1)
     assert (found.trend_error > 0).all()
-    assert ((found.proportion_p >= 0) & (found.proportion_p <= 1)).all()
+    assert (found.p_works >= found.p_cause).all()
+
+
+def test_another_prior_is_what_a_new_run_would_give() -> None:
+    data = app(1, 0.6, "normal", 0.3).products
+    new, changed = assess(data, cause_share=0.1), evidence_of(data).with_share(0.1)
+    assert new is not None
+    assert_allclose(changed.p_cause, new.p_cause)
+    assert (changed.p_none, changed.p_trait) == pytest.approx((new.p_none, new.p_trait))
+    assert changed.p_cause.sum() < evidence_of(data).p_cause.sum()
 
 
 @pytest.mark.filterwarnings("error")
@@ -113,8 +125,7 @@ def test_the_figures_hang_together() -> None:
 def test_nobody_or_everybody_retained_is_no_evidence(retained: float) -> None:
     each = replace(app(1, 0.8, "normal", 0.3), retained=np.full(20_000, retained))
     found = evidence_of(each.products)
-    assert (found.proportion_p == 1).all()
-    assert_allclose(found.odds, 1)
+    assert np.isfinite(found.p_cause).all()
     assert named(each.products) is None
 
 
@@ -129,7 +140,7 @@ def test_twin_actions_share_the_blame() -> None:
         actions=(*each.actions, "its twin"),
     )
     found = evidence_of(twin.products)
-    assert_allclose(found.proportion_t[each.cause], found.proportion_t[10])
+    assert_allclose(found.p_cause[each.cause], found.p_cause[10])
     assert named(twin.products) in (each.cause, 10, None)
 
 
@@ -157,22 +168,14 @@ def test_bots_change_nothing_much() -> None:
     assert named(replace(each, counts=counts).products) == each.cause
 
 
-def test_proportion_odds_are_bounded_and_fall_with_p() -> None:
-    """Sellke, Bayarri & Berger (2001), table 1: the Bayes factor of p = 0.05 is 0.407, of 0.01 0.125."""
-    found = proportion_odds(np.array([0.05, 0.01, 0.0, 0.5, 1.0]))
-    assert_allclose(found, [1 / 0.407, 1 / 0.125, MOST_ODDS, 1, 1], rtol=0.005)
-    assert (np.diff(proportion_odds(np.linspace(0, 1, 50))) <= 0).all()
-
-
-def test_trend_odds() -> None:
-    estimate, expected = np.array([0.1, 0.0, -0.1, 0.1, 0.1]), np.array([0.1, 0.1, 0.1, 0.1, -0.1])
-    error = np.array([0.02, 0.02, 0.02, 10.0, 0.02])
-    found = trend_odds(estimate, error, expected, dates=40)
-    assert found[0] > 10
-    assert found[1] < 0.2
-    assert found[2] < found[1]
-    assert found[3] == pytest.approx(1, abs=0.01)  # the dates cannot tell
-    assert found[4] == pytest.approx(1)  # nothing is expected of it
-    none = t.pdf(5, 37)
-    some = np.mean([t.pdf((0.1 - share * 0.1) / 0.02, 37) for share in (0.5, 1.0, 1.5, 2.0)])
-    assert found[0] == pytest.approx(min(some / none, MOST_ODDS))
+def test_what_the_dates_count_for() -> None:
+    """Against the mean of densities over the expected range, by hand; bounded; 1 where dates cannot tell."""
+    effect, error = np.array([0.1, 0.0, -0.1, 0.1]), np.array([0.02, 0.02, 0.02, 10.0])
+    found = Between(effect, error, dates=40).log_factors(scale=0.2)
+    assert found.shape == (4, len(EFFECTS))
+    some = np.mean([t.pdf((0.1 - m * 0.2 * EFFECTS[20]) / 0.02, 36) for m in EXPECTED_RANGE])
+    by_hand = np.log(some) - t.logpdf(5, 36)
+    assert found[0, 20] == pytest.approx(np.clip(by_hand, -MOST_LOG_FACTOR, MOST_LOG_FACTOR))
+    assert np.abs(found).max() <= MOST_LOG_FACTOR
+    assert (found[2] <= found[1]).all()
+    assert_allclose(found[3], 0, atol=0.05)

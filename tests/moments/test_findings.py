@@ -11,6 +11,7 @@ from firstday.moments import findings
 from firstday.moments.analyse import Plan, analyse_segment
 from firstday.moments.choose import MOMENT, NONE
 from firstday.moments.evidence import ActionEvidence
+from firstday.moments.families import Families
 from firstday.moments.findings import Findings, choosing_until, find
 from firstday.moments.outputs import TABLES, typed
 from firstday.moments.products import scaled_log
@@ -48,7 +49,10 @@ def found(spark: SparkSession, users: list[User]) -> Findings:
     frame["early"] = frame["anchor_date"] <= UNTIL
     plan = Plan((1,), UNTIL, min_users=20, min_dates=10, resamples=0)
     halves = analyse_segment(frame, oracle.with_level_sums(frame, plan.days), plan)
-    return find(spark.createDataFrame(rows, schema), products(spark, users), halves, UNTIL, SETTINGS)
+    dates = pd.Series([user.anchor_date for user in users if user.retained])
+    cohorts = dates.value_counts().rename_axis("anchor_date").reset_index(name="matured_d1")
+    counts = spark.createDataFrame(rows, schema)
+    return find(counts, products(spark, users), halves, UNTIL, SETTINGS, cohorts)
 
 
 def products(spark: SparkSession, users: list[User]) -> DataFrame:
@@ -67,10 +71,18 @@ def products(spark: SparkSession, users: list[User]) -> DataFrame:
     return spark.createDataFrame([(*row, 1) for row in rows[columns].itertuples(index=False)], schema)
 
 
-def convincing(*_: object) -> ActionEvidence:
-    zero, sure = np.zeros(4), np.array([0.0, 9.0, 0.0, 0.0])
-    chance, odds = np.array([1.0, 0.001, 1.0, 1.0]), np.array([1.0, 20.0, 1.0, 1.0])
-    return ActionEvidence(ACTIONS, 1, zero, zero, zero, sure, chance, odds, zero, zero + 1, odds)
+def convincing(*_: object, **__: object) -> ActionEvidence:
+    """it's is a cause, and search leads to it."""
+    zero, one = np.zeros(4), np.ones(4)
+    lead = zero[:, None] * zero
+    lead[3, 1] = 0.4
+    return ActionEvidence(
+        actions=ACTIONS, factors=1, families=Families(np.array([0, 1, 2, 1]), lead, anchorless=False),
+        observed=zero, expected=zero, effect=one / 10, effects=np.array([0.1, 0.3]),
+        effect_weights=np.full((4, 2), 0.5), within_factor=one * 9, trend_effect=zero, trend_error=one,
+        trend_factor=one * 9, p_cause=np.array([0.01, 0.9, 0.01, 0.02]), p_trait=0.02, p_none=0.04,
+        cause_share=0.5, passing_on=0.8,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +119,16 @@ def test_a_moment_is_told_in_full(moment: Findings, users: list[User]) -> None:
     assert told["precision"] == pytest.approx(np.mean(reached))
     assert told["recall"] == pytest.approx(sum(reached) / sum(user.retained[1] for user in later))
     assert told["baseline"] == pytest.approx(np.mean([user.retained[1] for user in later]))
+    first, second = tables["shortlist"]
+    assert (first["rank"], first["action"], first["threshold"]) == (1, CAUSE, 2)
+    assert (second["rank"], second["action"], second["family"]) == (2, "search", "search, it's")
+    assert first["p_works"] == pytest.approx(0.9)
+    assert second["p_works"] == pytest.approx(0.02 + 0.8 * 0.9)
+    (row, _) = moment.shortlist.itertuples()
+    assert row.effect_low <= row.effect <= row.effect_high
+    assert row.expected_gain == pytest.approx(0.9 * row.lift)
+    assert first["days_needed"] == told["days_needed"]
+    assert tables["action_links"] == [{"leader": "search", "follower": CAUSE, "day": 1, "lead": 0.4}]
     assert {row["action"] for row in tables["action_evidence"]} == set(ACTIONS)
     assert len(tables["action_evidence"]) == 4
     assert [row["verdict"] for row in tables["action_evidence"] if row["action"] == CAUSE] == ["chosen"]
@@ -152,7 +174,7 @@ def test_where_nobody_did_anything_the_tables_are_empty(spark: SparkSession) -> 
     assert told.choice.verdict == NONE
     tables = typed_tables(told)
     assert len(tables["hypotheses"]) == 1
-    assert tables["action_evidence"] == tables["moment_trends"] == []
+    assert tables["action_evidence"] == tables["moment_trends"] == tables["shortlist"] == []
 
 
 @pytest.mark.parametrize(

@@ -12,18 +12,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firstday.errors import DataError
-from firstday.moments import products, tally
+from firstday.moments import products, tally, timing
 from firstday.moments.kernel import Kernel, _packed
 from firstday.moments.levels import LEVEL_STARTS, level
 from firstday.moments.products import Sample, scaled_log
-from firstday.moments.tally import COHORT, DAY_ZERO, FIRST_KEY
+from firstday.moments.tally import COHORT, DAY_ZERO, FIRST_KEY, OFFSET_BITS, TIMED
 
 MONDAY = date(2026, 3, 2)
 MONDAY_NUMBER = (MONDAY - date(1970, 1, 1)).days
 KEYS = {"a": FIRST_KEY + 5, "b": COHORT - 1, "c": FIRST_KEY}
 DAYS = (1, 7)
 
+TIMED_ACTIONS = ("c", "b", "a")
+MINUTE = 60_000_000
+
 Row = tuple[int, int]
+
+
+def timed(action: str, at: int) -> int:
+    return TIMED - 1 - (TIMED_ACTIONS.index(action) << OFFSET_BITS) - at
 
 
 def own_rows(user: int, cohort: int, closed: int, day: int = MONDAY_NUMBER) -> list[Row]:
@@ -38,8 +45,8 @@ def batches(rows: list[Row], size: int) -> Iterator[pa.RecordBatch]:
 
 def reduced(rows: list[Row], size: int = 1000, **options: Any) -> dict[str, Any]:
     """All the kernel says of a partition, in a form that does not depend on the order of its rows."""
-    kernel = Kernel(KEYS, {MONDAY: ("a", "c")}, DAYS, options.get("count_cap", 10_000))
-    found: dict[str, Any] = {"cells": Counter(), "products": {}}
+    kernel = Kernel(KEYS, {MONDAY: ("a", "c")}, DAYS, options.get("count_cap", 10_000), TIMED_ACTIONS)
+    found: dict[str, Any] = {"cells": Counter(), "products": {}, "timing": {}}
     for batch in kernel(batches(rows, size)):
         assert batch.schema == kernel.schema
         for row in batch.to_pylist():
@@ -47,6 +54,10 @@ def reduced(rows: list[Row], size: int = 1000, **options: Any) -> dict[str, Any]
                 cells = list(zip(*(row[name] for name in kernel.cells), strict=True))
                 assert len(set(cells)) == len(cells)
                 found["cells"].update(cells)
+            elif row["timed_day"] is not None:
+                pairs = zip(row["leader"], row["follower"], strict=True)
+                sums = zip(row["events"], row["after"], row["before"], strict=True)
+                found["timing"] |= {(row["timed_day"], *p): n for p, n in zip(pairs, sums, strict=True)}
             elif row["day"] is not None:
                 found["products"][row["products_of"], row["day"]] = tuple(
                     row[name] for name in ("matured", "retained", "actions", "sum_x", "sum_xr", "sum_xx")
@@ -72,7 +83,29 @@ def test_one_user() -> None:
 
 
 def test_no_rows() -> None:
-    assert reduced([]) == {"cells": Counter(), "products": {}}
+    assert reduced([]) == {"cells": Counter(), "products": {}, "timing": {}}
+
+
+def test_timed_events_are_counted_as_others_and_paired() -> None:
+    """Only leading actions of the date are paired: b is none."""
+    own, day = own_rows(5, cohort=1, closed=0b11), MONDAY_NUMBER
+    rows = [*own, (5, timed("a", 0)), (5, timed("c", 30 * MINUTE)), (5, timed("b", MINUTE)), (5, 0)]
+    plain = [*own, (5, KEYS["a"]), (5, KEYS["c"]), (5, KEYS["b"]), (5, 0)]
+    found, expected = reduced(rows), reduced(plain)
+    assert (found["cells"], found["products"]) == (expected["cells"], expected["products"])
+    assert found["timing"] == {
+        **{(day, "a", "a"): (1, 0, 0), (day, "c", "c"): (1, 0, 0)},
+        **{(day, "a", "c"): (1, 1, 0), (day, "c", "a"): (1, 0, 1)},
+    }
+    assert expected["timing"] == {}
+
+
+def test_of_a_bot_the_earliest_events_are_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tally, "MOST_TIMED", 3)
+    rows = [*own_rows(5, cohort=1, closed=0), *((5, timed("a", n * MINUTE)) for n in reversed(range(50)))]
+    found = reduced(rows, 10)
+    assert found["tallies"] == (50, 0, 0)
+    assert found["timing"] == {(MONDAY_NUMBER, "a", "a"): (3, 2, 2)}
 
 
 def test_an_unknown_action_says_that_the_log_changed() -> None:
@@ -88,7 +121,10 @@ def partitions(draw: st.DrawFn) -> list[Row]:
         cohort = draw(st.sampled_from([0, 1, COHORT - 1]))
         # A cohort has one anchor date; the second one here has no leading actions, as if it had no events.
         rows += own_rows(user, cohort, draw(st.integers(0, 3)), MONDAY_NUMBER - (cohort == 1) * 9999)
-    events = st.tuples(st.sampled_from(users), st.sampled_from([0, 1, *KEYS.values()]))
+    clocked = st.builds(
+        timed, st.sampled_from(TIMED_ACTIONS), st.integers(0, 6).map(lambda n: n * 15 * MINUTE)
+    )
+    events = st.tuples(st.sampled_from(users), st.sampled_from([0, 1, *KEYS.values()]) | clocked)
     return rows + draw(st.lists(events, max_size=60))
 
 
@@ -110,6 +146,7 @@ def test_order_batches_and_chunks_change_nothing(
         patch.setattr(tally, "CHUNK", chunk)
         patch.setattr(tally, "DENSE", dense)
         patch.setattr(products, "BLOCK", 2)
+        patch.setattr(timing, "BLOCK", 8)
         assert reduced(shuffled, size, count_cap=3) == expected
 
 

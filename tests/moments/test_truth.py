@@ -31,7 +31,7 @@ class Told:
 
     @property
     def named(self) -> str | None:
-        if self.choice.verdict == NONE or self.choice.chosen is None:
+        if self.choice.verdict != MOMENT or self.choice.chosen is None:
             return None
         return str(self.choice.chosen["action"])
 
@@ -53,7 +53,6 @@ def discovered(world: World, dates: int) -> Told:
         min_users=SETTINGS.min_users,
         dates=last + 1,
         min_dates=SETTINGS.min_dates,
-        false_discovery_rate=SETTINGS.false_discovery_rate,
         later=reporting,
     )
     return Told(world.truth.action, world.truth.threshold, choice, days.best_phi)
@@ -128,8 +127,7 @@ def test_the_threshold_is_near_the_planted_one(worlds: list[Told]) -> None:
 @pytest.mark.parametrize("seed", [31, 32])
 def test_where_nothing_is_planted_no_moment_is_found(seed: int, common_shocks: bool) -> None:
     told = discovered(simulate(effect=0.0, common_shocks=common_shocks, seed=seed), dates=42)
-    assert (told.choice.verdict, told.named) == (NONE, None)
-    assert "no moment found" in told.choice.reason
+    assert told.choice.verdict != MOMENT
 
 
 def test_a_fortnight_is_not_enough_data() -> None:

@@ -58,9 +58,10 @@ def none(moment: DiscoverContent) -> DiscoverContent:
         moment,
         hypothesis={"verdict": "none", "day": 1, "reason": "no moment found: no candidate stands out"},
         moments=moment.moments.assign(verdict="dropped", reason="stands out: t 0.4"),
-        actions=moment.actions.assign(verdict="dropped", reason="stands out: t 0.4", odds=0.7),
+        actions=moment.actions.assign(verdict="dropped", reason="stands out: t 0.4", p_works=0.11),
         day_effects=moment.day_effects.assign(adjusted=None, low=None, high=None),
         funnel=moment.funnel.assign(candidates=[105, 40, 0], dropped=[0, 65, 40]),
+        shortlist=moment.shortlist[:0],
     )
 
 
@@ -79,7 +80,8 @@ def content(actions: Sequence[str], users: int = 4000) -> DiscoverContent:
         run_id="20261123T101500-7f3a",
         generated_at=datetime(2026, 11, 23, 10, 15, tzinfo=UTC),
         hypothesis={
-            **{"verdict": "moment", "action": chosen, "threshold": THRESHOLD, "day": 1, "odds": 25.4},
+            **{"verdict": "moment", "action": chosen, "threshold": THRESHOLD, "day": 1, "p_cause": 0.93},
+            **{"p_works": 0.93, "cause_share": 0.5, "others": "0.81 if 25% have"},
             "sentence": f"within 24 h of sign-up, did {chosen} at least 3 times",
             "sql": f"SELECT user_id FROM events WHERE action = '{chosen}'",
             "reason": f"{chosen} stands out from what engagement explains",
@@ -107,11 +109,32 @@ def content(actions: Sequence[str], users: int = 4000) -> DiscoverContent:
             ],
             columns=list(COLUMNS["funnel"]),
         ),
+        shortlist=pd.DataFrame([_test(rank, name) for rank, name in enumerate(actions[:2], start=1)]),
+        links=pd.DataFrame([(actions[1], chosen, 0.41)], columns=list(COLUMNS["links"])),
         settings={"window": "24h", "days": "1, 7, 14", "segments": "country, gender", "seed": "7"},
         inputs={"users": "users.parquet (fingerprint 9f2c)", "events": "lake.product.events (version 41)"},
         notes=[f"412 users are left out of D14; the chosen action is {chosen}."],
         tallies={"events": 1_203_442, "before_anchor": 377},
     )
+
+
+def _test(rank: int, action: str) -> dict[str, Any]:
+    row: dict[str, Any] = {"rank": rank, "action": action, "threshold": THRESHOLD, "day": 1}
+    row |= {
+        "p_works": 0.93 / rank,
+        "p_cause": 0.93 / rank**4,
+        "why": "on dates when more did it, more came back",
+    }
+    row |= {"against": "that what follows it would also follow a push is an assumption", "family": action}
+    row |= {"effect": 0.14, "effect_low": 0.08, "effect_high": 0.19, "expected_gain": 0.023}
+    row |= {
+        "users_per_arm": 5480,
+        "days_needed": 77,
+        "guardrails": ["match"],
+        "guardrail_day": 7,
+        "status": "not tested",
+    }
+    return row | {"sentence": f"within 24 h of sign-up, did {action} at least 3 times"}
 
 
 class _World:
@@ -183,10 +206,10 @@ class _World:
             {
                 **{"action": self.actions, "share_experienced_once": (self.counts > 0).mean(axis=0)},
                 **{"expected": expected, "observed": expected + 0.06 * is_cause},
-                **{"proportion_t": 7.5 * is_cause, "proportion_p": np.where(is_cause, 1e-9, 0.4)},
-                **{"proportion_odds": np.where(is_cause, 8.0, 0.5), "trend_effect": 0.3 * is_cause},
-                **{"trend_low": -0.1, "trend_high": 0.5, "trend_odds": np.where(is_cause, 3.2, 0.5)},
-                **{"odds": np.where(is_cause, 25.4, 0.25), "verdict": "dropped", "reason": None},
+                **{"within_factor": np.where(is_cause, 8e4, 0.5), "trend_effect": 0.3 * is_cause},
+                **{"trend_low": -0.1, "trend_high": 0.5, "trend_factor": np.where(is_cause, 3.2, 0.5)},
+                **{"p_cause": np.where(is_cause, 0.93, 0.005), "p_works": np.where(is_cause, 0.93, 0.005)},
+                **{"family": self.actions, "verdict": "dropped", "reason": None},
             }
         )
 

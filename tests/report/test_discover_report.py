@@ -98,7 +98,11 @@ def test_the_top_answers_question_verdict_certainty_and_next_step(found: Report)
     assert "A moment to test: within 24 h of sign-up, did friend at least 3 times." in top
     assert "61.2% of those who did it came back on D1 (58.0 to 64.0%); of everyone 36.4%." in top
     assert "+14.2 points in retention" in top
-    assert "25 to 1" in top
+    assert "Test these, in this order" in top
+    assert "message ≥ 3" in top
+    assert "77 days" in top
+    assert "message comes before 41% of friend" in found.html
+    assert "if 50% of such apps have a cause; 0.81 if 25% have" in top
     assert "5,480 new users, drawn at random." in top
     assert "from 36.4% to 38.9%" in top
     assert "not a proof" in top
@@ -146,7 +150,9 @@ def test_missing_figures_are_dashes_or_left_out(small: DiscoverContent) -> None:
         small,
         hypothesis=bare,
         moments=small.moments.assign(**unknown),
-        actions=small.actions.assign(expected=None, observed=None, odds=None, trend_effect=None),
+        actions=small.actions.assign(
+            expected=None, observed=None, p_cause=None, p_works=None, trend_effect=None
+        ),
         settings={},
     )
     words = outline(content).words
@@ -237,7 +243,7 @@ def test_content_names_the_columns_it_lacks(small: DiscoverContent) -> None:
 
 
 def test_content_refuses_another_verdict(small: DiscoverContent) -> None:
-    with pytest.raises(ValueError, match="'moment' or 'none', not 'perhaps'"):
+    with pytest.raises(ValueError, match="not 'perhaps'"):
         replace(small, hypothesis={"verdict": "perhaps"})
 
 

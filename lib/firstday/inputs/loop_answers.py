@@ -140,9 +140,12 @@ def _label(published: Published, _: Step) -> Told:
 
 def _discover(published: Published, _: Step) -> Told:
     [row] = published("hypotheses").collect()
-    if row["verdict"] != "moment":
+    if row["verdict"] == "none":
         return f"There is none. {words.sentence(row['reason'])}", []
-    return f"Those who, {row['sentence']}, stay", [
+    answer = f"Those who, {row['sentence']}, stay"
+    if row["verdict"] == "shortlist":
+        answer = f"None stands out alone; to be tested first: those who, {row['sentence']}"
+    return answer, [
         Fact(
             f"of those that did, back on D{row['day']}",
             words.share(row["precision"]),
@@ -153,7 +156,7 @@ def _discover(published: Published, _: Step) -> Told:
             words.points(row["adjusted"]),
             f"{words.points_interval(row['adjusted_low'], row['adjusted_high'])}: with engagement held still",
         ),
-        Fact("odds of a cause", words.odds(row["odds"]), "against an action that only goes with engagement"),
+        Fact("P(works)", words.decimal(row["p_works"], 2), f"P(cause) {words.decimal(row['p_cause'], 2)}"),
     ]
 
 

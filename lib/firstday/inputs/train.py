@@ -126,9 +126,9 @@ def _target(spark: SparkSession, settings: TrainSettings) -> learning.Target:
     if settings.hypotheses is None:
         return learning.Target(settings.label_window)
     row = read_published(spark, settings.hypotheses, "hypotheses").first()
-    if row is None or row["verdict"] != "moment":
+    if row is None or row["verdict"] == "none":
         raise DataError(
-            "--hypotheses must hold a moment",
+            "--hypotheses must hold a candidate",
             value=settings.hypotheses,
             next_step="firstday discover found none there: take --objective binary, or give another log",
         )

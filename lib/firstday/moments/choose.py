@@ -1,9 +1,11 @@
-"""From all candidates to one hypothesis, or to the answer that the evidence is not there.
+"""From all candidates to what to test next: a moment, a shortlist, or neither.
 
 The funnel runs on the earlier anchor dates. Each step drops candidates for a stated reason, with the figure.
+What counts is one probability, that pushing an action works; the other steps only ask whether a candidate can
+be judged and tested at all.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,27 +14,28 @@ import pandas as pd
 from firstday.moments import trends
 from firstday.moments.evidence import FEWEST_ACTIONS, ActionEvidence
 
-MOMENT, NONE = "moment", "none"
-CHOSEN, KEPT, DROPPED = "chosen", "kept", "dropped"
-# An action stands out if a mere companion would do so by chance in less than this share of apps, and both
-# kinds of evidence together make it a cause by these odds. Set on simulated apps: see docs/method.md.
-MOST_P = 0.1
-LEAST_ODDS = 10.0
-CLEAR_ODDS = 2.0  # below which the dates are not said to bear an action out
+MOMENT, SHORTLIST, NONE = "moment", "shortlist", "none"
+VERDICTS = (MOMENT, SHORTLIST, NONE)
+CHOSEN, LISTED, KEPT, DROPPED = "chosen", "listed", "kept", "dropped"
+# Limits set on invented apps: see docs/method.md.
+LEAST_P_CAUSE = 0.75  # of a moment: in the invented apps 0.96 of actions told 0.7 to 0.9 are the cause
+LEAST_P_WORKS = 0.2  # of a place on the shortlist
+LONGEST_LIST = 4
 
 
 @dataclass(frozen=True)
 class Choice:
-    """verdict: MOMENT or NONE, with the reason. candidates: of the choosing half, with verdict and reason.
-
-    funnel: step, name, candidates, dropped, loser, figure. chosen: the row of `candidates`, or of the best of
-    those that came furthest (None where there is none at all).
+    """verdict: MOMENT, SHORTLIST or NONE, with the reason. candidates: of the choosing half, with verdict and
+    reason. funnel: step, name, candidates, dropped, loser, figure. listed: one row an action, to be tested in
+    this order. chosen: the first of these, or the best of the candidates that came furthest (None where there
+    is none at all).
     """
 
     verdict: str
     reason: str
     candidates: pd.DataFrame
     funnel: pd.DataFrame
+    listed: pd.DataFrame
     chosen: pd.Series | None
 
 
@@ -50,18 +53,22 @@ def choose(
     min_users: int,
     dates: int,
     min_dates: int,
-    false_discovery_rate: float,
     later: pd.DataFrame,
+    days_needed: Callable[[pd.DataFrame], pd.Series] | None = None,
+    most_test_days: int = 90,
+    tested: Mapping[str, str] | None = None,
 ) -> Choice:
     """candidates, later: segment `all` and one day, on the choosing and on the reporting dates, as `analyse`
-    returns them; evidence: from the choosing dates, None where it could not be had.
+    returns them; evidence: from the choosing dates, None where it could not be had. days_needed: of the test
+    of each of some candidates, NaN where none can be planned. tested: actions that an experiment has proved
+    or disproved, and what it said.
     """
     left = _with_evidence(candidates, evidence)
     funnel = [_row(0, "all candidates", left, left.iloc[:0], None)]
     dropped: list[pd.DataFrame] = []
-    steps = _steps(min_users, dates, min_dates, false_discovery_rate, evidence, later)
+    steps = _steps(min_users, dates, min_dates, evidence, later, days_needed, most_test_days, tested or {})
     for number, step in enumerate(steps, start=1):
-        keep = step.keep(left)
+        keep = step.keep(left).astype(bool)
         out = left[~keep]
         out = out.assign(
             verdict=DROPPED,
@@ -70,52 +77,100 @@ def choose(
         funnel.append(_row(number, step.name, left[keep], out, step.figure))
         dropped.append(out)
         if not keep.any():
-            return Choice(NONE, _no_moment(step, out), pd.concat(dropped), pd.DataFrame(funnel), _best(out))
+            return Choice(
+                NONE, _nothing(step, out), pd.concat(dropped), pd.DataFrame(funnel), left.iloc[:0], _best(out)
+            )
         left = left[keep]
-    return _chosen(left, dropped, funnel)
+    return _listed(left, dropped, funnel)
 
 
-def _chosen(left: pd.DataFrame, dropped: list[pd.DataFrame], funnel: list[dict[str, object]]) -> Choice:
-    """The action with the best odds, at the threshold where its tie with retention is closest."""
-    order = left.sort_values(
-        ["odds", "proportion_t", "adjusted_phi", "action", "threshold"],
+def _listed(left: pd.DataFrame, dropped: list[pd.DataFrame], funnel: list[dict[str, object]]) -> Choice:
+    """The likeliest actions, each at the threshold that correlates most with retention."""
+    left = left.sort_values(
+        ["p_works", "p_cause", "adjusted_phi", "action", "threshold"],
         ascending=[False, False, False, True, True],
     )
-    action = order["action"].iloc[0]
-    best = order[order["action"] == action].index[0]
-    row = left.loc[best]
-    others = left.drop(index=best)
-    text = f"closest tie with retention, other activity held: {row['adjusted_phi']:.3f}"
+    listed = left.drop_duplicates("action")
+    is_moment = listed["p_cause"] >= LEAST_P_CAUSE
+    # One that stands out is tested first, also where something that leads to it is as likely to work.
+    listed = pd.concat([listed[is_moment], listed[~is_moment]]).head(LONGEST_LIST)
+    verdict = MOMENT if is_moment.any() else SHORTLIST
+    best = listed.iloc[0]
+    others = left.drop(index=listed.index)
     others = others.assign(
-        verdict=KEPT, reason=f"another threshold or action is closer to retention ({action})"
+        verdict=KEPT,
+        reason=[
+            "another threshold of the action is closer to retention"
+            if row["action"] in set(listed["action"])
+            else f"the list has {LONGEST_LIST} likelier actions"
+            for _, row in others.iterrows()
+        ],
     )
-    left = left.loc[[best]].assign(verdict=CHOSEN, reason=text)
+    kinds = [CHOSEN if verdict == MOMENT and place == 0 else LISTED for place in range(len(listed))]
+    listed = listed.assign(
+        verdict=kinds,
+        reason=[
+            f"P(cause) {row['p_cause']:.2f}, P(pushing it works) {row['p_works']:.2f}; correlation with "
+            f"retention, other activity adjusted for: {row['adjusted_phi']:.3f}"
+            for _, row in listed.iterrows()
+        ],
+    )
     funnel.append(
-        _row(len(funnel), "the closest threshold", left, others, lambda r: f"{r['adjusted_phi']:.3f}")
+        _row(len(funnel), "likeliest actions at their closest thresholds", listed, others,
+             lambda r: f"P(works) {r['p_works']:.2f}")
+    )  # fmt: skip
+    if verdict == MOMENT:
+        reason = (
+            f"{best['action']} is a cause of retention with probability {best['p_cause']:.2f}: users of one "
+            f"date make it {_times(best['within_factor'])} likely, the dates {_times(best['trend_factor'])}"
+        )
+    else:
+        reason = (
+            f"no action stands out alone (P(cause) at least {LEAST_P_CAUSE:g}); pushing {best['action']} "
+            f"works with probability {best['p_works']:.2f}"
+        )
+    return Choice(
+        verdict, reason, pd.concat([*dropped, others, listed]), pd.DataFrame(funnel), listed, listed.iloc[0]
     )
-    follows = "retention follows its daily ups and downs"
-    if row["trend_odds"] < CLEAR_ODDS:
-        follows = "its daily ups and downs say little for or against it"
-    reason = (
-        f"{action} stands out from what engagement explains (chance {row['proportion_p']:.2g}), {follows} "
-        f"(odds {row['trend_odds']:.2g}); odds of a cause together {row['odds']:.0f} to 1"
-    )
-    return Choice(MOMENT, reason, pd.concat([*dropped, others, left]), pd.DataFrame(funnel), left.iloc[0])
+
+
+def _times(factor: float) -> str:
+    """A Bayes factor in words."""
+    if factor >= 1:
+        return f"{min(factor, 1e6):,.3g} times as"
+    return f"{min(1 / max(factor, 1e-12), 1e6):,.3g} times less"
 
 
 def _steps(
     min_users: int,
     dates: int,
     min_dates: int,
-    rate: float,
     evidence: ActionEvidence | None,
     later: pd.DataFrame,
+    days_needed: Callable[[pd.DataFrame], pd.Series] | None,
+    most_test_days: int,
+    tested: Mapping[str, str],
 ) -> list[_Step]:
     later = later.set_index(["action", "threshold"])
 
     def holds_later(left: pd.DataFrame) -> pd.Series:
         known = later.reindex(pd.MultiIndex.from_frame(left[["action", "threshold"]]))
         return pd.Series((known["adjusted"] > 0).to_numpy(), index=left.index)
+
+    needed: dict[object, float] = {}
+
+    def can_be_tested(left: pd.DataFrame) -> pd.Series:
+        if days_needed is None:
+            return pd.Series(True, index=left.index)
+        days = days_needed(left)
+        needed.update(days.to_dict())
+        return days <= most_test_days
+
+    def too_long(row: pd.Series) -> str:
+        days = needed.get(row.name, np.nan)
+        if np.isnan(days):
+            return "no test can be planned: no positive effect is to be expected of it"
+        return f"a test takes {days:,.0f} days, at most {most_test_days} are given (--most-test-days)"
 
     enough = f"needs {min_dates} anchor dates and {FEWEST_ACTIONS} actions"
     return [
@@ -125,21 +180,14 @@ def _steps(
             lambda r: f"{r['experienced']:,.0f} of {r['users']:,.0f} users did it",
         ),
         _Step(
-            "goes with retention",
-            lambda c: c["both"] * c["users"] > c["experienced"] * c["retained"],
-            lambda r: (
-                f"precision {r['both'] / r['experienced']:.3f}, of all {r['retained'] / r['users']:.3f}"
-            ),
-        ),
-        _Step(
-            "still does with segments and other activity held",
-            lambda c: (c["adjusted"] > 0) & (c["q_value"] <= rate) & ~c["simpson"].eq(True),
-            _adjusted_figure,
-        ),
-        _Step(
             "enough dates and actions to compare",
             lambda c: pd.Series(dates >= min_dates and evidence is not None, index=c.index),
             lambda _: f"not enough data: {dates} dates; {enough}",
+        ),
+        _Step(
+            "not settled by an experiment",
+            lambda c: ~c["action"].isin(list(tested)),
+            lambda r: tested[str(r["action"])],
         ),
         _Step(
             "its trends do not differ from those of retention",
@@ -150,31 +198,21 @@ def _steps(
             ),
         ),
         _Step(
-            "stands out from what engagement explains",
-            lambda c: c["proportion_p"] <= MOST_P,
+            "pushing it probably works",
+            lambda c: c["p_works"] >= LEAST_P_WORKS,
             lambda r: (
                 "too rare to be judged"
-                if np.isnan(r["proportion_p"])
-                else f"t {r['proportion_t']:.1f}, chance {r['proportion_p']:.2g}"
+                if np.isnan(r["p_works"])
+                else f"P(works) {r['p_works']:.2f}, at least {LEAST_P_WORKS:g} is needed"
             ),
         ),
-        _Step(
-            "is borne out by its daily ups and downs",
-            lambda c: c["odds"] >= LEAST_ODDS,
-            lambda r: f"odds of a cause {r['odds']:.2g} to 1, at least {LEAST_ODDS:g} are needed",
-        ),
         _Step("holds on the later dates", holds_later, lambda _: "no positive adjusted difference there"),
+        _Step("a test of it fits", can_be_tested, too_long),
     ]
 
 
-def _adjusted_figure(row: pd.Series) -> str:
-    if np.isnan(row["adjusted"]):
-        return "no adjusted difference: no stratum holds both kinds of users, or a neighbour stands for it"
-    return f"adjusted difference {row['adjusted']:+.3f}, false discovery rate {row['q_value']:.2g}"
-
-
 def _with_evidence(candidates: pd.DataFrame, evidence: ActionEvidence | None) -> pd.DataFrame:
-    names = ("proportion_t", "proportion_p", "trend_odds", "odds")
+    names = ("p_cause", "p_works", "within_factor", "trend_factor")
     if evidence is None:
         return candidates.assign(**dict.fromkeys(names, np.nan))
     table = pd.DataFrame({name: getattr(evidence, name) for name in names}, index=list(evidence.actions))
@@ -182,10 +220,11 @@ def _with_evidence(candidates: pd.DataFrame, evidence: ActionEvidence | None) ->
 
 
 def _best(rows: pd.DataFrame) -> pd.Series | None:
-    """The best-known one: the highest phi."""
+    """The likeliest to work; of these, or where that is unknown, the one with the highest phi."""
     if rows.empty:
         return None
-    return rows.loc[phi(rows).fillna(-2).idxmax()]
+    order = pd.DataFrame({"works": rows["p_works"].fillna(-1), "phi": phi(rows).fillna(-2)})
+    return rows.loc[order.sort_values(["works", "phi"], ascending=False, kind="stable").index[0]]
 
 
 def phi(rows: pd.DataFrame) -> pd.Series:
@@ -210,13 +249,13 @@ def _row(
     }
 
 
-def _no_moment(step: _Step, out: pd.DataFrame) -> str:
+def _nothing(step: _Step, out: pd.DataFrame) -> str:
     best = _best(out)
     if best is None:
         return (
             "no moment found: there is no candidate, as nobody whose day is known did anything in the window"
         )
     return (
-        f"no moment found: no candidate is left after '{step.name}'; the best known of the last ones, "
+        f"no moment found: no candidate is left after '{step.name}'; the likeliest of the last ones, "
         f"{best['action']} at least {best['threshold']} times, fell with {step.figure(best)}"
     )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import date
 
+import numpy as np
 import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -10,6 +11,7 @@ from pyspark.sql import functions as F
 from firstday import frames
 from firstday.errors import LimitError
 from firstday.moments.counts import sum_of_arrays
+from firstday.moments.families import Timing
 from firstday.tables.schemas import quoted
 
 MOST_NUMBERS = 8_000_000  # in the cross products that are looked at together: 64 MB
@@ -55,6 +57,24 @@ def products_by_date(
             )
         held = held[:-1]
         rows = summed(rows, held)
+
+
+def timing_until(timing: DataFrame, until: date) -> Timing | None:
+    """Rows of moment_timing up to an anchor date, added up; None where there are none."""
+    names = ("events", "after", "before")
+    rows = timing.where(F.col("anchor_date") <= F.lit(until)).groupBy("leader", "action")
+    table = to_driver(rows.agg(*(F.sum(name).alias(name) for name in names)), "pairs of actions in time")
+    if table.empty:
+        return None
+    actions = tuple(sorted(set(table["action"])))
+    place = {action: position for position, action in enumerate(actions)}
+    leader, action = (table[name].map(place).to_numpy(dtype=int) for name in ("leader", "action"))
+    events = np.zeros(len(actions))
+    after, before = np.zeros((2, len(actions), len(actions)))
+    alone = leader == action
+    events[action[alone]] = table["events"].to_numpy(dtype=float)[alone]
+    after[leader, action], before[leader, action] = (table[name].to_numpy(dtype=float) for name in names[1:])
+    return Timing(actions, events, after, before)
 
 
 def summed(products: DataFrame, segments: Sequence[str]) -> DataFrame:

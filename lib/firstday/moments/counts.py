@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from pyspark.sql import Column, DataFrame, Observation
+from pyspark.sql import Column, DataFrame, Observation, Window
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
 
@@ -17,10 +17,11 @@ from firstday.moments import survey as surveys
 from firstday.moments.kernel import CELL, PRODUCTS, TALLIES, Kernel, measures
 from firstday.moments.members import Members
 from firstday.moments.survey import Survey
-from firstday.moments.tally import ROW
+from firstday.moments.tally import OFFSET_BITS, ROW, TIMED
 from firstday.tables.schemas import delivery, quoted
 from firstday.windows import Windows, instant_at
 
+DAY_LENGTH = 86_400_000_000  # microseconds
 BROADCAST_BYTES = 256 << 20  # users whose columns need more are not broadcast: the log is joined by exchange
 ROWS_A_PARTITION = 1_000_000  # of the log; fewer are kept. Smaller ones cost more Python tasks
 
@@ -35,12 +36,16 @@ class Counts:
     `moment_products`: anchor_date, the segment columns, day, users (matured), retained, actions (the leading
     ones of the date), sum_x, sum_xr, sum_xx: sums over these users of x = round(256·ln(1 + count)), of x
     where retained, and of x·x' (upper triangle, row by row).
-    `tallies`: how many events were read, left out and why, and counted. Both tables are kept in Spark's
+    `moment_timing`: anchor_date, leader, action, events, after, before: of a sample of the users, in the
+    first day of their window, the events of an action, and those with one of the leader's at most 30 minutes
+    before, and after; only pairs that occur.
+    `tallies`: how many events were read, left out and why, and counted. The tables are kept in Spark's
     cache until `release`.
     """
 
     moment_counts: DataFrame
     moment_products: DataFrame
+    moment_timing: DataFrame
     tallies: dict[str, int | None]
     horizon: int | None
     reduced: DataFrame
@@ -110,14 +115,14 @@ def count(
     log = _log(events, survey, members, return_actions)
     partitions = max(1, -(-survey.events // rows_a_partition))
     seen, doubles = Observation(), Observation()
-    rows, whole = _exchanged(
-        *(log, members, partitions, seen, broadcast_bytes),
-        partial=dates is not None,
-        left_out_action=left_out_action,
+    timed = tuple(
+        sorted(frozenset[str]().union(*survey.leading.values()), key=lambda name: survey.keys[name])
     )
+    kept = _Kept(members, [survey.keys[name] for name in timed], seen, left_out_action)
+    rows, whole = _exchanged(log, kept, partitions, broadcast_bytes, partial=dates is not None)
     if "event" in rows.columns:
         rows = _distinct(rows, doubles)
-    kernel = Kernel(survey.keys, survey.leading, windows.days, count_cap)
+    kernel = Kernel(survey.keys, survey.leading, windows.days, count_cap, timed)
     reduced = rows.select(*ROW).mapInArrow(kernel, from_arrow_schema(kernel.schema)).persist()
     [sums] = reduced.agg(*(F.sum(name).alias(name) for name in TALLIES)).collect()
     duplicates = doubles.get.get("duplicates") if "event_id" in events.columns else 0
@@ -126,6 +131,7 @@ def count(
     return Counts(
         moment_counts=_moment_counts(reduced, kernel, members, whole),
         moment_products=_moment_products(reduced, members, whole),
+        moment_timing=_moment_timing(reduced),
         tallies={
             "events": survey.events,
             "after_horizon": survey.after_horizon,
@@ -141,15 +147,10 @@ def count(
 
 
 def _exchanged(
-    log: DataFrame,
-    members: Members,
-    partitions: int,
-    seen: Observation,
-    broadcast_bytes: int,
-    partial: bool,
-    left_out_action: str | None,
+    log: DataFrame, kept: "_Kept", partitions: int, broadcast_bytes: int, partial: bool
 ) -> tuple[DataFrame, bool]:
     """The rows that count, those of a user in one partition, and whether those of a cohort are too."""
+    members = kept.members
     # Only who is in none of the users is unknown, not who is not in those of some dates.
     how = "inner" if partial else "left"
     if members.joined_bytes > broadcast_bytes:
@@ -157,10 +158,10 @@ def _exchanged(
         own = members.own_rows.select("user", F.col("what").alias("action"))
         log = log.unionByName(own, allowMissingColumns=True).repartition(partitions, "user")
         joined = members.joined.repartition(partitions, "user").hint("shuffle_hash")
-        return _kept(log.join(joined, "user", how), members, seen, left_out_action), partitions == 1
+        return kept.of(log.join(joined, "user", how)), partitions == 1
     # Where cohorts are small against a partition they stay whole, and their sums are final at once.
     whole = members.largest * partitions <= members.users
-    rows = _kept(log.join(F.broadcast(members.joined), "user", how), members, seen, left_out_action)
+    rows = kept.of(log.join(F.broadcast(members.joined), "user", how))
     rows = rows.unionByName(members.own_rows, allowMissingColumns=True)
     return rows.repartition(partitions, "slot" if whole else "user"), whole
 
@@ -182,32 +183,49 @@ def _log(events: DataFrame, survey: Survey, members: Members, return_actions: Se
     return log.where(F.col("at") <= F.lit(survey.horizon)) if survey.after_horizon else log
 
 
-def _kept(joined: DataFrame, members: Members, seen: Observation, left_out_action: str | None) -> DataFrame:
-    """The rows that count, in the form of the exchange; unknown users' and early events are only counted."""
-    at, anchor = F.col("at"), F.col("anchor")
-    what = F.when(at.isNull(), F.col("action"))  # a user's own row
-    is_action = members.windows.action_in_window(at, anchor)
-    if "anchor_key" in joined.columns:
-        is_action &= (at != anchor) | (F.col("action") != F.col("anchor_key"))
-    if left_out_action is not None:
-        is_action &= F.col("action") != surveys.action_key(F.lit(left_out_action))
-    what = what.when(is_action, F.col("action"))
-    may_return = F.col("may_return") if "may_return" in joined.columns else F.lit(True)
-    for place, day in enumerate(members.windows.days):
-        start, end = members.label_window(day)
-        what = what.when((at >= start) & (at < end) & may_return, place)
-    further = ["at", "event"] if "event" in joined.columns else []
-    rows = joined.select(
-        *("slot", "user", *further),
-        what.alias("what"),
-        (anchor.isNull() & at.isNotNull()).alias("unknown"),
-        (at < anchor).alias("before"),
-    )
-    counts = F.col("what").isNotNull()
-    odd = rows.where(counts | F.col("unknown") | F.col("before")).observe(
-        seen, F.count_if("unknown").alias("unknown"), F.count_if("before").alias("before")
-    )
-    return odd.where(counts).drop("unknown", "before")
+@dataclass(frozen=True)
+class _Kept:
+    """The rows that count, in the form of the exchange; unknown users' and early events are only `seen`.
+    timed: keys of the actions whose events may be timed, by their position. left_out_action: no candidate.
+    """
+
+    members: Members
+    timed: Sequence[int]
+    seen: Observation
+    left_out_action: str | None
+
+    def of(self, joined: DataFrame) -> DataFrame:
+        """From the log, joined with its users."""
+        at, anchor = F.col("at"), F.col("anchor")
+        what = F.when(at.isNull(), F.col("action"))  # a user's own row
+        in_window = self.members.windows.action_in_window(at, anchor)
+        if "anchor_key" in joined.columns:
+            in_window &= (at != anchor) | (F.col("action") != F.col("anchor_key"))
+        if self.left_out_action is not None:
+            in_window &= F.col("action") != surveys.action_key(F.lit(self.left_out_action))
+        if self.timed:
+            position = F.call_function("array_position", F.array(*map(F.lit, self.timed)), F.col("action"))
+            offset = at - anchor
+            packed = F.lit(TIMED) - F.shiftleft(position - 1, OFFSET_BITS) - offset - 1
+            is_timed = F.col("timed") & in_window & (offset < DAY_LENGTH)
+            what = what.when(is_timed & (position > 0), packed)
+        what = what.when(in_window, F.col("action"))
+        may_return = F.col("may_return") if "may_return" in joined.columns else F.lit(True)
+        for place, day in enumerate(self.members.windows.days):
+            start, end = self.members.label_window(day)
+            what = what.when((at >= start) & (at < end) & may_return, place)
+        further = ["at", "event"] if "event" in joined.columns else []
+        rows = joined.select(
+            *("slot", "user", *further),
+            what.alias("what"),
+            (anchor.isNull() & at.isNotNull()).alias("unknown"),
+            (at < anchor).alias("before"),
+        )
+        counts = F.col("what").isNotNull()
+        odd = rows.where(counts | F.col("unknown") | F.col("before")).observe(
+            self.seen, F.count_if("unknown").alias("unknown"), F.count_if("before").alias("before")
+        )
+        return odd.where(counts).drop("unknown", "before")
 
 
 def _distinct(rows: DataFrame, doubles: Observation) -> DataFrame:
@@ -246,6 +264,20 @@ def _moment_products(reduced: DataFrame, members: Members, whole: bool) -> DataF
             *(sum_of_arrays(name).alias(name) for name in ("sum_x", "sum_xr", "sum_xx")),
         )
     return members.named(rows, columns)
+
+
+def _moment_timing(reduced: DataFrame) -> DataFrame:
+    """A date's users are in several partitions: always summed, as there is little of it."""
+    names = ("leader", "follower", "events", "after", "before")
+    rows = reduced.where(F.col("timed_day").isNotNull()).select(
+        F.date_from_unix_date("timed_day").alias("anchor_date"), F.inline(F.arrays_zip(*names))
+    )
+    by_pair = rows.withColumnRenamed("follower", "action").groupBy("anchor_date", "leader", "action")
+    pairs = by_pair.agg(*(F.sum(name).alias(name) for name in names[2:]))
+    # A partition tells of pairs that occur in it; all events of an action stand beside the action itself.
+    own = F.when(F.col("leader") == F.col("action"), F.col("events"))
+    of_action = F.max(own).over(Window.partitionBy("anchor_date", "action"))
+    return pairs.withColumn("events", of_action)
 
 
 def sum_of_arrays(name: str) -> Column:

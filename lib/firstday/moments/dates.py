@@ -52,7 +52,12 @@ class DateProducts:
         """Covariance within dates, (actions + 1, actions + 1)."""
         return np.asarray(self.products.sum(axis=0) / max(self.freedom.sum(), 1.0))
 
-    def between(self) -> Floats:
+    def within_left_out(self) -> Floats:
+        """(dates, actions + 1, actions + 1) `within` without each date in turn."""
+        freedom = np.maximum(self.freedom.sum() - self.freedom, 1.0)
+        return np.asarray((self.products.sum(axis=0) - self.products) / freedom[:, None, None])
+
+    def between(self, within: Floats | None = None) -> Floats:
         """Covariance of the dates' means without the sampling noise that users of one date share.
 
         A date's mean action and its mean retention come from the same users, so a plain covariance of the
@@ -63,7 +68,8 @@ class DateProducts:
         weights = self.users / self.users.sum()
         centred = self.means - weights @ self.means
         plain = (centred * weights[:, None]).T @ centred
-        noise = self.within() * (self.dates - 1) / self.users.sum()
+        within = self.within() if within is None else within
+        noise = within * (self.dates - 1) / self.users.sum()
         return np.asarray(plain - noise)
 
     def only(self, keep: Sequence[int]) -> "DateProducts":

@@ -1,221 +1,179 @@
-"""Which action is a cause of retention and which are only its companions.
+"""Which action is a cause of retention and which only goes with it: one posterior over all explanations.
 
-Two independent kinds of evidence, for each action:
-
-* Within dates. Engagement drives all actions and retention, so every action is tied to retention in
-  proportion to how well it measures engagement. A cause has a tie of its own on top. The ties that the common
-  factors explain are fitted to all actions; the cause is the one that stands out (a vanishing-covariance
-  argument: Spearman 1904; Bollen & Ting 1993; with one effect of an action on the outcome, Joreskog &
-  Goldberger's MIMIC model 1975). It is fooled by a second hidden cause that only one action measures.
-* Between dates. On some dates an action rises by itself: a changed button, a campaign for it. Such shocks are
-  instruments (Wald 1940): retention must rise with them by as much as the first kind of evidence says, once
-  the common movement of all other actions is held. Hidden causes that do not change from date to date cannot
-  fool it.
-
-Odds join the two: each is bounded, so that neither alone can carry what the other contradicts.
+The users of one date (`within`) and the dates (`between`) are independent kinds of evidence; `families` says
+which actions follow from one another. An explanation is one of: nothing but engagement; a trait on a family;
+a twin, a trait that one action measures as a cause would, so that only dates can tell it from a cause; one
+action as the cause, with or without a trait. What is said of each is its probability, given a share of apps
+that have a cause.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
+from scipy.special import logsumexp
 
+from firstday.moments.between import between_dates
 from firstday.moments.dates import DateProducts, Floats
-from firstday.moments.factors import engagement_loadings, number_of_factors, principal_axes
+from firstday.moments.families import Families, Timing, families
+from firstday.moments.within import EFFECTS, Within, effect_prior, within_dates
 
 FEWEST_ACTIONS = 4  # with fewer there is nothing to be out of proportion with
 FEWEST_DATES = 3
 LEAST_VARIANCE = 0.005  # of log(1 + count): about one user in a hundred did it; rarer actions can't be judged
-MOST_ODDS = 50.0  # what one kind of evidence may count for at most
-LEAST_TREND_ODDS = 1 / 150
-# The between-date effect is expected within this range of the within-date one.
-EXPECTED_RANGE = (0.5, 1.0, 1.5, 2.0)
+CAUSE_SHARE = 0.5  # of apps
+# Prior of a trait that drives retention too: for a family of two or more actions, for all of these together
+# at most, and for a lone action. Half of it is a pattern over the family, half a twin of one action.
+FAMILY_TRAIT = 0.12
+MOST_FAMILY_TRAITS = 0.6
+LONE_TRAIT = 0.01
+PASSING_ON = 0.8  # of an action that leads to a cause: that pushing it brings the cause about
+MOST_ANCHORLESS = 0.5  # a probability where there is nothing to compare with
 
 
 @dataclass(frozen=True)
 class ActionEvidence:
-    """All arrays are (actions,). A tie is a covariance with retention, an effect a slope of it, on
-    log(1 + count).
+    """Arrays are (actions,) unless said otherwise; an effect is a slope of retention on log(1 + count).
 
-    observed, expected: the tie with retention and what the common factors explain of it. effect: the slope
-    left over. proportion_t, proportion_p: its t statistic and p-value, times the number of actions
-    (Bonferroni). trend_effect, trend_error: the slope between dates and its standard error. odds: of a cause,
-    joined.
+    observed, expected: covariance with retention and what the common factors explain of it. effect: expected
+    a posteriori, if the action is the cause. effects, effect_weights: (effects,) and (actions, effects), the
+    posterior of the effect. within_factor, trend_factor: Bayes factors of a cause against engagement alone,
+    from within dates and what the dates multiply it by. trend_effect, trend_error: the slope between dates.
+    p_cause: that the action is the cause, all traits considered; p_trait: of a trait and no cause; p_none:
+    that nothing but engagement is at work; these add up to 1. p_works: that pushing the action works.
     """
 
     actions: tuple[str, ...]
     factors: int
+    families: Families
     observed: Floats
     expected: Floats
     effect: Floats
-    proportion_t: Floats
-    proportion_p: Floats
-    proportion_odds: Floats
+    effects: Floats
+    effect_weights: Floats
+    within_factor: Floats
     trend_effect: Floats
     trend_error: Floats
-    trend_odds: Floats
+    trend_factor: Floats
+    p_cause: Floats
+    p_trait: float
+    p_none: float
+    cause_share: float
+    passing_on: float
 
     @property
-    def odds(self) -> Floats:
-        return np.asarray(self.proportion_odds * self.trend_odds)
+    def p_works(self) -> Floats:
+        """As a cause, or by leading to one."""
+        return np.minimum(1.0, self.p_cause + self.passed_on @ self.p_cause)
+
+    @property
+    def passed_on(self) -> Floats:
+        """(actions, actions) that pushing the first brings about the second, which it leads to."""
+        lead = self.families.lead
+        return self.passing_on * ((lead > 0) & (lead >= lead.T))
+
+    def with_share(self, cause_share: float) -> "ActionEvidence":
+        """The same with another prior share of apps with a cause."""
+        old, new = (share / (1 - share) for share in (self.cause_share, cause_share))
+        cause = self.p_cause * new / old
+        total = cause.sum() + self.p_trait + self.p_none
+        changed = (self.p_trait / total, self.p_none / total)
+        return replace(
+            self, p_cause=cause / total, p_trait=changed[0], p_none=changed[1], cause_share=cause_share
+        )
 
 
-def assess(data: DateProducts) -> ActionEvidence | None:
+def assess(
+    data: DateProducts,
+    timing: Timing | None = None,
+    *,
+    cause_share: float = CAUSE_SHARE,
+    passing_on: float = PASSING_ON,
+) -> ActionEvidence | None:
     """Evidence for each action that is not too rare; None where actions or dates are too few to tell."""
     data = data.only(np.flatnonzero(np.diag(data.within())[:-1] >= LEAST_VARIANCE).tolist())
     if len(data.actions) < FEWEST_ACTIONS or data.dates < FEWEST_DATES:
         return None
-    within = data.within()
-    covariance, tie = within[:-1, :-1], within[:-1, -1]
-    factors = number_of_factors(covariance, data.freedom.sum())
-    loadings = principal_axes(covariance, factors)
-    error = _tie_error(data, tie, loadings)
-    companions = _companions(data, covariance, loadings)
-    effect, t = _stands_out(tie, covariance, companions, error)
-    p = np.minimum(len(tie) * stats.t.sf(t, 2 * _freedom(companions)), 1.0)
-    trend_effect, trend_error = _jackknife(data, lambda part: _between_effect(part, within))
+    related = families(data.within()[:-1, :-1], None if timing is None else timing.only(data.actions))
+    inside, dates = within_dates(data, related), between_dates(data, related)
+    factors = dates.log_factors(inside.scale)
+    log_none, log_trait, by_effect = _joint(inside, factors, related)
+    log_none, log_trait = log_none + np.log1p(-cause_share), log_trait + np.log1p(-cause_share)
+    by_effect = by_effect + np.log(cause_share)
+    log_cause = logsumexp(by_effect, axis=1)
+    total = logsumexp(np.concatenate([log_cause, [log_none, log_trait]]))
+    p_cause, p_none, p_trait = (np.exp(each - total) for each in (log_cause, log_none, log_trait))
+    if related.anchorless and p_cause.max() > MOST_ANCHORLESS:
+        p_cause = np.minimum(p_cause, MOST_ANCHORLESS)
+        p_none = 1 - p_trait - p_cause.sum()
+    weights = np.exp(by_effect - log_cause[:, None])
+    within_factor, trend_factor = _bayes_factors(inside, factors)
     return ActionEvidence(
         data.actions,
-        factors,
-        tie,
-        companions @ _fit(companions, tie, error),
-        effect,
-        t,
-        p,
-        proportion_odds(p),
-        trend_effect,
-        trend_error,
-        trend_odds(trend_effect, trend_error, effect, data.dates),
+        inside.factors,
+        related,
+        inside.observed,
+        inside.expected,
+        weights @ EFFECTS * inside.scale,
+        EFFECTS * inside.scale,
+        weights,
+        within_factor,
+        dates.effect,
+        dates.error,
+        trend_factor,
+        p_cause,
+        float(p_trait),
+        float(p_none),
+        cause_share,
+        passing_on,
     )
 
 
-def proportion_odds(p: Floats) -> Floats:
-    """Odds that a p-value can give at most: 1 / (-e p ln p) (Sellke, Bayarri & Berger 2001), bounded."""
-    p = np.clip(p, 1e-12, 1 / np.e)
-    return np.asarray(np.minimum(1 / (-np.e * p * np.log(p)), MOST_ODDS))
-
-
-def trend_odds(estimate: Floats, error: Floats, expected: Floats, dates: int) -> Floats:
-    """Likelihood of the between-date estimate if the action has the expected effect, against none, bounded.
-
-    Near 1 where the dates cannot tell; all arrays (actions,).
+def _joint(inside: Within, date_factors: Floats, related: Families) -> tuple[float, float, Floats]:
+    """Log of prior times likelihood, given no cause: of engagement alone and of all traits; given a cause:
+    (actions, effects) of each action and effect. Prior weights add up to 1 within either.
     """
-    error = np.maximum(error, 1e-9)
-    freedom = max(dates - 3, 1)
-    none = stats.t.logpdf(estimate / error, freedom)
-    some = [stats.t.pdf((estimate - m * np.maximum(expected, 0)) / error, freedom) for m in EXPECTED_RANGE]
-    ratio = np.log(np.maximum(np.mean(some, axis=0), 1e-300)) - none
-    return np.exp(np.clip(ratio, np.log(LEAST_TREND_ODDS), np.log(MOST_ODDS)))
+    sizes, actions = related.sizes, len(date_factors)
+    trait = np.where(sizes > 1, FAMILY_TRAIT, LONE_TRAIT)
+    of_families = trait[sizes > 1].sum()
+    if of_families > MOST_FAMILY_TRAITS:
+        trait = np.where(sizes > 1, trait * MOST_FAMILY_TRAITS / of_families, trait)
+    trait = trait / max(1.0, trait.sum() / 0.9)  # some of it is left for engagement alone
+    misfits = np.log(inside.log_none.shape[1])
+    log_none = logsumexp(inside.log_none, axis=1) - misfits  # (hypotheses,)
+    log_effect = np.log(effect_prior())
+    log_cause = logsumexp(inside.log_cause(), axis=1) - misfits  # (hypotheses, actions, effects)
+    each_twin = (trait / 2)[related.number] * _twin_shares(related)
+    pattern = np.log(trait / 2) + log_none[1:]
+    twin = np.log(each_twin) + logsumexp(log_cause[0] + log_effect, axis=-1)
+    # A cause's own twin is the cause: what is left of the traits' weight is no trait at all.
+    without = 1 - trait.sum() / 2 - (each_twin.sum() - each_twin)
+    with_trait = np.broadcast_to((trait / 2)[:, None], (len(trait), actions))
+    weight = np.log(np.concatenate([without[None], with_trait]))
+    with_twin = logsumexp(inside.log_cause_with_twin(each_twin), axis=0) - misfits
+    cause = (
+        np.logaddexp(logsumexp(weight[..., None] + log_cause, axis=0), with_twin) + log_effect + date_factors
+    )
+    return (
+        float(np.log(1 - trait.sum()) + log_none[0]),
+        float(logsumexp(np.concatenate([pattern, twin]))),
+        cause - np.log(actions),
+    )
 
 
-def _fit(columns: Floats, tie: Floats, error: Floats) -> Floats:
-    weight = 1 / error
-    return np.asarray(np.linalg.lstsq(columns * weight[:, None], tie * weight, rcond=None)[0])
-
-
-def _companions(data: DateProducts, covariance: Floats, loadings: Floats) -> Floats:
-    """What the ties of mere companions are made of, (actions, factors + 1): the factors, and engagement times
-    how often an action is done.
-
-    Actions that are done more often follow engagement along another curve, and retention has a curve of its
-    own: where it saturates, the tie falls, for the same loading, with how often an action is done.
+def _twin_shares(related: Families) -> Floats:
+    """(actions,) which member of its family measures a trait as a cause would: half of the time one that
+    nothing leads to, as what people like shows in what they begin; else any.
     """
-    return np.column_stack([loadings, engagement_loadings(covariance) * data.mean[:-1]])
+    led = ((related.lead > 0) & (related.lead >= related.lead.T) & related.together).any(axis=0)
+    begins = np.bincount(related.number, ~led)[related.number]
+    of_any = 1 / related.sizes[related.number]
+    return np.where(begins > 0, of_any / 2 + ~led / np.maximum(begins, 1) / 2, of_any)
 
 
-def _freedom(companions: Floats) -> int:
-    """Actions less what is fitted to them: the companions' slopes and one action's."""
-    actions, columns = companions.shape
-    return actions - columns - 1
-
-
-def _tie_error(data: DateProducts, tie: Floats, loadings: Floats) -> Floats:
-    """Standard error of each tie less what the factors explain of it, (actions,).
-
-    Both ties and loadings are estimated: jackknife over dates, the slopes on the factors held (with slopes
-    fitted anew, each action would draw the fit to itself and look surer than it is). Loadings are turned to
-    match those of all dates (orthogonal Procrustes: Schoenemann 1966).
-    """
-    error = _jackknife(data, lambda part: part.within()[:-1, -1])[1]
-    turned = np.array([_turned(data.without(date), loadings) for date in range(data.dates)])
-    ties = np.array([data.without(date).within()[:-1, -1] for date in range(data.dates)])
-    for _ in range(2):  # the slopes depend on the errors, a little
-        error = _spread(ties - turned @ _fit(loadings, tie, error))
-    return error
-
-
-def _turned(data: DateProducts, onto: Floats) -> Floats:
-    loadings = principal_axes(data.within()[:-1, :-1], onto.shape[1], iterations=100)
-    left, _, right = np.linalg.svd(loadings.T @ onto)
-    return np.asarray(loadings @ left @ right)
-
-
-def _stands_out(tie: Floats, covariance: Floats, companions: Floats, error: Floats) -> tuple[Floats, Floats]:
-    """Slope and t of each action as the only cause beside its companions, in turn.
-
-    The others' misfit is the yardstick: how far from proportion a mere companion can be. As they are few, it
-    is averaged with what sampling alone gives, 1, with equal weight, which doubles the degrees of freedom (a
-    moderated t: Smyth 2004).
-    """
-    without = (((tie - companions @ _fit(companions, tie, error)) / error) ** 2).sum()
-    freedom = _freedom(companions)
-    effect, t = np.zeros(len(tie)), np.zeros(len(tie))
-    for action in range(len(tie)):
-        columns = np.column_stack([companions, covariance[:, action]])
-        slopes = _fit(columns, tie, error)
-        misfit = (((tie - columns @ slopes) / error) ** 2).sum()
-        scale = (freedom + misfit) / (2 * freedom)
-        effect[action] = slopes[-1]
-        t[action] = np.sign(slopes[-1]) * np.sqrt(max(without - misfit, 0.0) / scale)
-    return effect, t
-
-
-def _between_effect(data: DateProducts, within: Floats) -> Floats:
-    """Slope of retention on each action over dates, the common movement of the other actions held.
-
-    The common movement is measured by the other actions, each weighed by how much of it follows engagement.
-    Their own shocks are error in that measure and would leave part of it uncontrolled (attenuation), so its
-    variance is taken from the covariances between different actions only (errors in variables: Fuller 1987).
-    """
-    between = data.between()
-    actions_between, with_retention = between[:-1, :-1], between[:-1, -1]
-    variance = np.diag(within)[:-1]
-    loadings = np.maximum(engagement_loadings(within[:-1, :-1]), 0)
-    effect = np.zeros(len(variance))
-    for action in range(len(variance)):
-        others = loadings / variance
-        others[action] = 0.0
-        common = max(_common_variance(actions_between, others, others * loadings), 1e-9)
-        with_common = actions_between[action] @ others
-        covariance = with_retention[action] - with_common * (others @ with_retention) / common
-        own = actions_between[action, action] - with_common**2 / common
-        # Where the action has no shocks of its own, the slope is not identified: bounded away from 0 / 0.
-        least = max(1e-3 * variance[action], 0.1 * actions_between[action, action])
-        effect[action] = covariance / max(own, least)
-    return effect
-
-
-def _common_variance(between: Floats, weights: Floats, shares: Floats) -> float:
-    """Variance over dates of what the weighted actions have in common, without their own shocks.
-
-    shares: weights times loadings, in proportion to which the common movement enters. At least half of the
-    plain variance: where less of it is common, there is hardly a common movement to hold.
-    """
-    plain = weights @ between @ weights
-    across = plain - weights**2 @ np.diag(between)
-    all_pairs, same = shares.sum() ** 2, (shares**2).sum()
-    return float(max(across * all_pairs / max(all_pairs - same, 1e-12), 0.5 * plain))
-
-
-def _jackknife(data: DateProducts, estimate: Callable[[DateProducts], Floats]) -> tuple[Floats, Floats]:
-    """Estimate and its standard error from leaving out a date at a time."""
-    left_out = np.array([estimate(data.without(date)) for date in range(data.dates)])
-    return estimate(data), _spread(left_out)
-
-
-def _spread(left_out: Floats) -> Floats:
-    """Jackknife standard error from the estimates without each date, (dates, ...) (Efron & Stein 1981)."""
-    dates = len(left_out)
-    squares = ((left_out - left_out.mean(axis=0)) ** 2).sum(axis=0)
-    return np.maximum(np.sqrt((dates - 1) / dates * squares), 1e-12)
+def _bayes_factors(inside: Within, date_factors: Floats) -> tuple[Floats, Floats]:
+    """(actions,) of a cause against engagement alone, no trait considered, from within and between dates."""
+    log_effect = np.log(effect_prior())
+    by_effect = logsumexp(inside.log_cause()[0], axis=0) - logsumexp(inside.log_none[0]) + log_effect
+    within = logsumexp(by_effect, axis=-1)
+    both = logsumexp(by_effect + date_factors, axis=-1)
+    return np.exp(np.clip(within, -50, 50)), np.exp(both - within)

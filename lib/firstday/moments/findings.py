@@ -1,26 +1,28 @@
 """The last step on the driver: evidence, choice, hypothesis and the small tables that show them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+import numpy as np
 import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from firstday.moments import analyse, choose, rule
-from firstday.moments.collect import products_by_date, to_driver
+from firstday.moments import analyse, choose, outputs, rule
+from firstday.moments.collect import products_by_date, timing_until, to_driver
 from firstday.moments.dates import date_products
 from firstday.moments.evidence import ActionEvidence, assess
-from firstday.moments.power import PlannedTest, plan_test
+from firstday.moments.shortlist import Values, family_of, shortlist
+from firstday.moments.tested import Tested
 from firstday.segments import ALL
 from firstday.settings import DiscoverSettings
 
 SHOWN_TRENDS = 6
+OTHER_SHARES = (0.2, 0.8)  # of apps with a cause, told beside the one that was set
 EVIDENCE_COLUMNS = [
-    "action", "day", "share_experienced_once", "observed", "expected", "effect",
-    "proportion_t", "proportion_p", "proportion_odds",
-    "trend_effect", "trend_low", "trend_high", "trend_odds", "odds", "verdict", "reason",
+    "action", "day", "share_experienced_once", "family", "observed", "expected", "effect", "within_factor",
+    "trend_effect", "trend_low", "trend_high", "trend_factor", "p_cause", "p_works", "verdict", "reason",
 ]  # fmt: skip
 TREND_COLUMNS = [
     "segment", "action", "threshold", "day", "anchor_date",
@@ -30,14 +32,20 @@ TREND_COLUMNS = [
 
 @dataclass(frozen=True)
 class Findings:
-    """Small pandas tables, with the columns of `outputs`; `held` are the segments held in the evidence."""
+    """Small pandas tables, with the columns of `outputs`. held: the segments that the evidence adjusts for.
+    posterior: None where actions or dates are too few.
+    """
 
     choice: choose.Choice
     hypothesis: dict[str, object]
+    shortlist: pd.DataFrame
     evidence: pd.DataFrame
+    links: pd.DataFrame
     trends: pd.DataFrame
     held: tuple[str, ...]
     day: int
+    posterior: ActionEvidence | None
+    tested: Mapping[str, Tested]
 
     @property
     def verdicts(self) -> pd.DataFrame:
@@ -49,9 +57,15 @@ class Findings:
         """By the name of the table in the output."""
         return {
             "hypotheses": pd.DataFrame([self.hypothesis]),
+            "shortlist": self.shortlist,
             "funnel": self.choice.funnel,
             "action_evidence": self.evidence,
+            "action_links": self.links,
             "moment_trends": self.trends,
+            "tested": pd.DataFrame(
+                [{**vars(each), "status": each.status} for each in self.tested.values()],
+                columns=[field.name for field in outputs.TESTED],
+            ),
         }
 
 
@@ -65,16 +79,29 @@ def choosing_until(cohorts: pd.DataFrame, settings: DiscoverSettings) -> date | 
     return dates[max(0, min(len(dates) - 1, round(settings.choose_share * len(dates)) - 1))]
 
 
+def users_a_day(cohorts: pd.DataFrame, day: int) -> float:
+    """New users a calendar day, of the dates on which some are known on day n."""
+    known = cohorts[cohorts[f"matured_d{day}"] > 0]
+    if known.empty:
+        return 0.0
+    dates = known["anchor_date"]
+    return float(known[f"matured_d{day}"].sum() / ((dates.max() - dates.min()).days + 1))
+
+
 def find(
     counts: DataFrame,
     products: DataFrame,
     halves: pd.DataFrame,
     until: date,
     settings: DiscoverSettings,
+    cohorts: pd.DataFrame,
+    timing: DataFrame | None = None,
     *,
     with_event_id: bool = False,
+    tested: Mapping[str, Tested] | None = None,
 ) -> Findings:
-    """Choose on the dates up to `until`. halves: what `analyse` returned for segment `all`, by half.
+    """Choose on the dates up to `until`. halves: what `analyse` returned for segment `all`, by half. cohorts:
+    as `cohorts_by_date` has them. timing: moment_timing. tested: what experiments said of actions.
 
     with_event_id: whether the log has an event_id, which the rule's SQL then goes by.
     """
@@ -83,40 +110,66 @@ def find(
     first = table[table["day"] == day]
     choosing, reporting = (first[first["half"] == half] for half in (analyse.CHOOSING, analyse.REPORTING))
     rows, held = products_by_date(products, settings.segments, day, until)
-    evidence = assess(date_products(rows, held)) if len(rows) else None
+    known = None if timing is None else timing_until(timing, until)
+    evidence = None
+    if len(rows):
+        evidence = assess(
+            date_products(rows, held), known, cause_share=settings.cause_share, passing_on=settings.passing_on
+        )
+    values = Values(counts, evidence, known, reporting, users_a_day(cohorts, day), settings)
     choice = choose.choose(
         choosing.reset_index(drop=True),
         evidence,
         min_users=settings.min_users,
         dates=int(choosing["dates"].max()) if len(choosing) else 0,
         min_dates=settings.min_dates,
-        false_discovery_rate=settings.false_discovery_rate,
         later=reporting,
+        days_needed=values.days_needed,
+        most_test_days=settings.most_test_days,
+        tested={name: each.sentence for name, each in (tested or {}).items() if each.is_settled},
     )
     trends = _trends(counts, choice, day)
+    listed = shortlist(choice, evidence, values, settings, tested or {})
     return Findings(
         choice,
-        _hypothesis(choice, reporting, trends, settings, with_event_id),
+        _hypothesis(choice, reporting, evidence, values, settings, with_event_id),
+        listed,
         _evidence_table(evidence, choice, choosing, day),
+        _links(evidence, day),
         trends,
         held,
         day,
+        evidence,
+        tested or {},
     )
+
+
+def _links(evidence: ActionEvidence | None, day: int) -> pd.DataFrame:
+    """Rows of the table `action_links`."""
+    lead = np.zeros((0, 0)) if evidence is None else evidence.families.lead
+    names = () if evidence is None else evidence.actions
+    rows = [(names[a], names[b], day, float(lead[a, b])) for a, b in np.argwhere(lead > 0)]
+    return pd.DataFrame(rows, columns=[field.name for field in outputs.ACTION_LINKS])
 
 
 def _hypothesis(
     choice: choose.Choice,
     reporting: pd.DataFrame,
-    trends: pd.DataFrame,
+    evidence: ActionEvidence | None,
+    values: Values,
     settings: DiscoverSettings,
     with_event_id: bool,
 ) -> dict[str, object]:
-    """The one row of `hypotheses`; its figures are of the reporting dates."""
+    """The one row of `hypotheses`; its shares and adjusted difference are of the reporting dates."""
     told: dict[str, object] = {"verdict": choice.verdict, "reason": choice.reason, "day": settings.days[0]}
+    if evidence is not None:
+        told |= {"p_none": 1 - float(evidence.p_cause.sum()), "cause_share": settings.cause_share}
+        told["others"] = _other_priors(choice, evidence)
     if choice.verdict == choose.NONE or choice.chosen is None:
         return told
     action, threshold = str(choice.chosen["action"]), int(choice.chosen["threshold"])
-    told |= {"action": action, "threshold": threshold, "odds": float(choice.chosen["odds"])}
+    told |= {"action": action, "threshold": threshold}
+    told |= {name: float(choice.chosen[name]) for name in ("p_cause", "p_works")}
     told["sentence"] = rule.sentence(action, threshold, settings.window)
     told["sql"] = rule.sql(action, threshold, settings.window, with_event_id)
     there = reporting[(reporting["action"] == action) & (reporting["threshold"] == threshold)]
@@ -124,8 +177,19 @@ def _hypothesis(
     told |= {name: float(later[name]) for name in ("adjusted", "adjusted_low", "adjusted_high")}
     for name, part, whole in (("precision", "both", "experienced"), ("recall", "both", "retained")):
         told |= _share(name, later[part], later[whole])
-    planned = _planned(later, trends, settings)
+    planned = values.planned(choice.chosen)
     return told | (vars(planned) if planned else {})
+
+
+def _other_priors(choice: choose.Choice, evidence: ActionEvidence) -> str:
+    """P(cause) of the action that came furthest with other shares of apps with a cause."""
+    name = None if choice.chosen is None else str(choice.chosen["action"])
+    if name not in evidence.actions:
+        return ""
+    place = evidence.actions.index(name)
+    return ", ".join(
+        f"{evidence.with_share(share).p_cause[place]:.2f} if {share:.0%} have" for share in OTHER_SHARES
+    )
 
 
 def _share(name: str, part: float, whole: float) -> dict[str, object]:
@@ -135,21 +199,6 @@ def _share(name: str, part: float, whole: float) -> dict[str, object]:
     return {name: part / whole, f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
-def _planned(later: pd.Series, trends: pd.DataFrame, settings: DiscoverSettings) -> PlannedTest | None:
-    dates = trends["anchor_date"]
-    span = (dates.max() - dates.min()).days + 1 if len(dates) else 1
-    one = trends.drop_duplicates("anchor_date")
-    return plan_test(
-        baseline=float(later["retained"] / later["users"]),
-        share_experienced=float(later["experienced"] / later["users"]),
-        effect=float(later["adjusted"]),
-        users_a_day=float(one["users"].sum() / span),
-        day=settings.days[0],
-        alpha=settings.test_alpha,
-        power=settings.test_power,
-    )
-
-
 def _evidence_table(
     evidence: ActionEvidence | None, choice: choose.Choice, choosing: pd.DataFrame, day: int
 ) -> pd.DataFrame:
@@ -157,18 +206,19 @@ def _evidence_table(
     once = choosing.sort_values("threshold").drop_duplicates("action").set_index("action")
     table = pd.DataFrame({"share_experienced_once": once["experienced"] / once["users"]})
     if evidence is not None:
-        columns = {
-            name: getattr(evidence, name)
-            for name in (
-                "observed", "expected", "effect", "proportion_t", "proportion_p", "proportion_odds",
-                "trend_effect", "trend_odds", "odds",
-            )
-        }  # fmt: skip
-        reach = 1.959963984540054 * evidence.trend_error
-        columns |= {"trend_low": evidence.trend_effect - reach, "trend_high": evidence.trend_effect + reach}
+        names = (
+            "observed", "expected", "effect", "within_factor", "trend_effect", "trend_factor",
+            "p_cause", "p_works",
+        )  # fmt: skip
+        columns = {name: getattr(evidence, name) for name in names}
+        margin = 1.959963984540054 * evidence.trend_error
+        columns |= {"trend_low": evidence.trend_effect - margin, "trend_high": evidence.trend_effect + margin}
+        columns["family"] = np.array(
+            [", ".join(family_of(evidence, place)) for place in range(len(evidence.actions))], dtype=object
+        )
         table = table.join(pd.DataFrame(columns, index=list(evidence.actions)))
     # An action's fate is that of the candidate of its that came furthest.
-    order = {choose.DROPPED: 0, choose.KEPT: 1, choose.CHOSEN: 2}
+    order = {choose.DROPPED: 0, choose.KEPT: 1, choose.LISTED: 2, choose.CHOSEN: 3}
     fate = choice.candidates.assign(
         rank=choice.candidates["verdict"].map(order), position=range(len(choice.candidates))
     )
@@ -180,9 +230,14 @@ def _evidence_table(
 def _trends(counts: DataFrame, choice: choose.Choice, day: int) -> pd.DataFrame:
     """By anchor date, for the chosen candidate and the best-known one of each of a few other actions."""
     shown = choice.candidates.assign(phi=choose.phi(choice.candidates))
-    shown = shown.assign(first=shown["verdict"] == choose.CHOSEN)
+    ranks = {
+        key: rank
+        for rank, key in enumerate(zip(choice.listed["action"], choice.listed["threshold"], strict=True))
+    }
+    pairs_shown = zip(shown["action"], shown["threshold"], strict=True)
+    shown = shown.assign(order=[ranks.get(pair, len(ranks)) for pair in pairs_shown])
     shown = shown.sort_values(
-        ["first", "phi", "action", "threshold"], ascending=[False, False, True, True]
+        ["order", "phi", "action", "threshold"], ascending=[True, False, True, True]
     ).drop_duplicates("action")
     pairs = [(str(row["action"]), int(row["threshold"])) for _, row in shown.head(SHOWN_TRENDS).iterrows()]
     if not pairs:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from firstday.moments.levels import level
 from firstday.moments.products import Flags, Products, Sample, scaled_log
 from firstday.moments.tally import Integers, Tally, tally
+from firstday.moments.timing import pairs_in_time
 
 EPOCH_DATE = date(1970, 1, 1)
 CELLS_A_ROW = 1 << 16
@@ -36,6 +37,14 @@ PRODUCTS = {
     "sum_xr": pa.list_(pa.int64()),
     "sum_xx": pa.list_(pa.int64()),
 }
+TIMING = {
+    "timed_day": pa.int32(),
+    "leader": pa.list_(pa.string()),
+    "follower": pa.list_(pa.string()),
+    "events": pa.list_(pa.int64()),
+    "after": pa.list_(pa.int64()),
+    "before": pa.list_(pa.int64()),
+}
 
 
 def measures(days: Iterable[int]) -> list[str]:
@@ -48,13 +57,14 @@ class Kernel:
     """What mapInArrow runs on each partition.
 
     `keys` has the actions' keys in the order of their names, `leading` the actions of each anchor date that
-    enter its cross products.
+    enter its cross products. `timed` are the actions whose events may be timed, by position in the rows.
     """
 
     keys: Mapping[str, int]
     leading: Mapping[date, tuple[str, ...]]
     days: tuple[int, ...]
     count_cap: int
+    timed: tuple[str, ...] = ()
 
     @property
     def cells(self) -> dict[str, pa.DataType]:
@@ -63,16 +73,19 @@ class Kernel:
 
     @property
     def schema(self) -> pa.Schema:
-        """A row holds arrays of up to CELLS_A_ROW cells, or the products of a cohort for a day; else nulls.
+        """A row holds arrays of up to CELLS_A_ROW cells, or the products of a cohort for a day, or the pairs
+        in time of an anchor date; else nulls.
 
         Arrays of cells, as Spark takes in and caches a long array several times faster than as many rows.
         """
         arrays = {name: pa.list_(kind) for name, kind in self.cells.items()}
-        return pa.schema([*(arrays | TALLIES | PRODUCTS).items()])
+        return pa.schema([*(arrays | TALLIES | PRODUCTS | TIMING).items()])
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The partition's rows, in batches of the schema."""
-        counted = tally(batches, len(self.days), list(self.keys.values()))
+        counted = tally(
+            batches, len(self.days), list(self.keys.values()), [self.keys[name] for name in self.timed]
+        )
         if not len(counted.user):
             return
         partition = Partition.of(counted, len(self.days), self.count_cap)
@@ -89,6 +102,27 @@ class Kernel:
         products = self._sample(partition).products()
         while rows := list(islice(products, PRODUCTS_A_BATCH)):
             yield self._batch(self._product_columns(rows))
+        for pairs in self._timing(counted):
+            yield self._batch(pairs)
+
+    def _timing(self, counted: Tally) -> Iterator[dict[str, Any]]:
+        """Of each anchor date with timed users the pairs of its leading actions that occur in time."""
+        day = counted.anchor_day[counted.timed_who]
+        names = np.array(self.timed, dtype=object)
+        for anchor_day in np.unique(day).tolist():
+            leading = self.leading.get(EPOCH_DATE + timedelta(days=anchor_day), ())
+            there = (day == anchor_day) & np.isin(names, leading)[counted.timed_action]
+            columns = (counted.timed_who[there], counted.timed_action[there], counted.timed_at[there])
+            events, after, before = pairs_in_time(*columns, len(names))
+            leader, follower = np.nonzero((after > 0) | (before > 0) | np.diag(events > 0))
+            yield {
+                "timed_day": [anchor_day],
+                "leader": [names[leader].tolist()],
+                "follower": [names[follower].tolist()],
+                "events": [events[follower].tolist()],
+                "after": [after[leader, follower].tolist()],
+                "before": [before[leader, follower].tolist()],
+            }
 
     def _cohort_cells(self, partition: "Partition") -> dict[str, Integers]:
         keys = {"cohort": partition.cohort, "total_level": level(partition.total)}

@@ -10,7 +10,7 @@ from firstday.moments import analyse
 
 _KINDS: dict[str, T.DataType] = {
     "s": T.StringType(), "i": T.IntegerType(), "l": T.LongType(),
-    "d": T.DoubleType(), "b": T.BooleanType(), "t": T.DateType(),
+    "a": T.ArrayType(T.StringType()), "d": T.DoubleType(), "b": T.BooleanType(), "t": T.DateType(),
 }  # fmt: skip
 
 
@@ -22,6 +22,8 @@ METRICS = (
     "precision", "precision_low", "precision_high", "recall", "recall_low", "recall_high",
     "lift", "f1", "phi", "difference", "difference_low", "difference_high",
 )  # fmt: skip
+# In time, from a sample of the users: see `counts.Counts`.
+MOMENT_TIMING = _schema(anchor_date="t", leader="s", action="s", events="l", after="l", before="l")
 _CANDIDATE = {"segment": "s", "action": "s", "threshold": "i", "day": "i"}
 _COUNTS = dict.fromkeys(analyse.COUNTS, "l")
 _FIGURES = dict.fromkeys(analyse.FIGURES, "d")
@@ -34,16 +36,28 @@ MOMENTS = _schema(
 # The same candidates of segment `all` on the dates that the choice was made on, and on those reported on.
 MOMENT_HALVES = _schema(half="s", **_CANDIDATE, **_COUNTS, **_FIGURES, **_FINDINGS, dates="i")
 ACTION_EVIDENCE = _schema(
-    action="s", day="i", share_experienced_once="d", observed="d", expected="d", effect="d",
-    proportion_t="d", proportion_p="d", proportion_odds="d",
-    trend_effect="d", trend_low="d", trend_high="d", trend_odds="d", odds="d", verdict="s", reason="s",
+    action="s", day="i", share_experienced_once="d", family="s", observed="d", expected="d", effect="d",
+    within_factor="d", trend_effect="d", trend_low="d", trend_high="d", trend_factor="d",
+    p_cause="d", p_works="d", verdict="s", reason="s",
+)  # fmt: skip
+# What experiments have said of actions that an earlier run listed; rows are kept from run to run.
+TESTED = _schema(
+    action="s", threshold="i", day="i", expected_lift="d", estimate="d", low="d", high="d", status="s",
+)  # fmt: skip
+# Who leads whom: of the follower's events, the share with one of the leader's before rather than after them.
+ACTION_LINKS = _schema(leader="s", follower="s", day="i", lead="d")
+SHORTLIST = _schema(
+    rank="i", action="s", threshold="i", day="i", p_works="d", p_cause="d", why="s", against="s", family="s",
+    effect="d", effect_low="d", effect_high="d", expected_gain="d", lift="d", users_per_arm="l",
+    days_needed="l", guardrails="a", guardrail_day="i", sentence="s", status="s",
 )  # fmt: skip
 MOMENT_TRENDS = _schema(
     **_CANDIDATE, anchor_date="t", **_COUNTS, share="d", retention="d",
 )  # fmt: skip
 FUNNEL = _schema(step="i", name="s", candidates="l", dropped="l", loser="s", figure="s")
 HYPOTHESES = _schema(
-    verdict="s", action="s", threshold="i", day="i", sentence="s", sql="s", reason="s", odds="d",
+    verdict="s", action="s", threshold="i", day="i", sentence="s", sql="s", reason="s",
+    p_cause="d", p_works="d", p_none="d", cause_share="d",
     precision="d", precision_low="d", precision_high="d", recall="d", recall_low="d", recall_high="d",
     adjusted="d", adjusted_low="d", adjusted_high="d",
     baseline="d", detectable_effect="d", users_per_arm="l", days_needed="l", alpha="d", power="d",
@@ -61,6 +75,9 @@ TABLES = {
     "moment_trends": MOMENT_TRENDS,
     "funnel": FUNNEL,
     "hypotheses": HYPOTHESES,
+    "shortlist": SHORTLIST,
+    "action_links": ACTION_LINKS,
+    "tested": TESTED,
 }
 
 

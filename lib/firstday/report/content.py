@@ -18,32 +18,43 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         *("verdict", "reason"),
     ),
     "actions": (
-        *("action", "share_experienced_once", "proportion_t", "proportion_p", "proportion_odds"),
-        *("trend_effect", "trend_low", "trend_high", "trend_odds", "odds", "expected", "observed"),
+        *("action", "share_experienced_once", "family", "within_factor", "trend_factor"),
+        *("trend_effect", "trend_low", "trend_high", "p_cause", "p_works", "expected", "observed"),
         *("verdict", "reason"),
     ),
+    "shortlist": (
+        *("rank", "action", "threshold", "day", "p_works", "p_cause", "why", "against", "family"),
+        *("effect", "effect_low", "effect_high", "expected_gain", "users_per_arm", "days_needed"),
+        *("guardrails", "guardrail_day", "sentence", "status"),
+    ),
+    "links": ("leader", "follower", "lead"),
     "trends": ("segment", "action", "threshold", "day", "anchor_date", "users", "share", "retention"),
     "consistency": ("anchor_date", "users"),
     "day_effects": ("day", "precision", "recall", "adjusted", "low", "high"),
     "funnel": ("step", "name", "candidates", "dropped", "loser", "figure"),
 }
 
+VERDICTS = ("moment", "shortlist", "none")
+
 
 @dataclass(frozen=True)
 class DiscoverContent:
     """The answer, its evidence and how the run was made. Shares and their differences are 0..1, not percent.
 
-    `hypothesis` has the keys verdict ('moment' or 'none'), action, threshold, day, sentence ('within 24 h of
-    sign-up, did friend at least 3 times'), sql, reason, odds (that the action matters itself, against that
-    it only measures engagement); precision, recall and adjusted, each with _low and _high, on the reporting
-    dates; and of the planned test baseline, detectable_effect (a difference of shares), users_per_arm,
-    days_needed, alpha, power. A value that does not apply is None or absent.
+    `hypothesis` has the keys verdict ('moment', 'shortlist' or 'none'), action, threshold, day, sentence
+    ('within 24 h of sign-up, did friend at least 3 times'), sql, reason, p_cause, p_works, cause_share (the
+    prior), others (P(cause) with other priors, as a text); precision, recall
+    and adjusted, each with _low and _high, on the reporting dates; and of the planned test baseline,
+    detectable_effect (a difference of shares), users_per_arm, days_needed, alpha, power. A value that does
+    not apply is None or absent.
 
     `moments`: one row for each (segment, action, threshold, day), those of segment 'all' and of the largest
     segments, thinned to a few thousand. trend is 'similar', 'differs' or 'not enough data'; verdict is
     'chosen', 'kept' or 'dropped'.
-    `actions`: one row an action. observed is its tie with retention, expected what that would be if the
-    action only measured engagement, proportion_t and proportion_p say how far it is out of proportion.
+    `actions`: one row an action. observed is its covariance with retention, expected what that would be if
+    the action only measured engagement; within_factor and trend_factor are Bayes factors of a cause.
+    `shortlist`: what to test, in this order. `links`: who leads whom, and in what share of the follower's
+    events the leader comes before rather than after it, within 30 minutes.
     `trends`: the chosen candidate and the strongest losers by anchor date; share is that of the users who
     experienced it.
     `consistency`: one row an anchor date; beside its columns one a day, d1, d7, ...: the share retained, null
@@ -52,6 +63,7 @@ class DiscoverContent:
     threshold), on each day n: figures of the reporting dates.
     `funnel`: one row a step: the candidates left after it, those it dropped, the best-known one of these and
     its figure, as text.
+    `settled`: of actions that experiments proved or disproved: the name, which, and the figures.
     `labels`: what leaving users out by labels changed: `kept` and `everyone`, each with users (whose day is
     known), retained and its hypothesis, and the table `candidates`, one row a population and candidate.
     """
@@ -65,19 +77,22 @@ class DiscoverContent:
     consistency: pd.DataFrame
     day_effects: pd.DataFrame
     funnel: pd.DataFrame
+    shortlist: pd.DataFrame
+    links: pd.DataFrame
     settings: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] | list[str] = ()
     tallies: Mapping[str, int] = field(default_factory=dict)
     labels: Mapping[str, Any] | None = None
+    settled: Sequence[tuple[str, str, str]] = ()
 
     def __post_init__(self) -> None:
         for table, columns in COLUMNS.items():
             missing = [column for column in columns if column not in getattr(self, table).columns]
             if missing:
                 raise ValueError(f"the report's table {table!r} lacks the columns {missing}")
-        if self.hypothesis.get("verdict") not in ("moment", "none"):
-            raise ValueError(f"verdict must be 'moment' or 'none', not {self.hypothesis.get('verdict')!r}")
+        if self.hypothesis.get("verdict") not in VERDICTS:
+            raise ValueError(f"verdict must be one of {VERDICTS}, not {self.hypothesis.get('verdict')!r}")
 
 
 RESULT_COLUMNS = (

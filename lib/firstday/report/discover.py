@@ -1,12 +1,14 @@
 """The page of the discover job: the answer and what to do next; the evidence is in `discover_evidence`."""
 
 import re
+from typing import Any
 
 import pandas as pd
 
 from firstday.report import discover_evidence as evidence
 from firstday.report import words
 from firstday.report.content import DiscoverContent
+from firstday.report.discover_family import family_graph
 from firstday.report.discover_labels import what_labels_changed
 from firstday.report.figures import unchecked
 from firstday.report.page import Fact, Page, Report, pictures, render
@@ -25,13 +27,17 @@ WORDS = (
     ("interval", "Where the true value lies in 19 of 20 such studies, going by chance alone."),
     ("points", "A difference of two percentages: from 40% to 45% is +5 points."),
     ("adjusted", "Compared among users of the same segment that did about as much of everything else."),
-    ("tie", "The covariance of coming back with log(1 + times done), inside dates and segments."),
-    ("companion", "An action that goes with staying only because engaged users do more of everything."),
-    ("odds", "How much better the data fit 'it matters itself' than 'it is a companion'; 1 to 1 is a draw."),
+    ("covariance", "Of coming back with log(1 + times done), inside dates and segments."),
+    ("family", "Actions that follow from one another, as a reply follows a message."),
     (
-        "t, chance (p)",
-        "How clearly an action is out of proportion, and how often a companion would be as much.",
+        "Bayes factor",
+        "How many times likelier the data are if the action is a cause than if engagement explains all.",
     ),
+    (
+        "P(cause), P(works)",
+        "How likely the action is a cause; and that pushing it works, itself or by what it leads to.",
+    ),
+    ("expected gain", "P(works) times what a test of it would add to retention if it works."),
     (
         "E-value",
         "How strong a hidden cause would have to be to explain the difference away; 1: any would do.",
@@ -55,7 +61,7 @@ def discover_report(content: DiscoverContent, *, png: bool = True) -> Report:
     candidate = (found.get("action"), found.get("threshold"))
     moments = content.moments[content.moments["day"] == _day(content)].reset_index(drop=True)
     is_chosen = (moments["action"] == candidate[0]) & (moments["threshold"] == candidate[1])
-    moments = moments.assign(chosen=is_chosen & (found["verdict"] == "moment"))
+    moments = moments.assign(chosen=is_chosen & (found["verdict"] != "none"))
     everyone = moments[moments["segment"] == "all"]
     moments["verdict"] = _verdicts(moments, everyone)
     styles = _styles(content, everyone)
@@ -76,7 +82,7 @@ def discover_report(content: DiscoverContent, *, png: bool = True) -> Report:
         ),
         words=WORDS,
     )
-    is_found = found["verdict"] == "moment"
+    is_found = found["verdict"] != "none"
     html = render(
         "discover.html.j2",
         page,
@@ -84,6 +90,9 @@ def discover_report(content: DiscoverContent, *, png: bool = True) -> Report:
         verdict=_verdict(content),
         reason=words.sentence(str(found.get("reason") or "").removeprefix("no moment found: ")),
         facts=_how_sure(content) if is_found else _what_came_closest(content),
+        listed=_listed(content),
+        settled=[Fact(*each) for each in content.settled],
+        help=_what_would_help(content),
         test=_planned_test(content) if is_found else [],
         sql=found.get("sql") or "",
         notes=[words.sentence(note) for note in content.notes],
@@ -102,6 +111,8 @@ def _verdicts(moments: pd.DataFrame, everyone: pd.DataFrame) -> pd.Series:
 def _verdict(content: DiscoverContent) -> str:
     if content.hypothesis["verdict"] == "none":
         return "No moment found: no candidate's evidence is strong enough to spend a test on."
+    if content.hypothesis["verdict"] == "shortlist":
+        return "No single moment stands out, but these are worth a test, in this order."
     return f"A moment to test: {words.stopped(content.hypothesis.get('sentence'))}"
 
 
@@ -133,9 +144,9 @@ def _how_sure(content: DiscoverContent) -> list[Fact]:
             f"{interval('adjusted')}.",
         ),
         Fact(
-            "More than a companion",
-            words.odds(found.get("odds")),
-            "for the action itself, against 'it only goes with being engaged'.",
+            "P(cause)",
+            words.decimal(found.get("p_cause"), 2),
+            f"that the action matters itself{_prior(content)}.",
         ),
     )
     return [fact for fact in facts if fact.value != words.NOTHING]
@@ -143,19 +154,91 @@ def _how_sure(content: DiscoverContent) -> list[Fact]:
 
 def _what_came_closest(content: DiscoverContent) -> list[Fact]:
     """The three actions with the strongest evidence and why each fell."""
-    known = content.actions[content.actions["odds"].notna()]
-    actions = known.sort_values("odds", ascending=False, kind="stable").head(3)
+    known = content.actions[content.actions["p_works"].notna()]
+    actions = known.sort_values("p_works", ascending=False, kind="stable").head(3)
     return [
         Fact(
             words.name(row.action, 40),
-            words.odds(row.odds),
+            words.decimal(row.p_works, 2),
             words.sentence(words.text(row.reason)),
         )
         for row in actions.itertuples(index=False, name="Row")
     ]
 
 
+GRAPHED = 3  # candidates whose family, evidence and test stand in the head
+
+
+def _prior(content: DiscoverContent) -> str:
+    share, others = content.hypothesis.get("cause_share"), content.hypothesis.get("others")
+    if words.absent(share):
+        return ""
+    return f", if {words.share(share, 0)} of such apps have a cause{f'; {others}' if others else ''}"
+
+
+def _listed(content: DiscoverContent) -> list[dict[str, object]]:
+    """What the head says of each action to test, in the order of the list."""
+    evidence = content.actions.set_index("action")
+    shown: list[dict[str, object]] = []
+    for row in content.shortlist.sort_values("rank").itertuples(index=False, name="Row"):
+        first = int(row.rank) <= GRAPHED
+        facts = [
+            Fact("P(works)", words.decimal(row.p_works, 2), f"P(cause) {words.decimal(row.p_cause, 2)}."),
+            Fact(
+                "Effect of reaching it",
+                words.points(row.effect),
+                f"in retention, if it works ({words.points_interval(row.effect_low, row.effect_high)}, 90%).",
+            ),
+            Fact("Expected gain", words.points(row.expected_gain), "of a test, all in all."),
+            Fact(
+                "The test",
+                f"{words.number(row.days_needed)} days",
+                f"{words.number(row.users_per_arm)} new users an arm. Watch {_watched(row)}.",
+            ),
+        ]
+        if first and row.action in evidence.index:
+            known = evidence.loc[row.action]
+            facts.append(
+                Fact(
+                    "Evidence",
+                    f"{words.factor(known['within_factor'])} and {words.factor(known['trend_factor'])}",
+                    "Bayes factors of a cause, from users of the same date and from the dates.",
+                )
+            )
+        shown.append(
+            {
+                "title": words.candidate(row.action, row.threshold),
+                "status": "" if row.status == "not tested" else words.text(row.status),
+                "facts": facts,
+                "why": words.sentence(words.text(row.why)),
+                "against": words.sentence(words.text(row.against)),
+                "graph": family_graph(content.links, str(row.action)) if first else None,
+            }
+        )
+    return shown
+
+
+def _watched(row: Any) -> str:
+    day = [] if words.absent(row.guardrail_day) else [f"{words.day(row.guardrail_day)} retention"]
+    return words.listed([*day, *(words.name(name) for name in row.guardrails)])
+
+
+def _what_would_help(content: DiscoverContent) -> str:
+    """Where nothing is to be tested: what would change that."""
+    reason = str(content.hypothesis.get("reason") or "")
+    if "not enough data" in reason:
+        return "Give more dates, or a log with more kinds of actions: both are compared with one another."
+    if "--most-test-days" in reason:
+        return "A longer test, more new users a day, or a larger push would make a test possible."
+    return (
+        "More dates help most, above all such on which single features were changed or promoted; so do "
+        "actions that the log does not hold today (what users see and receive, not only what they do), and a "
+        "longer window."
+    )
+
+
 def _planned_test(content: DiscoverContent) -> list[Fact]:
+    """Of the first of the list."""
     found = content.hypothesis
     base, effect = found.get("baseline"), found.get("detectable_effect")
     target = words.NOTHING if base is None or effect is None else words.share(base + effect)

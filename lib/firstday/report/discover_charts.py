@@ -55,13 +55,13 @@ def stands_out(title: str, actions: pd.DataFrame, chosen: str | None) -> Figure:
     """Each action's tie with retention against what it would be if the action only measured engagement."""
     rows = []
     for row in actions.itertuples(index=False, name="Row"):
-        told = f"{words.decimal(row.observed)} (t {words.decimal(row.proportion_t, 1)})"
+        told = f"{words.decimal(row.observed)} (Bayes factor {words.factor(row.within_factor)})"
         marks = (
             Mark(EXPECTED, row.expected, text=words.decimal(row.expected)),
             Mark(OBSERVED, row.observed, text=told),
         )
         label = [words.name(row.action, 30), *(["chosen"] if row.action == chosen else [])]
-        label += [] if words.absent(row.odds) else [f"odds {words.odds(row.odds)}"]
+        label += [] if words.absent(row.p_cause) else [f"P(cause) {words.decimal(row.p_cause, 2)}"]
         rows.append(Row(" · ".join(label), marks))
     panel = Panel(row_chart(rows, "Tie with retention →", signed=False, joined=True), wide=True)
     description = f"Expected and observed tie with retention of {len(rows)} actions."

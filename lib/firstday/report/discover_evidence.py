@@ -150,26 +150,29 @@ def stands_out(content: DiscoverContent) -> Section:
     actions = content.actions
     if actions.empty:
         return Section("stands-out", title, nothing="there are too few actions to compare with one another.")
-    ranked = actions.sort_values("odds", ascending=False, na_position="last", kind="stable")
+    ranked = actions.sort_values("p_cause", ascending=False, na_position="last", kind="stable")
     known = actions[actions["expected"].notna() & actions["observed"].notna()]
     if known.empty:
         finding = "What each action's tie would be if it only measured engagement could not be told."
         return Section("stands-out", title, (finding,), tables=(tables.actions(ranked),))
-    known = known.sort_values("proportion_t", ascending=False, na_position="last", kind="stable")
+    known = known.sort_values("p_cause", ascending=False, na_position="last", kind="stable")
     top = known.iloc[0]
     finding = (
-        f"{words.name(top['action'])} stands out the most: its tie with retention is "
+        f"The likeliest cause is {words.name(top['action'])}: its covariance with retention is "
         f"{words.decimal(top['observed'])}, where engagement explains {words.decimal(top['expected'])} "
-        f"(t {words.decimal(top['proportion_t'], 1)}). Together with the dates' evidence the odds are "
-        f"{words.odds(top['odds'])} that it is more than a companion."
+        f"(Bayes factor {words.factor(top['within_factor'])}). With the dates' evidence (Bayes factor "
+        f"{words.factor(top['trend_factor'])}) and all other explanations weighed, P(cause) is "
+        f"{words.decimal(top['p_cause'], 2)}."
     )
     how = (
         "Every action measures hidden engagement to some degree, and goes with retention in proportion. The "
         "hollow mark is where that proportion puts it, the filled one where it is. An action whose filled "
-        "mark lies far to the right of the hollow one matters itself. From the dates the choice was made on."
+        "mark lies far to the right of the hollow one matters itself, or a taste behind its family does. "
+        "From the dates the choice was made on."
     )
     figure = charts.stands_out(title, known.head(ACTIONS_SHOWN), content.hypothesis.get("action"))
-    return Section("stands-out", title, (finding,), how, figure, (tables.actions(ranked),))
+    listed = (tables.actions(ranked), *([] if content.links.empty else [tables.links(content.links)]))
+    return Section("stands-out", title, (finding,), how, figure, listed)
 
 
 def trends(content: DiscoverContent, everyone: pd.DataFrame) -> Section:

@@ -33,7 +33,7 @@ def what_labels_changed(labels: Mapping[str, Any]) -> Section:
 
 def _answer(kept: Mapping[str, Any], everyone: Mapping[str, Any]) -> str:
     rule = words.NOTHING
-    if everyone["verdict"] == "moment":
+    if everyone["verdict"] != "none":
         rule = words.candidate(everyone["action"], everyone["threshold"])
     if all(kept.get(key) == everyone.get(key) for key in ("verdict", "action", "threshold")):
         return "With them the answer would have been the same."

@@ -148,7 +148,7 @@ def adjusted(candidates: pd.DataFrame) -> Table:
 
 
 def actions(ranked: pd.DataFrame) -> Table:
-    """All actions, those with the highest odds first."""
+    """All actions, the likeliest causes first."""
     return table(
         "The actions as a table",
         ranked,
@@ -156,28 +156,40 @@ def actions(ranked: pd.DataFrame) -> Table:
             "Action": lambda row: words.name(row.action),
             "Verdict": lambda row: words.text(row.verdict),
             "Users that did it": lambda row: words.share(row.share_experienced_once),
-            "Expected tie": lambda row: words.decimal(row.expected),
-            "Observed tie": lambda row: words.decimal(row.observed),
-            "t of the rest": lambda row: words.decimal(row.proportion_t, 1),
-            "Chance (p)": lambda row: words.probability(row.proportion_p),
-            "Odds from this": lambda row: words.odds(row.proportion_odds),
+            "Family": lambda row: words.text(row.family),
+            "Expected covariance": lambda row: words.decimal(row.expected),
+            "Observed covariance": lambda row: words.decimal(row.observed),
+            "Bayes factor within dates": lambda row: words.factor(row.within_factor),
             "Trend effect": lambda row: words.decimal(row.trend_effect, 2),
             "(interval)": lambda row: words.interval(row.trend_low, row.trend_high),
-            "Odds from dates": lambda row: words.odds(row.trend_odds),
-            "Odds together": lambda row: words.odds(row.odds),
+            "Bayes factor of the dates": lambda row: words.factor(row.trend_factor),
+            "P(cause)": lambda row: words.decimal(row.p_cause, 2),
+            "P(works)": lambda row: words.decimal(row.p_works, 2),
             "Decided by": lambda row: words.text(row.reason),
         },
         numeric=(
             *(
                 "Users that did it",
-                "Expected tie",
-                "Observed tie",
-                "t of the rest",
-                "Chance (p)",
-                "Odds from this",
+                "Expected covariance",
+                "Observed covariance",
+                "Bayes factor within dates",
             ),
-            *("Trend effect", "(interval)", "Odds from dates", "Odds together"),
+            *("Trend effect", "(interval)", "Bayes factor of the dates", "P(cause)", "P(works)"),
         ),
+    )
+
+
+def links(rows: pd.DataFrame) -> Table:
+    """Who leads whom."""
+    return table(
+        "Which actions follow from which",
+        rows.sort_values(["leader", "follower"]),
+        {
+            "First": lambda row: words.name(row.leader),
+            "Then": lambda row: words.name(row.follower),
+            "Share of the second, within 30 minutes": lambda row: words.share(row.lead),
+        },
+        numeric=("Share of the second, within 30 minutes",),
     )
 
 

@@ -128,6 +128,16 @@ def odds(value: Any) -> str:
     return "1 to over 1,000" if value < 0.001 else f"1 to {_plain(1 / value)}"
 
 
+def factor(value: Any) -> str:
+    """A Bayes factor: '12', '1/40', 'over 1,000'."""
+    if absent(value):
+        return NOTHING
+    number = float(value)
+    if number < 1:
+        return "under 1/1,000" if number < 0.001 else f"1/{1 / number:,.3g}"
+    return "over 1,000" if number > 1_000 else f"{number:,.3g}"
+
+
 def yes(value: Any) -> str:
     """True → 'yes', False → 'no'"""
     return NOTHING if absent(value) else "yes" if value else "no"

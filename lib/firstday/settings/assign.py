@@ -1,19 +1,36 @@
 """Settings of `firstday assign`."""
 
-from pydantic import Field
+from typing import Self
+
+from pydantic import Field, model_validator
 
 from firstday.settings.inputs import InputSettings
-from firstday.settings.kinds import Location
+from firstday.settings.kinds import Instant, Integers, Location
 
 
 class AssignSettings(InputSettings):
     """Settings of `firstday assign`."""
 
     plan: Location = Field(description="The experiment's plan: a YAML file, as conf/experiment.yml.")
-    units: Location = Field(
-        description="Who may take part, a row each: a path (Delta, Parquet, CSV, JSON Lines) or a table name."
+    units: Location | None = Field(
+        None,
+        description="Who may take part, a row each: a path (Delta, Parquet, CSV, JSON Lines) or a "
+        "table name.",
     )
-    out: Location = Field(description="Where the assignments go: a folder or catalog.schema of their own.")
+    out: Location | None = Field(
+        None, description="Where the assignments go: a folder or catalog.schema of their own."
+    )
+    from_discovery: Location | None = Field(
+        None,
+        description="Output of firstday discover: write --plan from its shortlist, to be read, edited and "
+        "given to a second run; nobody is assigned yet.",
+    )
+    ranks: Integers = Field(
+        (1,), description="Ranks of the shortlist to test at once, each in an arm of its own."
+    )
+    starts_at: Instant | None = Field(
+        None, description="When the planned experiment starts [default: the next midnight in UTC]."
+    )
     instant_column: str | None = Field(
         None,
         min_length=1,
@@ -23,3 +40,9 @@ class AssignSettings(InputSettings):
     experiment_name: str = Field(
         "firstday", min_length=1, description="MLflow experiment to record the run in."
     )
+
+    @model_validator(mode="after")
+    def _either_plan_or_assign(self) -> Self:
+        if self.from_discovery is None and (self.units is None or self.out is None):
+            raise ValueError("units and out are needed, or from_discovery to write a plan first")
+        return self

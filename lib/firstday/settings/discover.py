@@ -14,6 +14,7 @@ from firstday.settings.kinds import (
     Location,
     Names,
     OpenShare,
+    Share,
     TimeZone,
     at_least_one,
 )
@@ -94,7 +95,20 @@ class DiscoverSettings(LogSettings):
     quick: bool = Field(False, description="Skip the bootstrap and the figures.")
     bootstrap: int = Field(200, ge=0, le=10_000, description="Resamples of the anchor dates.")
     seed: int = Field(7, ge=0, lt=2**32, description="Seed of all random numbers.")
-    false_discovery_rate: OpenShare = Field(0.05, description="Rate held over all candidates.")
+    cause_share: OpenShare = Field(
+        0.5, description="Share of apps like this one that have a cause to be found, before the log is seen."
+    )
+    passing_on: Share = Field(
+        0.8,
+        description="How likely pushing an action brings about what follows it: an assumption, which only "
+        "experiments can check.",
+    )
+    results: Location | None = Field(
+        None,
+        description="Output of firstday measure on an experiment that `assign --from-discovery` planned: "
+        "what it proved or disproved leaves the shortlist.",
+    )
+    most_test_days: int = Field(90, ge=1, description="Longest test that the shortlist may ask for, in days.")
     choose_share: OpenShare = Field(
         0.8, description="Share of anchor dates, the earlier ones, to choose on; the rest is reported on."
     )
