@@ -1,8 +1,9 @@
 """Invented votes of a fraud team, harsher than the sets in ../shared/data/fraud_votes.
 
 Frauds are of one to three kinds, each caught by other rules; habits, in frauds and honest accounts alike,
-trigger several rules together; some rules are noisy copies of others, some are wrong, one may vote by default.
-Seeds below 1,000 were looked at while the label model was chosen; those from 1,000 on were scored once.
+trigger several rules together; some rules are noisy copies of others, some are wrong, one may vote by
+default. Seeds below 1,000 were looked at while the label model was chosen; those from 1,000 on were scored
+once.
 """
 
 from dataclasses import dataclass
@@ -15,8 +16,8 @@ HONEST, FRAUD, ABSTAIN = 0, 1, -1
 
 @dataclass(frozen=True)
 class FraudVotes:
-    """votes: rows × rules; gold: rows; names: of the rules. accusing, exonerating: rules of that side that are
-    neither copies nor wrong nor the default. copies: pairs of rules of which one is made from the other.
+    """votes: rows × rules; gold: rows; names: of the rules. accusing, exonerating: rules of that side that
+    are neither copies nor wrong nor the default. copies: pairs of rules of which one is made from the other.
     """
 
     votes: NDArray[np.int8]
