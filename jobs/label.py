@@ -14,11 +14,14 @@ from pyspark.sql import functions as F
 from firstday import logs
 from firstday.cli import run_job
 from firstday.frames import cached
-from firstday.inputs.label import Inputs, read
-from firstday.labels import before_after, outputs, soft, summary, votes
+from firstday.inputs.label import Inputs, read, read_audited
+from firstday.labels import audit, audit_rows, before_after, decision, outputs, soft, summary, votes
+from firstday.labels.columns import positive_class
+from firstday.labels.decision import Distribution, RowFigures
 from firstday.labels.distributed import Distributed
 from firstday.labels.models import dependencies, fitting
 from firstday.labels.models.base import Counted, LabelModel
+from firstday.labels.models.calibrated import calibrated
 from firstday.labels.patterns import Patterns
 from firstday.labels.periods import by_period
 from firstday.session import get_session
@@ -50,20 +53,29 @@ def run(settings: LabelSettings, run_id: str) -> Path | None:
             with logs.step("Fitting the label model") as step:
                 fitted = _fitted(found.counted, inputs, settings)
                 step.note(kind=fitted.model.kind, steps=fitted.model.iterations)
-            for note in (*fitted.model.notes, *inputs.notes):
+            audited = _audited(spark, found.counted, inputs, fitted, settings, output)
+            model = audited.model if audited else fitted.model
+            for note in (*model.notes, *inputs.notes):
                 logs.log.info(note)
             with logs.step("Writing the results"):
-                answered = stack.enter_context(cached(soft.label_patterns(fitted.model, cast, found.frame)))
-                tables = _write(spark, inputs, found, answered, fitted, settings, output)
-            compared = _compared(spark, inputs, answered, settings, output) if inputs.features else None
-            report = _report(inputs, answered, fitted.model, tables, compared, settings, run_id)
+                answered = stack.enter_context(cached(soft.label_patterns(model, cast, found.frame)))
+                called = _called(inputs, model, answered, settings)
+                logs.log.info(called.sentence)
+                fitted = replace(fitted, model=model)
+                tables = _write(spark, inputs, found, fitted, called, audited, settings, output)
+            compared = _compared(spark, inputs, called, settings, output) if inputs.features else None
+            report = _report(inputs, model, called, tables, compared, settings, run_id)
         output.publish(inputs=[checked.source], settings=settings.model_dump(mode="json"))
         where = output.write_file("report.html", report.html.encode())
+        if "label_audit" in tables:
+            output.write_file(
+                "audit.csv", tables["label_audit"].assign(answer="").to_csv(index=False).encode()
+            )
         tracked.log_report("report.html", report.html)
         if compared:
             _keep_models(compared, inputs, settings, output, tracked)
         tracked.log_inputs([checked.source])
-        tracked.log_metrics(_metrics(found.counted, fitted.model, inputs))
+        tracked.log_metrics(_metrics(found.counted, model, inputs) | called.metrics)
     return Path(where) if where else None
 
 
@@ -110,34 +122,168 @@ def _fitted(counted: Counted, inputs: Inputs, settings: LabelSettings) -> Fitted
     return Fitted(replace(model, class_names=inputs.class_names), among)
 
 
+@dataclass(frozen=True)
+class Audited:
+    """The model, recalibrated by the answers; what they say of all rows; a row a stratum, or none."""
+
+    model: LabelModel
+    estimates: audit.Estimates
+    strata: pd.DataFrame | None
+
+
+def _audited(
+    spark: SparkSession,
+    counted: Counted,
+    inputs: Inputs,
+    fitted: Fitted,
+    settings: LabelSettings,
+    output: Output,
+) -> Audited | None:
+    rows = read_audited(spark, settings, inputs, output)
+    if rows is None:
+        return None
+    positive = _positive(inputs, settings)
+    is_random = settings.audited is None
+    found = audit_rows.read_answers(rows, inputs.cast, fitted.model, positive, is_random=is_random)
+    model = calibrated(fitted.model, counted, found.calibration, positive)
+    if is_random:
+        return Audited(model, found.of_a_random_sample(), None)
+    strata = found.strata()
+    return Audited(model, audit.estimates(strata, settings.seed), audit.with_limits(strata))
+
+
+def _names(inputs: Inputs) -> Sequence[str]:
+    return inputs.class_names or [str(number) for number in range(inputs.cast.classes)]
+
+
+def _positive(inputs: Inputs, settings: LabelSettings) -> int:
+    return positive_class(settings.positive, _names(inputs))
+
+
+@dataclass(frozen=True)
+class Called:
+    """The patterns with their labels, and which rows are called, with what is expected of them and, where it
+    is given, known.
+    """
+
+    patterns: DataFrame
+    rule: decision.Rule
+    decision: decision.Decision
+    distribution: Distribution
+    positive: int
+    name: str
+    figures: RowFigures
+
+    @property
+    def sentence(self) -> str:
+        found = self.decision
+        if not found.called:
+            return f"No row is called {self.name}; {found.missed:,.0f} are expected among all rows"
+        return (
+            f"{found.called:,.0f} of {self.distribution.total:,.0f} rows are called {self.name}; "
+            f"{found.precision:.0%} of them are expected to be so, and {found.missed:,.0f} others missed"
+        )
+
+    @property
+    def metrics(self) -> dict[str, float | None]:
+        found = self.decision
+        precision = None if np.isnan(found.precision) else found.precision
+        return {"called": found.called, "expected_precision": precision, "expected_missed": found.missed}
+
+    def rows(self, cast: votes.Votes, *, few: bool) -> DataFrame:
+        """The rows with their soft labels."""
+        labelled = soft.soft_labels(cast, self.patterns, few=few)
+        return decision.first_ones(labelled, self.decision, self.positive)
+
+
+def _called(inputs: Inputs, model: LabelModel, answered: DataFrame, settings: LabelSettings) -> Called:
+    positive, cast = _positive(inputs, settings), inputs.cast
+    rule = decision.Rule(settings.call_precision, settings.cost_ratio, settings.capacity)
+    silent = float(model.posterior(votes.nothing(cast))[0, positive])
+    distribution = decision.distribution(answered, positive, silent)
+    decided = decision.decide(distribution, rule)
+    patterns = decision.with_labels(answered, decided, positive) if rule.is_given else answered
+    stake = column(settings.stake) if settings.stake else None
+    known = votes.class_of(settings.gold, inputs.class_names) if settings.gold else None
+    beside = [name for name in (settings.stake, settings.gold) if name]
+    rows = soft.joined(cast, patterns.select(*cast.words, "probabilities", "label"), beside)
+    rows = decision.first_ones(rows, decided, positive)
+    figures = decision.row_figures(rows, positive, stake, known)
+    return Called(patterns, rule, decided, distribution, positive, _names(inputs)[positive], figures)
+
+
 def _write(
     spark: SparkSession,
     inputs: Inputs,
     found: Found,
-    answered: DataFrame,
     fitted: Fitted,
+    called: Called,
+    audited: Audited | None,
     settings: LabelSettings,
     output: Output,
 ) -> dict[str, pd.DataFrame]:
     """Write all tables but the comparison; returns the small ones."""
-    cast = inputs.cast
-    tables = {"label_summary": summary.summarise(found.counted, fitted.model, fitted.among.groups)}
+    cast, model = inputs.cast, fitted.model
+    groups = fitting.groups_of(model, fitted.among.groups)
+    tables = {
+        "label_summary": summary.summarise(found.counted, model, groups),
+        "label_thresholds": decision.thresholds(called.distribution),
+        "label_decision": _decision_table(model, called, audited),
+    }
+    if audited:
+        tables["label_audited"] = audit.table(audited.estimates, audited.strata)
     if fitted.among.agreements is not None:
         tables["label_pairs"] = summary.pairs(found.counted, fitted.among.agreements)
     if settings.period:
         tables["label_drift"] = summary.drift(*by_period(cast, settings.period), cast.voters)
-    few = isinstance(found.counted, Patterns)
+    labelled = called.rows(cast, few=isinstance(found.counted, Patterns))
+    patterns = called.patterns.drop(*cast.words)
     rest = {name: outputs.small(spark, name, frame) for name, frame in tables.items()} | {
-        "label_model": outputs.label_model(spark, fitted.model, inputs.notes),
-        "soft_labels": soft.soft_labels(cast, answered, few=few),
-        "label_patterns": answered.drop(*cast.words),
+        "label_model": outputs.label_model(spark, model, inputs.notes),
+        "soft_labels": labelled,
+        "label_patterns": patterns,
     }
+    if settings.audit:
+        drawn: pd.DataFrame = audit_rows.draw(
+            labelled, patterns, called.positive, settings.audit, settings.seed, inputs.class_names
+        ).toPandas()
+        tables["label_audit"] = drawn.sort_values(["stratum", "row_id"], ignore_index=True)
+        rest["label_audit"] = outputs.small(spark, "label_audit", tables["label_audit"])
     output.write_all(rest)
     return tables
 
 
+def _decision_table(model: LabelModel, called: Called, audited: Audited | None) -> pd.DataFrame:
+    """One row: which rows are called, what is expected of them, and what is known of the class's share."""
+    found, shares, positive = called.decision, model.class_shares, called.positive
+    low, high = np.nan, np.nan
+    doubt: str | None = "this kind of model has no limits of it"
+    if audited:
+        low, high, doubt = audited.estimates.share.low, audited.estimates.share.high, None
+    elif shares:
+        low, high, doubt = shares.low[positive], shares.high[positive], shares.doubt
+    stakes = called.figures.stakes or (np.nan, np.nan)
+    return pd.DataFrame(
+        {
+            "positive": [called.name],
+            "rule": [called.rule.described],
+            "threshold": [found.threshold],
+            "called": [round(found.called)],
+            "precision": [found.precision],
+            "missed": [found.missed],
+            "missed_without_votes": [called.distribution.silent * called.distribution.silent_rows],
+            "stake_called": [stakes[0]],
+            "stake_missed": [stakes[1]],
+            "share": [audited.estimates.share.value if audited else model.balance[positive]],
+            "share_low": [low],
+            "share_high": [high],
+            "share_doubt": [doubt],
+        }
+    )
+
+
 def _compared(
-    spark: SparkSession, inputs: Inputs, answered: DataFrame, settings: LabelSettings, output: Output
+    spark: SparkSession, inputs: Inputs, called: Called, settings: LabelSettings, output: Output
 ) -> before_after.Comparison:
     """Train on the old labels and on the soft ones, and write label_comparison."""
     names, positive = inputs.class_names, inputs.positive
@@ -147,7 +293,7 @@ def _compared(
     known = votes.class_of(settings.gold, names) if settings.gold else F.lit(None).cast("int")
     # Their columns may have any name: the answers' get names of ours before they meet.
     joined = inputs.cast.rows.join(
-        answered.select(
+        called.patterns.select(
             *inputs.cast.words,
             F.col("probabilities").alias(before_after.SOFT),
             F.col("label").alias(before_after.LABEL),
@@ -172,7 +318,8 @@ def _compared(
             inputs.features,
             classes=len(names),
             positive=positive,
-            precision=settings.precision,
+            rule=called.rule if called.rule.is_given else decision.Rule(precision=settings.precision),
+            total=called.distribution.total,
             seed=settings.seed,
         )
         output.write("label_comparison", outputs.small(spark, "label_comparison", found.figures))
@@ -192,8 +339,8 @@ def _compared(
 
 def _report(
     inputs: Inputs,
-    answered: DataFrame,
     model: LabelModel,
+    called: Called,
     tables: Mapping[str, pd.DataFrame],
     compared: before_after.Comparison | None,
     settings: LabelSettings,
@@ -202,11 +349,11 @@ def _report(
     from firstday.report import LabelContent, label_report
 
     source = inputs.checked.source
-    statuses = answered.groupBy("status").agg(F.sum("rows").alias("rows")).collect()
+    statuses = called.patterns.groupBy("status").agg(F.sum("rows").alias("rows")).collect()
     content = LabelContent(
         run_id=run_id,
         kind=model.kind,
-        classes=inputs.class_names or [str(number) for number in range(model.classes)],
+        classes=_names(inputs),
         balance=model.balance.tolist(),
         statuses={row["status"]: row["rows"] for row in statuses},
         summary=tables["label_summary"],
@@ -215,7 +362,7 @@ def _report(
         notes=(*model.notes, *inputs.notes),
         settings=settings.model_dump(mode="json"),
         inputs={source.name: source.described},
-        positive=None if inputs.positive is None else inputs.class_names[inputs.positive],
+        positive=called.name,
     )
     return label_report(content)
 

@@ -13,6 +13,7 @@ from firstday.errors import SettingsError
 from firstday.frames import with_vector
 from firstday.labels import before_after, classifier
 from firstday.labels.columns import positive_class
+from firstday.labels.decision import Rule
 from firstday.labels.soft import DECIDED, UNKNOWN
 
 CLASSES = 4  # of which nobody ever has the last
@@ -52,7 +53,9 @@ def rows(spark: SparkSession) -> DataFrame:
 
 
 def test_one_of_several_classes_is_called_against_the_rest(rows: DataFrame) -> None:
-    found = before_after.compare_labels(rows, FEATURES, classes=CLASSES, positive=2, precision=0.8, seed=7)
+    found = before_after.compare_labels(
+        rows, FEATURES, classes=CLASSES, positive=2, rule=Rule(precision=0.8), total=3_000, seed=7
+    )
     figures = found.figures.set_index(["against", "model", "measure"])["value"]
     gold = figures["gold"]
     parts: Any = rows.withColumn("part", classifier.part(7)).where("part = 'test'").toPandas()

@@ -61,7 +61,7 @@ def test_it_names_what_is_redundant_dead_or_at_odds() -> None:
     groups = dependencies.copies(agreements)
     found = summary.summarise(patterns, fitting.fit(patterns, "auto", None, groups), groups)
     assert found["verdict"].to_list() == [
-        summary.REDUNDANT, *[summary.FINE] * 6, summary.REDUNDANT, summary.AT_ODDS, summary.DEAD,
+        summary.REDUNDANT, *[summary.FINE] * 6, summary.REDUNDANT, summary.AGAINST, summary.DEAD,
     ]  # fmt: skip
     assert found["copies"].to_list()[0] == ["7"]
     pairs = summary.pairs(patterns, agreements).set_index(["function", "other"])

@@ -97,4 +97,4 @@ def dawid_skene(votes: Votes, classes: int, steps: int) -> NDArray[np.float64]: 
                 if votes[row, voter] >= 0:
                     joint = joint * confusion[voter, votes[row, voter]]
             posterior[row] = joint / joint.sum()
-    return np.where((votes >= 0).any(axis=1)[:, None], posterior, 1 / classes)
+    return posterior

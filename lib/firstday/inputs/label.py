@@ -52,6 +52,20 @@ def read(spark: SparkSession, settings: LabelSettings, output: Output) -> Inputs
     return inputs
 
 
+def read_audited(
+    spark: SparkSession, settings: LabelSettings, inputs: Inputs, output: Output
+) -> DataFrame | None:
+    """The rows of --audited or --audited-random with their answers, checked; None where neither is given."""
+    address = settings.audited or settings.audited_random
+    if address is None:
+        return None
+    source = open_input(spark, address, name="audited", time_zone=settings.input_time_zone)
+    contract = schemas.label_answers(is_random=settings.audited is None)
+    good = _checked(source, contract, settings, output).good
+    votes.refuse_other_classes(good, "answer", inputs.cast.classes, inputs.class_names)
+    return good
+
+
 def _earlier(spark: SparkSession, settings: LabelSettings) -> LabelModel | None:
     if settings.model is None:
         return None
@@ -64,7 +78,7 @@ def _votes_given(
     spark: SparkSession, settings: LabelSettings, earlier: LabelModel | None, output: Output
 ) -> Inputs:
     assert settings.votes is not None
-    others = [name for name in (settings.gold, settings.period) if name]
+    others = [name for name in (settings.gold, settings.period, settings.stake) if name]
     source = open_input(spark, settings.votes, name="votes", time_zone=settings.input_time_zone)
     if earlier and settings.classes not in (None, earlier.classes):
         raise SettingsError(
@@ -78,7 +92,7 @@ def _votes_given(
     columns = ["vote"] if long else list(voters or wide_voters(names, others))
     classes = earlier.classes if earlier else settings.classes or len(settings.balance) or None
     contract = schemas.long_votes(classes, others) if long else schemas.wide_votes(columns, classes, others)
-    checked = _checked(source, contract, settings, output)
+    checked = _checked(source, contract.with_amount(settings.stake), settings, output)
     shown = classes or votes.classes_shown(checked.good, columns)
     if long:
         found = Inputs(checked, votes.from_long(checked.good, shown, voters, others), earlier)
@@ -136,7 +150,8 @@ def _votes_made(
         functions.refuse_overlap(resolved.reads, features, settings.old_label_columns)
     positive = positive_class(settings.positive, rules.classes) if features else None
     wanted = {*kept_apart, *features}.union(*resolved.reads.values()) - {"row_id"}
-    checked = _checked(source, schemas.label_rows(sorted(wanted)), settings, output)
+    contract = schemas.label_rows(sorted(wanted)).with_amount(settings.stake)
+    checked = _checked(source, contract, settings, output)
     voted = resolved.votes(checked.good)
     votes.refuse_other_votes(voted, names, classes)
     ordered = earlier.voters if earlier else names

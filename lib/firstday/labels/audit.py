@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, logit
+from scipy.stats import binomtest
 
 from firstday.errors import DataError, SettingsError
 from firstday.labels.models.base import Floats
@@ -143,6 +144,51 @@ def recalibrated(probability: Floats, silent: NDArray[np.bool_], positive: NDArr
     bounds = [(0.05, None), (None, None), (None, None)]  # the order of rows stays
     found = minimize(loss, np.array([1.0, 0.0, 0.0]), jac=True, method="L-BFGS-B", bounds=bounds).x
     return Calibration(float(found[0]), float(found[1]), float(found[2]))
+
+
+def applied(calibration: Calibration, probability: Floats, silent: NDArray[np.bool_]) -> Floats:
+    """P' of P."""
+    return np.asarray(expit(calibration.odds(logit(np.clip(probability, CLIP, 1 - CLIP)), silent)))
+
+
+def with_limits(strata: pd.DataFrame) -> pd.DataFrame:
+    """The strata, with the share of positives among the answers and its exact limits: value, low, high."""
+    exact = [
+        binomtest(int(row.positive), int(row.answered)).proportion_ci(LEVEL, method="exact")
+        for row in strata.itertuples()
+    ]
+    return strata.assign(
+        value=strata["positive"] / strata["answered"],
+        low=[limits.low for limits in exact],
+        high=[limits.high for limits in exact],
+    )
+
+
+def table(found: Estimates, strata: pd.DataFrame | None) -> pd.DataFrame:
+    """The estimates, a row each, and then the strata of `with_limits`."""
+    every = {"share": found.share, "precision": found.precision, "recall": found.recall}
+    rows = [
+        {"figure": name, "value": one.value, "low": one.low, "high": one.high} for name, one in every.items()
+    ]
+    whole = pd.DataFrame(rows)
+    if strata is None:
+        return whole
+    return pd.concat([whole, strata.reset_index().assign(figure="stratum").drop(columns="called")])
+
+
+def random_sample(positive: NDArray[np.int64], called: NDArray[np.bool_]) -> Estimates:
+    """What a random sample of all rows says, with exact limits (Clopper & Pearson 1934). positive, called:
+    (n,), 0 or 1.
+    """
+    hits = np.asarray(positive, bool)
+    return Estimates(_exact(hits), _exact(hits[called]), _exact(called[hits]))
+
+
+def _exact(hits: NDArray[np.bool_]) -> Estimate:
+    if not len(hits):
+        return Estimate(np.nan, np.nan, np.nan)
+    found = binomtest(int(hits.sum()), len(hits)).proportion_ci(LEVEL, method="exact")
+    return Estimate(float(hits.mean()), float(found.low), float(found.high))
 
 
 def _ends(

@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 
 from firstday.frames import with_vector
 from firstday.labels import classifier, compare
+from firstday.labels.decision import NOBODY, Rule
 from firstday.labels.soft import DECIDED, UNKNOWN
 from firstday.tables.schemas import column
 
@@ -27,7 +28,6 @@ SOFT, LABEL, STATUS, VOTES = "firstday_soft", "firstday_label", "firstday_status
 CHANCE, POSITIVE = "firstday_chance", "firstday_positive"
 ANY_POSITIVE, ANY_NEGATIVE = "firstday_any_positive", "firstday_any_negative"
 BEFORE, AFTER = "before", "after"
-NOBODY = 2.0  # a threshold that no probability reaches
 EXAMPLE_ROWS = 5
 STEPS = 2_000  # bins of the scores
 CELL = [BEFORE, AFTER, STATUS, POSITIVE, ANY_POSITIVE, ANY_NEGATIVE, KNOWN]
@@ -48,12 +48,20 @@ class Comparison:
 
 
 def compare_labels(
-    rows: DataFrame, features: Sequence[str], *, classes: int, positive: int, precision: float, seed: int
+    rows: DataFrame,
+    features: Sequence[str],
+    *,
+    classes: int,
+    positive: int,
+    rule: Rule,
+    total: float,
+    seed: int,
 ) -> Comparison:
-    """Train both models, let each call at the lowest threshold that holds `precision` against the labels that
-    the label model decided on the tuning rows, or nobody if none does, and count on the test rows.
+    """Train both models, let each call by `rule` on the tuning rows, against the labels that the label model
+    decided there, or nobody if none can be, and count on the test rows.
 
     rows: row_id, the features and the columns OLD to VOTES. positive: the class that is called, of `classes`.
+    total: rows that a capacity is meant for.
 
     Raises DataError where there is too little to learn from.
     """
@@ -74,7 +82,7 @@ def compare_labels(
     scored = scored.drop(classifier.VECTOR).persist()
     decided = scored.where(F.col(STATUS) == DECIDED)
     histograms = {name: _histogram(decided, name) for name in models}
-    thresholds = {name: _threshold(found, precision) for name, found in histograms.items()}
+    thresholds = {name: _threshold(found, rule, total) for name, found in histograms.items()}
     cells = _cells(scored.where(F.col(classifier.PART) == classifier.TEST), thresholds)
     numbers = (column(name).cast("double").alias(name) for name in features)
     example: pd.DataFrame = rows.orderBy("row_id").select(*numbers).limit(EXAMPLE_ROWS).toPandas()
@@ -125,11 +133,21 @@ def _histogram(rows: DataFrame, name: str) -> pd.DataFrame:
     return frame.sort_values([classifier.PART, "score"], ignore_index=True)
 
 
-def _threshold(histogram: pd.DataFrame, precision: float) -> float:
-    """The lowest score that holds the precision on the tuning rows; NOBODY where none does."""
-    tune = histogram[histogram[classifier.PART] == classifier.TUNE]
-    found = compare.threshold_for(tune["score"], tune["positive"], precision, weights=tune["rows"])
-    return NOBODY if found is None else found
+def _threshold(histogram: pd.DataFrame, rule: Rule, total: float) -> float:
+    """On the tuning rows the lowest score that holds the precision, the one that costs least, or the lowest
+    that calls no more than the capacity's share of all rows; NOBODY where there is none.
+    """
+    tune = histogram[histogram[classifier.PART] == classifier.TUNE].sort_values("score", ascending=False)
+    if rule.precision is not None:
+        found = compare.threshold_for(tune["score"], tune["positive"], rule.precision, weights=tune["rows"])
+        return NOBODY if found is None else found
+    called, hits = tune["rows"].cumsum(), (tune["rows"] * tune["positive"]).cumsum()
+    if rule.cost_ratio is not None:
+        saved = hits - rule.cost_ratio * (called - hits)
+        return float(tune["score"][saved.idxmax()]) if saved.max() > 0 else NOBODY
+    assert rule.capacity is not None
+    within = tune["score"][called <= rule.capacity / total * tune["rows"].sum()]
+    return float(within.min()) if len(within) else NOBODY
 
 
 def _cells(rows: DataFrame, thresholds: dict[str, float]) -> pd.DataFrame:

@@ -13,7 +13,6 @@ from pyspark.sql import functions as F
 
 from firstday.labels.models.base import Floats
 from firstday.labels.soft import DECIDED, UNKNOWN
-from firstday.tables.schemas import column
 
 DIGITS = 6  # of a probability: those that are equal to so many decimals are called together
 STEPS = 200  # thresholds that the table shows
@@ -31,6 +30,17 @@ class Rule:
     precision: float | None = None
     cost_ratio: float | None = None
     capacity: int | None = None
+
+    @property
+    def described(self) -> str:
+        """In words."""
+        if self.precision is not None:
+            return f"an expected precision of {self.precision:.0%}"
+        if self.cost_ratio is not None:
+            return f"a wrong call costs as much as {self.cost_ratio:g} misses"
+        if self.capacity is not None:
+            return f"the most likely {self.capacity:,} rows"
+        return "more likely than not"
 
     @property
     def is_given(self) -> bool:
@@ -168,16 +178,43 @@ def first_ones(labelled: DataFrame, decision: Decision, positive: int) -> DataFr
     )
 
 
-def stakes(labelled: DataFrame, stake: str, positive: int) -> tuple[float, float]:
-    """The amounts that are expected to be positive's: of the called rows, and of all others. Rows without an
-    amount count as none.
+@dataclass(frozen=True)
+class RowFigures:
+    """What is known of rows beside their votes. stakes: the amounts that are expected to be positives', of
+    the called rows and of all others; None without amounts. known, positive, called, hits: rows with a known
+    label, and of these the positive, the called and both.
     """
-    amount = F.coalesce(column(stake).cast("double"), F.lit(0.0)) * F.col("probabilities")[positive]
+
+    stakes: tuple[float, float] | None = None
+    known: int = 0
+    positive: int = 0
+    called: int = 0
+    hits: int = 0
+
+
+def row_figures(labelled: DataFrame, positive: int, stake: Column | None, known: Column | None) -> RowFigures:
+    """Of rows with `probabilities`, `label` and what the columns read; a row without an amount counts none.
+    known: the class where it is known, else null.
+    """
+    if stake is None and known is None:
+        return RowFigures()
     is_called = F.col("label") == positive
-    sums = [F.sum(F.when(which, amount).otherwise(0.0)) for which in (is_called, ~is_called)]
-    row = labelled.agg(*sums).first()
+    amount = (F.lit(0.0) if stake is None else F.coalesce(stake, F.lit(0.0))) * F.col("probabilities")[
+        positive
+    ]
+    truth = F.lit(None).cast("int") if known is None else known
+    sums = (
+        F.sum(F.when(is_called, amount).otherwise(0.0)),
+        F.sum(F.when(is_called, 0.0).otherwise(amount)),
+        F.count(truth),
+        F.count_if(truth == positive),
+        F.count_if(truth.isNotNull() & is_called),
+        F.count_if((truth == positive) & is_called),
+    )
+    row = labelled.agg(*(each.alias(f"figure_{at}") for at, each in enumerate(sums))).first()
     assert row is not None
-    return float(row[0] or 0.0), float(row[1] or 0.0)
+    amounts = None if stake is None else (float(row[0] or 0.0), float(row[1] or 0.0))
+    return RowFigures(amounts, *map(int, row[2:]))
 
 
 def _likeliest_other(positive: int) -> Column:

@@ -50,7 +50,7 @@ LABEL_SUMMARY = table_schema(
         ("polarity", T.ArrayType(T.IntegerType())),
         *((name, _NUMBER) for name in ("coverage", "overlaps", "conflicts")),
         *((name, _NUMBER) for name in ("correct", "incorrect", "empirical_accuracy")),
-        *((name, _NUMBER) for name in ("learned_accuracy", "agreement", "changed")),
+        *((name, _NUMBER) for name in ("learned_accuracy", "likelihood_ratio", "agreement", "changed")),
         ("copies", T.ArrayType(_TEXT)),
         ("verdict", _TEXT),
     ]
@@ -76,7 +76,47 @@ LABEL_COMPARISON = table_schema(
         *((name, _NUMBER) for name in ("value", "low", "high")),
     ]
 )
+# How many rows are called, from which P(positive) on, and what is expected of them; what the votes, or rows
+# checked by hand, say of the class's share of all rows: limits are null where they do not, for share_doubt.
+LABEL_DECISION = table_schema(
+    [
+        ("positive", _TEXT),
+        ("rule", _TEXT),
+        ("threshold", _NUMBER),
+        ("called", _WHOLE),
+        *((name, _NUMBER) for name in ("precision", "missed", "missed_without_votes")),
+        *((name, _NUMBER) for name in ("stake_called", "stake_missed")),
+        *((name, _NUMBER) for name in ("share", "share_low", "share_high")),
+        ("share_doubt", _TEXT),
+    ]
+)
+LABEL_THRESHOLDS = table_schema(
+    [(name, _NUMBER) for name in ("threshold", "called", "precision", "recall", "missed")]
+)
+LABEL_AUDIT = table_schema(
+    [
+        ("row_id", _TEXT),
+        ("stratum", _TEXT),
+        ("stratum_rows", _WHOLE),
+        ("called", T.IntegerType()),
+        ("probability", _NUMBER),
+        ("votes", _TEXT),
+    ]
+)
+# `stratum` is null in the figures of all rows: share, precision, recall.
+LABEL_AUDITED = table_schema(
+    [
+        ("figure", _TEXT),
+        ("stratum", _TEXT),
+        *((name, _WHOLE) for name in ("rows", "answered", "positive")),
+        *((name, _NUMBER) for name in ("value", "low", "high", "told", "recalibrated")),
+    ]
+)
 TABLES = {
+    "label_decision": LABEL_DECISION,
+    "label_thresholds": LABEL_THRESHOLDS,
+    "label_audit": LABEL_AUDIT,
+    "label_audited": LABEL_AUDITED,
     "label_model": LABEL_MODEL,
     "label_summary": LABEL_SUMMARY,
     "label_pairs": LABEL_PAIRS,

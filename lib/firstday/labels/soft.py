@@ -1,6 +1,6 @@
 """Soft labels: P(class) of each pattern, hence of each row, and which votes decided."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from firstday.labels.models.base import Floats, LabelModel
 from firstday.labels.outputs import LABEL_PATTERNS, SOFT_LABELS
 from firstday.labels.patterns import ABSTAIN
 from firstday.labels.votes import ROWS, Votes, words_of
-from firstday.tables.schemas import table_schema
+from firstday.tables.schemas import column, table_schema
 
 DECIDED, TIE, UNKNOWN = "decided", "tie", "unknown"
 SAME = 1e-9  # probabilities that differ by less are tied
@@ -90,5 +90,12 @@ def label_patterns(model: LabelModel, votes: Votes, patterns: DataFrame) -> Data
 def soft_labels(votes: Votes, patterns: DataFrame, *, few: bool) -> DataFrame:
     """SOFT_LABELS of the rows, from `label_patterns`, by a join on the words: a broadcast where `few`."""
     answered = patterns.select(*votes.words, *(name for name in SOFT_LABELS.names if name != "row_id"))
-    rows = votes.rows.select("row_id", *votes.words)  # others may be named as the answers are
-    return rows.join(F.broadcast(answered) if few else answered, votes.words).select(*SOFT_LABELS.names)
+    return joined(votes, F.broadcast(answered) if few else answered).select(*SOFT_LABELS.names)
+
+
+def joined(votes: Votes, answered: DataFrame, others: Sequence[str] = ()) -> DataFrame:
+    """The rows' row_id and `others` with the patterns' answers; the rows' further columns may be named as the
+    answers are.
+    """
+    rows = votes.rows.select("row_id", *map(column, others), *votes.words)
+    return rows.join(answered, votes.words)

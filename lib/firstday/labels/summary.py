@@ -13,11 +13,13 @@ from scipy.stats import chi2_contingency
 
 from firstday.labels.models.base import Counted, Floats, LabelModel, Sums, Weights, tally
 from firstday.labels.models.dependencies import Groups
+from firstday.labels.models.latent_class import likelihood_ratios
 from firstday.labels.patterns import ABSTAIN
 from firstday.labels.soft import SAME
 
 # Verdicts on a function.
-DEAD, REDUNDANT, AT_ODDS, FINE = "dead", "redundant", "at odds", "fine"
+DEAD, REDUNDANT, AGAINST, FINE = "dead", "redundant", "speaks against its class", "fine"
+LEAST_RATIO = 0.8  # P(vote | its class) / P(vote | another), below which a vote speaks against its own class
 
 
 def summarise(counted: Counted, model: LabelModel, groups: Groups) -> pd.DataFrame:
@@ -26,10 +28,11 @@ def summarise(counted: Counted, model: LabelModel, groups: Groups) -> pd.DataFra
     polarity: the classes that it votes for. coverage, overlaps, conflicts: shares of all rows on which it
     votes, on which others vote too, on which others vote otherwise. correct, incorrect, empirical_accuracy:
     on rows with a known label; NaN where there are none. learned_accuracy: by the model, its accuracy or
-    precision. agreement: share of its overlapping votes that are
-    as the model has it. changed: share of all rows whose label would be another without its vote, the weights
-    as they are. copies: the others of its group. verdict: dead (never votes), redundant (a copy, or nothing
-    would change), at odds (by the model its votes are right less often than chance), fine.
+    precision. likelihood_ratio: by the model, P(vote | its class) / P(vote | another), the least of its
+    classes'. agreement: share of its overlapping votes that are as the model has it. changed: share of all
+    rows whose label would be another without its vote, the model as it is. copies: the others of its group.
+    verdict: dead (never votes), speaks against its class (a ratio below LEAST_RATIO), redundant (a copy, or
+    nothing would change), fine.
     """
     overlaps, conflicts, right, shared, changed, correct, known = counted.add(partial(_sums, model))
     given = counted.given.sum(axis=1)
@@ -38,6 +41,8 @@ def summarise(counted: Counted, model: LabelModel, groups: Groups) -> pd.DataFra
         [counted.voters[other] for other in group if other != voter] for voter, group in enumerate(members)
     ]
     agreement, changed = _ratio(right, shared), changed / counted.total
+    by_vote = likelihood_ratios(counted, counted.expect(model.scores))
+    ratios = np.where(given > 0, np.where(counted.given > 0, by_vote, np.inf).min(axis=1), np.nan)
     measured, nothing = known > 0, np.full(len(given), np.nan)
     return pd.DataFrame(
         {
@@ -50,13 +55,11 @@ def summarise(counted: Counted, model: LabelModel, groups: Groups) -> pd.DataFra
             "incorrect": np.where(measured, known - correct, np.nan),
             "empirical_accuracy": _ratio(correct, known),
             "learned_accuracy": model.figures.get("accuracy", model.figures.get("precision", nothing)),
+            "likelihood_ratio": ratios,
             "agreement": agreement,
             "changed": changed,
             "copies": copies,
-            "verdict": [
-                _verdict(*each, counted.classes)
-                for each in zip(given, agreement, changed, copies, strict=True)
-            ],
+            "verdict": [_verdict(*each) for each in zip(given, ratios, changed, copies, strict=True)],
         }
     )
 
@@ -154,9 +157,9 @@ def _label(joint: Floats) -> NDArray[np.int64]:
     return np.where(order[:, -1] - order[:, -2] <= SAME, ABSTAIN, joint.argmax(axis=1))
 
 
-def _verdict(given: float, agreement: float, changed: float, copies: list[str], classes: int) -> str:
+def _verdict(given: float, ratio: float, changed: float, copies: list[str]) -> str:
     if given == 0:
         return DEAD
-    if agreement < 1 / classes:
-        return AT_ODDS
+    if ratio < LEAST_RATIO:
+        return AGAINST
     return REDUNDANT if copies or changed <= 0 else FINE

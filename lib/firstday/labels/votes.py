@@ -11,6 +11,7 @@ from operator import or_
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -48,6 +49,11 @@ class Votes:
 def words_of(batch: pa.RecordBatch, words: Sequence[str]) -> NDArray[np.int64]:
     """The words of a batch, rows × words."""
     return np.column_stack([batch.column(word).to_numpy(zero_copy_only=False) for word in words])
+
+
+def nothing(votes: Votes) -> sp.csr_matrix:
+    """One row on which nobody votes, 1 × (m · k)."""
+    return sp.csr_matrix((1, len(votes.voters) * votes.classes))
 
 
 def classes_shown(votes: DataFrame, columns: Sequence[str]) -> int:

@@ -6,7 +6,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from firstday.settings.kinds import Location, Names, OpenShare, Settings, Share, TimeZone, listed
 
-ModelKind = Literal["auto", "majority", "propensity", "confusion", "structure", "precision"]
+ModelKind = Literal["auto", "majority", "propensity", "confusion", "structure", "precision", "latent_class"]
 Shares = Annotated[tuple[OpenShare, ...], BeforeValidator(listed)]
 MOST_CLASSES = 100
 
@@ -46,6 +46,28 @@ class LabelSettings(Settings):
     positive: str | None = Field(
         None, min_length=1, description="The class that is looked for, by name or number [default: the last]."
     )
+    call_precision: OpenShare | None = Field(
+        None, description="Call as many rows as leave this share of the called expected to be positive."
+    )
+    cost_ratio: float | None = Field(
+        None, gt=0, description="Call by cost: a row called wrongly costs as much as so many that are missed."
+    )
+    capacity: int | None = Field(
+        None, ge=1, description="Call the most likely so many rows, such as can be looked at."
+    )
+    stake: str | None = Field(
+        None, min_length=1, description="Column with an amount a row: adds the amounts called and missed."
+    )
+    audit: int | None = Field(
+        None, ge=1, description="Draw so many rows to check by hand, those that tell most: table label_audit."
+    )
+    audited: Location | None = Field(
+        None,
+        description="What --audit drew, with the checked classes in a column answer: estimates, calibration.",
+    )
+    audited_random: Location | None = Field(
+        None, description="The same of rows (row_id, answer) that are a random sample of all rows."
+    )
     precision: OpenShare = Field(0.9, description="Precision that the classifier's threshold is set for.")
     allow_overlap: bool = Field(
         False, description="Let label functions read features, or columns of the old label's rule."
@@ -68,6 +90,15 @@ class LabelSettings(Settings):
     experiment_name: str = Field(
         "firstday", min_length=1, description="MLflow experiment to record the run in."
     )
+
+    @model_validator(mode="after")
+    def _one_of_a_kind(self) -> Self:
+        rules = (self.call_precision, self.cost_ratio, self.capacity)
+        if sum(rule is not None for rule in rules) > 1:
+            raise ValueError("--call-precision, --cost-ratio and --capacity exclude one another: give one")
+        if self.audited is not None and self.audited_random is not None:
+            raise ValueError("--audited and --audited-random exclude each other: give one")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -1,7 +1,7 @@
 """What the inputs must hold and what the outputs look like. No IO: stages may import this module."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from pyspark.sql import Column
@@ -51,6 +51,13 @@ class Contract:
     table: str
     fields: tuple[Field, ...]
     unique: str | None = None
+
+    def with_amount(self, name: str | None) -> "Contract":
+        """The contract with this column as an amount, 0 or more; null where there is none."""
+        if name is None:
+            return self
+        others = tuple(field for field in self.fields if field.name != name)
+        return replace(self, fields=(*others, Field(name, "number", nullable=True, low=0)))
 
     @property
     def instant(self) -> str | None:
@@ -121,6 +128,14 @@ def label_rows(columns: Iterable[str]) -> Contract:
     return Contract(
         "rows", (Field("row_id", "id"), *(Field(name, "any", nullable=True) for name in columns)), "row_id"
     )
+
+
+def label_answers(is_random: bool) -> Contract:
+    """Rows that were checked by hand: their class in `answer`; of an audit also what it was drawn by."""
+    numbers = (Field("stratum_rows", "number", low=1), Field("called", "number", low=0, high=1))
+    drawn = () if is_random else (Field("stratum", "text"), *numbers)
+    fields = (Field("row_id", "id"), Field("answer", "any", nullable=True), *drawn)
+    return Contract("audited", fields, unique="row_id")
 
 
 def user_labels() -> Contract:

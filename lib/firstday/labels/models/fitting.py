@@ -18,6 +18,7 @@ from firstday.labels.models import (
     structure,
 )
 from firstday.labels.models.base import ClassShares, Counted, Floats, LabelModel, Weights
+from firstday.labels.models.calibrated import Calibrated
 from firstday.labels.models.dependencies import Groups
 from firstday.labels.models.latent_class import LatentClasses
 
@@ -52,9 +53,16 @@ def fit(
     return with_warnings(KINDS[kind](counted, balance, groups), counted)
 
 
+def groups_of(model: LabelModel, learned: Groups) -> Groups:
+    """(m,): the copies that the model counts as one voter; `learned` where it has none of its own."""
+    inner = model.scores.inner if isinstance(model.scores, Calibrated) else model.scores
+    return inner.blocks.groups if isinstance(inner, LatentClasses) else learned
+
+
 def to_json(model: LabelModel) -> str:
     """All of the model, to the last digit."""
     shares = model.class_shares
+    inner = model.scores.inner if isinstance(model.scores, Calibrated) else model.scores
     written = {
         "kind": model.kind,
         "voters": model.voters,
@@ -65,8 +73,9 @@ def to_json(model: LabelModel) -> str:
         "iterations": model.iterations,
         "converged": model.converged,
         "class_names": model.class_names,
-        "weights": model.scores.to_dict() if isinstance(model.scores, Weights) else None,
-        "latent_classes": model.scores.to_dict() if isinstance(model.scores, LatentClasses) else None,
+        "weights": inner.to_dict() if isinstance(inner, Weights) else None,
+        "latent_classes": inner.to_dict() if isinstance(inner, LatentClasses) else None,
+        "calibrated": model.scores.to_dict() if isinstance(model.scores, Calibrated) else None,
         "class_shares": shares and {"low": [*shares.low], "high": [*shares.high], "doubt": shares.doubt},
     }
     return json.dumps(written)
@@ -80,6 +89,9 @@ def from_json(text: str) -> LabelModel:
     written["scores"] = Weights.from_dict(weights) if weights else None
     if latent:
         written["scores"] = LatentClasses.from_dict(latent)
+    calibration = written.pop("calibrated", None)
+    if calibration:
+        written["scores"] = Calibrated.from_dict(calibration, written["scores"])
     if shares:
         low, high = np.array(shares["low"], float), np.array(shares["high"], float)
         written["class_shares"] = ClassShares(low, high, shares["doubt"])
