@@ -227,7 +227,7 @@ def rare(found: list[RareSet]) -> str:
             f"{measure}:",
             "",
             f"| set | {' | '.join(measures)} |",
-            f"|{' --- |' * (len(measures) + 1)}",
+            edge,
         ]
         for name, row in cells.iterrows():
             told_ = " | ".join(FAILED if pd.isna(value) else f"{value:.3f}" for value in row)

@@ -1,7 +1,7 @@
 """Other people's label models, in an environment of their own, out/rivals.
 
 Inside it: `python label_rivals.py MODEL IN.npz OUT.npz [IN.npz OUT.npz ...]` fits and writes `probabilities`,
-or `failed` with the reason; IN has train, test (rows × functions, -1 abstains), classes and, if known, balance.
+or `failed` with the reason; IN has train, test (rows × functions, -1 abstains), classes and perhaps balance.
 `python label_rivals.py time MODEL VOTES.npy` prints the seconds of fitting and predicting the same votes, and
 the peak of memory, as JSON. From outside: `run(...)` does the same, and makes the environment the first time.
 """

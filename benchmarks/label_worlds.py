@@ -2,8 +2,8 @@
 
 `python -m benchmarks.label_worlds [--seeds 0 80] [--balances] [--keep FILE]` fits the votes of
 `fraud_worlds.fraud_votes(seed)` without gold and prints Markdown; `--balances` fits them with the true
-balance and with ones 1.5 times off too, and the sets of `--data`. `--keep` writes a line of JSON a world, and goes on
-with what is written there already.
+balance and with ones 1.5 times off too, and the sets of `--data`. `--keep` writes a line of JSON a world,
+and goes on with what is written there already.
 """
 
 import argparse
