@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from firstday import logs
@@ -203,12 +203,13 @@ def _called(inputs: Inputs, model: LabelModel, answered: DataFrame, settings: La
     distribution = decision.distribution(answered, positive, silent)
     decided = decision.decide(distribution, rule)
     patterns = decision.with_labels(answered, decided, positive) if rule.is_given else answered
-    stake = column(settings.stake) if settings.stake else None
-    known = votes.class_of(settings.gold, inputs.class_names) if settings.gold else None
-    beside = [name for name in (settings.stake, settings.gold) if name]
+    beside: list[Column] = []  # named anew: a column may be called as the answers are
+    if settings.stake:
+        beside.append(column(settings.stake).alias(decision.STAKE))
+    if settings.gold:
+        beside.append(votes.class_of(settings.gold, inputs.class_names).alias(decision.KNOWN))
     rows = soft.joined(cast, patterns.select(*cast.words, "probabilities", "label"), beside)
-    rows = decision.first_ones(rows, decided, positive)
-    figures = decision.row_figures(rows, positive, stake, known)
+    figures = decision.row_figures(decision.first_ones(rows, decided, positive), positive)
     return Called(patterns, rule, decided, distribution, positive, _names(inputs)[positive], figures)
 
 

@@ -15,6 +15,7 @@ from firstday.labels.patterns import Packing, Patterns
 from firstday.settings import LabelSettings
 from firstday.tables import Output
 from tests.jobs.small import Collected, published, status
+from tests.labels.test_latent_class import fraud
 from tests.labels.worlds import Votes, one_sided, two_sided
 from tests.tables.memory import Memory
 
@@ -113,7 +114,9 @@ def test_odd_inputs_that_are_no_mistakes(collected: Collected, tmp_path: Path) -
     assert (summary["correct"] + summary["incorrect"]).max() <= 3
     pd.testing.assert_frame_equal(plain, measured)
     assert plain.loc["7", ["label", "status"]].to_list() == [-1, "unknown"]
-    assert plain.loc["7", "probabilities"] == [0.5, 0.5]
+    # A row that nobody speaks on is of the classes' shares.
+    model = collected.rows("label_model")
+    assert plain.loc["7", "probabilities"] == pytest.approx(model["balance"].iloc[0], abs=0.01)
     # Classes that nobody votes for; a column named gold is never a voter; drift by period.
     wide = frame_of(cast, gold=0, week=np.where(np.arange(300) < 100, "1", "2"))
     six = labelled(wide, collected, tmp_path, classes=6, period="week")
@@ -172,3 +175,54 @@ def test_mistakes_end_with_status_2(tmp_path: Path, capfd: pytest.CaptureFixture
         message = capfd.readouterr().err
         assert told in message
         assert "Traceback" not in message
+
+
+def test_rows_are_called_by_a_rule_and_checked_by_hand(collected: Collected, tmp_path: Path) -> None:
+    """A rare class: a capacity that ends among equals, amounts, an audit, its answers; and a sum by Spark."""
+    votes, truth = fraud(6_000, 11)
+    frame = frame_of(votes, gold=truth)
+    with_amounts = frame.assign(amount=np.where(truth == 1, 10.0, 2.0))
+    plain = labelled(with_amounts, collected, tmp_path, stake="amount", audit=120)
+    [decision] = collected.rows("label_decision").to_dict("records")
+    probability = np.stack(plain["probabilities"].to_list())[:, 1]
+    called = (plain["label"] == 1).to_numpy()
+    assert decision["called"] == called.sum() > 100
+    assert decision["precision"] == pytest.approx(probability[called].mean(), abs=1e-4)
+    assert decision["missed"] == pytest.approx(probability[~called].sum(), rel=1e-3)
+    amount = with_amounts["amount"].to_numpy()[plain.index.astype(int)]
+    assert decision["stake_called"] == pytest.approx((probability * amount)[called].sum(), rel=1e-3)
+    assert decision["share_low"] < truth.mean() < decision["share_high"]
+    assert decision["share_doubt"] is None
+    drawn = collected.rows("label_audit")
+    assert len(drawn) == 120
+    assert drawn["row_id"].is_unique
+    assert (drawn.groupby("stratum").size() >= 8).all()
+    sizes = drawn.drop_duplicates("stratum")["stratum_rows"]
+    assert sizes.sum() == 6_000
+
+    # The answers: estimates in limits, probabilities recalibrated; the same rows, known labels changing none.
+    answers = drawn.assign(answer=truth[drawn["row_id"].astype(int)])
+    answers.loc[answers.index[0], "answer"] = None
+    checked = saved(answers, tmp_path / "answers.parquet")
+    after = labelled(frame, collected, tmp_path, audited=checked)
+    audited = collected.rows("label_audited").set_index("figure")
+    hit = truth[plain.index.astype(int)] == 1
+    for name, true in (
+        ("share", truth.mean()),
+        ("precision", hit[called].mean()),
+        ("recall", called[hit].mean()),
+    ):
+        assert audited.loc[name, "low"] <= true <= audited.loc[name, "high"]
+    assert not np.allclose(np.stack(after["probabilities"].to_list())[:, 1], probability)
+    again = labelled(frame, collected, tmp_path, audited=checked, gold="gold")
+    pd.testing.assert_frame_equal(after, again)
+
+    few = labelled(frame, collected, tmp_path, capacity=100)
+    assert (few["label"] == 1).sum() == 100
+    assert np.stack(few["probabilities"].to_list())[:, 1] == pytest.approx(probability, abs=1e-9)
+    assert probability[(few["label"] == 1).to_numpy()].min() >= np.sort(probability)[-100] - 1e-6
+    assert set(few.loc[few["status"] == "unknown", "label"]) <= {-1}
+
+    by_spark = labelled(frame, collected, tmp_path, max_patterns=1)
+    found = np.stack(by_spark["probabilities"].to_list())[:, 1]
+    np.testing.assert_allclose(found, probability, atol=1e-4)

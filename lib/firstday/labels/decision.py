@@ -15,6 +15,7 @@ from firstday.labels.models.base import Floats
 from firstday.labels.soft import DECIDED, UNKNOWN
 
 DIGITS = 6  # of a probability: those that are equal to so many decimals are called together
+STAKE, KNOWN = "firstday_stake", "firstday_truth"  # columns of rows
 STEPS = 200  # thresholds that the table shows
 NOBODY = 2.0  # a threshold that no probability reaches
 
@@ -192,10 +193,11 @@ class RowFigures:
     hits: int = 0
 
 
-def row_figures(labelled: DataFrame, positive: int, stake: Column | None, known: Column | None) -> RowFigures:
-    """Of rows with `probabilities`, `label` and what the columns read; a row without an amount counts none.
-    known: the class where it is known, else null.
+def row_figures(labelled: DataFrame, positive: int) -> RowFigures:
+    """Of rows with `probabilities`, `label`, and STAKE (an amount, or null for none) or KNOWN (the class, or
+    null where it is not known), or both.
     """
+    stake, known = (F.col(name) if name in labelled.columns else None for name in (STAKE, KNOWN))
     if stake is None and known is None:
         return RowFigures()
     is_called = F.col("label") == positive

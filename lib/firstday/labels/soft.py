@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
@@ -15,7 +15,7 @@ from firstday.labels.models.base import Floats, LabelModel
 from firstday.labels.outputs import LABEL_PATTERNS, SOFT_LABELS
 from firstday.labels.patterns import ABSTAIN
 from firstday.labels.votes import ROWS, Votes, words_of
-from firstday.tables.schemas import column, table_schema
+from firstday.tables.schemas import table_schema
 
 DECIDED, TIE, UNKNOWN = "decided", "tie", "unknown"
 SAME = 1e-9  # probabilities that differ by less are tied
@@ -93,9 +93,9 @@ def soft_labels(votes: Votes, patterns: DataFrame, *, few: bool) -> DataFrame:
     return joined(votes, F.broadcast(answered) if few else answered).select(*SOFT_LABELS.names)
 
 
-def joined(votes: Votes, answered: DataFrame, others: Sequence[str] = ()) -> DataFrame:
-    """The rows' row_id and `others` with the patterns' answers; the rows' further columns may be named as the
-    answers are.
+def joined(votes: Votes, answered: DataFrame, others: Sequence[Column] = ()) -> DataFrame:
+    """The rows' row_id and `others` with the patterns' answers; the rows' further columns, which may be named
+    as the answers are, are left out.
     """
-    rows = votes.rows.select("row_id", *map(column, others), *votes.words)
+    rows = votes.rows.select("row_id", *others, *votes.words)
     return rows.join(answered, votes.words)

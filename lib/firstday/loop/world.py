@@ -20,6 +20,7 @@ from firstday.errors import OutputError
 from firstday.simulation.app import empty_app
 from firstday.simulation.app_policies import listed, popularity, push
 from firstday.simulation.app_world import App, Policy
+from firstday.simulation.fraud import FEATURES, SANCTION_COLUMNS
 from firstday.simulation.world import SEGMENTS
 
 # Days that are played; of the ramp one more than its stages need, for the log ends a minute before midnight.
@@ -118,7 +119,14 @@ def month_steps(world: World) -> dict[str, dict[str, Any]]:
     functions = str(files("firstday.conf").joinpath("label_functions_demo.yml"))
     tables = {"tables": world.path(""), "segment": ["country"], "profile": [*SEGMENTS]}
     return {
-        "label": NAMED | {"rows": world.path("accounts"), "functions": functions},
+        "label": NAMED
+        | {
+            "rows": world.path("accounts"),
+            "functions": functions,
+            "old_label": "sanctioned",
+            "old_label_columns": [*SANCTION_COLUMNS],
+            "features": [*FEATURES],
+        },
         "discover": NAMED
         | {
             "users": world.path("users"),

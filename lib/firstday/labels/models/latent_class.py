@@ -42,6 +42,7 @@ from firstday.labels.patterns import Patterns, uniform
 Ints = NDArray[np.intp]
 
 MOST_STEPS = 300
+LAST_STEPS = 2_000  # of the last climb, over all patterns
 MOST_JOBS = 45  # of Spark, one a step, where patterns are too many for the driver
 SETTLED = 1e-6  # change of the log-likelihood at which EM ends, times max(1, rows · 1e-4)
 MOST_PATTERNS = 3_000  # that blocks and components are searched on
@@ -479,7 +480,9 @@ def _limit(candidate: Candidate, of_class: int, direction: float) -> float:
 
 
 def fit(counted: Counted, balance: Floats | None = None) -> LabelModel:
-    """The latent class model. balance: (k,), shares of all rows, silent ones included, where they are known.
+    """The latent class model. balance: (k,), shares of all rows, silent ones included, where they are known:
+    it decides where the votes do not say how common the classes are; where they do, it is kept within their
+    limits, and left aside beyond.
 
     Blocks and components are found on at most MOST_PATTERNS patterns, a sample of more; the last climb is
     over all patterns, where they are too many for the driver by a Spark job a step.
@@ -491,27 +494,32 @@ def attempt(counted: Counted, balance: Floats | None = None) -> tuple[LabelModel
     """The model, and why the votes of one-sided rules on a rare class are better not left to it, if so."""
     sampled = Patterns.sampled(counted, MOST_PATTERNS)
     found = search(sampled)
-    best, notes = (found.best, ()) if balance is None else _given(found.best, sampled, balance)
-    last = _on_all(counted, best, balance)
-    shares, blocks = last.of_class(), last.scores.blocks
-    expected = counted.expect(last.scores)
-    ratios = likelihood_ratios(counted, expected)
+    ratios = likelihood_ratios(sampled, sampled.expect(found.best.fit.scores))
+    known = _class_shares(found, ratios)
+    best, kept = found.best, balance
+    notes: tuple[str, ...] = ()
+    if balance is not None and known.doubt is None and ((balance < known.low) | (balance > known.high)).any():
+        kept, notes = None, (_contradicted(balance, known),)
+    elif balance is not None:
+        best, known = _given(found.best, sampled, balance), ClassShares(balance, balance, None)
+    last = _on_all(counted, best, kept)
+    expected, votes = counted.expect(last.scores), counted.given.sum(axis=1)
     model = LabelModel(
         "latent_class",
         counted.voters,
         counted.classes,
         last.scores,
-        shares,
+        last.of_class(),
         {
-            "accuracy": expected.right.sum(axis=1) / np.maximum(counted.given.sum(axis=1), 1),
-            "propensity": counted.given.sum(axis=1) / counted.total,
+            "accuracy": expected.right.sum(axis=1) / np.maximum(votes, 1),
+            "propensity": votes / counted.total,
         },
         notes=(*notes, *_described(last, counted.voters)),
         iterations=last.steps,
         converged=last.converged,
-        class_shares=_class_shares(found, blocks, ratios, balance),
+        class_shares=known,
     )
-    return model, _doubt(found.best, shares, ratios)
+    return model, _doubt(found.best, last.of_class(), ratios)
 
 
 def likelihood_ratios(counted: Counted, expected: Expected) -> Floats:
@@ -524,32 +532,31 @@ def likelihood_ratios(counted: Counted, expected: Expected) -> Floats:
     return np.where(given > 0, inside / outside, np.nan)
 
 
-def _given(best: Candidate, sampled: Patterns, balance: Floats) -> tuple[Candidate, tuple[str, ...]]:
-    """The candidate under a known balance, and a note where the votes contradict it: of going on from what
-    was found freely, and of beginning anew, the likelier.
+def _given(best: Candidate, sampled: Patterns, balance: Floats) -> Candidate:
+    """The candidate under a known balance: of going on from what was found freely, and of beginning anew, the
+    likelier.
     """
-    encoded = best.encoded
-    on = replace(best, fit=climb(encoded.expect, best.fit.scores, balance))
-    anew = one_a_class(encoded, sampled.together, balance)
+    on = replace(best, fit=climb(best.encoded.expect, best.fit.scores, balance))
+    anew = one_a_class(best.encoded, sampled.together, balance)
     is_named = (anew.fit.scores.classes == np.arange(len(balance))).all()
-    known = anew if is_named and anew.criterion() > on.criterion() else on
-    loss = best.fit.log_likelihood - known.fit.log_likelihood
-    if loss <= chi2.ppf(0.999, len(balance) - 1) / 2 * best.meetings.misfit:
-        return known, ()
-    free = ", ".join(f"{share:.1%}" for share in best.fit.of_class())
-    said = ", ".join(f"{share:.1%}" for share in balance)
-    return known, (f"the votes contradict --balance {said}: without it the classes have {free} of the rows",)
+    return anew if is_named and anew.criterion() > on.criterion() else on
+
+
+def _contradicted(balance: Floats, known: ClassShares) -> str:
+    spans = zip(known.low, known.high, strict=True)
+    return (
+        f"the votes contradict --balance {', '.join(f'{share:.1%}' for share in balance)}, which is left "
+        f"aside: they say {', '.join(f'{low:.1%} to {high:.1%}' for low, high in spans)}"
+    )
 
 
 def _on_all(counted: Counted, best: Candidate, balance: Floats | None) -> Fit:
     """The candidate's fit, gone on with over all patterns."""
-    if counted.on_driver is not None and len(counted.on_driver[1]) == len(best.encoded.rows):
-        return best.fit
     blocks, scores = Blocks.of(best.encoded.blocks.groups, counted), best.fit.scores
     sums, mass, _ = counted.add(partial(expected_sums, scores, blocks))
     begun = maximise(blocks, sums, mass, scores.classes, balance)[0]
     if counted.on_driver is not None:
-        return climb(Encoded(*counted.on_driver, blocks).expect, begun, balance)
+        return climb(Encoded(*counted.on_driver, blocks).expect, begun, balance, LAST_STEPS)
 
     def in_spark(now: LatentClasses) -> Sums:
         return counted.add(partial(expected_sums, now, now.blocks))
@@ -557,22 +564,16 @@ def _on_all(counted: Counted, best: Candidate, balance: Floats | None) -> Fit:
     return climb(in_spark, begun, balance, MOST_JOBS)
 
 
-def _class_shares(found: Search, blocks: Blocks, ratios: Floats, balance: Floats | None) -> ClassShares:
-    """What the votes tell of the classes' shares."""
-    shares = found.best.fit.of_class()
-    if balance is not None:
-        return ClassShares(balance, balance, None)
-    rare = int(shares.argmin())
-    for_it, other = ratios[:, rare] >= TELLS, np.delete(ratios, rare, axis=1) > 1
-    voters = len(set(blocks.groups[for_it].tolist()))
-    unknown = np.full(len(shares), np.nan)
-    if voters < ENOUGH or not other.any():
-        few = (
-            f"only {voters} independent rules speak for it"
-            if voters < ENOUGH
-            else "no rule speaks against it"
-        )
-        return ClassShares(unknown, unknown, few)
+def _class_shares(found: Search, ratios: Floats) -> ClassShares:
+    """What the votes say of the classes' shares. ratios: (m, k), as `likelihood_ratios` has them."""
+    shares, blocks = found.best.fit.of_class(), found.best.encoded.blocks
+    rare, unknown = int(shares.argmin()), np.full(len(shares), np.nan)
+    voters = len(set(blocks.groups[ratios[:, rare] >= TELLS].tolist()))
+    if voters < ENOUGH:
+        doubt = f"{voters} independent rules speak for it, and {ENOUGH} are needed"
+        return ClassShares(unknown, unknown, doubt)
+    if not (np.delete(ratios, rare, axis=1) > 1).any():
+        return ClassShares(unknown, unknown, "no rule speaks against it")
     low, high = share_limits(found)
     if high[rare] > WIDEST * low[rare]:
         return ClassShares(unknown, unknown, f"it may be {low[rare]:.1%} or {high[rare]:.1%} of the rows")
