@@ -153,11 +153,13 @@ def measure(one: RareSet, balances: bool) -> World:
 
 @contextmanager
 def searching_once() -> Iterator[None]:
-    """The latent class model's search does not know the balance; within this it is made once for the same
-    patterns. (It takes nearly all of the time.)
+    """The latent class model's search, and the limits of shares, do not know the balance; within this they
+    are made once for the same patterns. (They take nearly all of the time.)
     """
     made: dict[bytes, latent_class.Search] = {}
+    limits: dict[int, tuple[Floats, Floats]] = {}
     search: Callable[..., latent_class.Search] = latent_class.search
+    share_limits = latent_class.share_limits
 
     def remembered(counted: Patterns, *more: object, **named: object) -> latent_class.Search:
         key = counted.votes.indices.tobytes() + counted.rows.tobytes() + repr((more, named)).encode()
@@ -165,7 +167,14 @@ def searching_once() -> Iterator[None]:
             made[key] = search(counted, *more, **named)
         return made[key]
 
-    with patch.object(latent_class, "search", remembered):
+    def limits_of(found: latent_class.Search) -> tuple[Floats, Floats]:
+        if id(found) not in limits:  # `made` keeps it, so that no other gets its id
+            limits[id(found)] = share_limits(found)
+        return limits[id(found)]
+
+    searching = patch.object(latent_class, "search", remembered)
+    limiting = patch.object(latent_class, "share_limits", limits_of)
+    with searching, limiting:
         yield
 
 
