@@ -137,7 +137,9 @@ def ours(one: VoteSet, kind: str) -> tuple[float | str, str]:
         model = fitting.fit(Patterns.of(one.train, one.classes), kind)
     except FirstdayError as error:
         return str(error), kind
-    return score(one, model.posterior(packing.unpack(packing.pack(one.test)))), model.kind
+    found = model.posterior(packing.unpack(packing.pack(one.test)))
+    found[(one.test == ABSTAIN).all(axis=1)] = 1 / one.classes  # no class is decided there: as for the rivals
+    return score(one, found), model.kind
 
 
 def table(votes: list[VoteSet], columns: dict[str, dict[str, float | str]], taken: dict[str, str]) -> str:
