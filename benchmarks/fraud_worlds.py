@@ -2,8 +2,8 @@
 
 Frauds are of one to three kinds, each caught by other rules; habits, in frauds and honest accounts alike,
 trigger several rules together; some rules are noisy copies of others, some are wrong, one may vote by
-default. Seeds below 1,000 were looked at while the label model was chosen; those from 1,000 on were scored
-once.
+default.
+Seeds below 1,000 were looked at while the label model was chosen; those from 1,000 on were scored once.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Deal an experiment's variants: read the plan, read the units, write who has which variant from when on."""
+"""Assign users to variants: read the plan, read the units, write who has which variant from when on."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -36,7 +36,7 @@ def run(settings: AssignSettings, run_id: str) -> Path | None:
             left_out = _left_out(units.good, plan)
             step.note(units=units.profile.rows, **left_out)
         with cached(assign.assign(units.good, plan, settings.instant_column)) as assignments:
-            with logs.step("Dealing the variants"):
+            with logs.step("Assigning the variants"):
                 dealt: pd.DataFrame = assign.counts(assignments, plan).toPandas()
             _refuse_changes(assignments, output, plan, now)
             with logs.step("Writing the assignments") as step:
@@ -46,6 +46,7 @@ def run(settings: AssignSettings, run_id: str) -> Path | None:
         output.publish(inputs=[units.source], settings=told)
         tracked.log_inputs([units.source])
         tracked.log_metrics(summary)
+        logs.result(_text(dealt, plan))
         return Path(settings.out) if output.store.is_folder else None
 
 
@@ -119,7 +120,9 @@ def _refuse_changes(assignments: DataFrame, output: Output, plan: ExperimentPlan
         changes = assign.changed(assignments, earlier, now).count()
     if changes:
         why = (
-            "strata deal a closed list: give the list of the first run" if plan.strata else "undo the change"
+            "strata are for a closed list: give the list of the first run"
+            if plan.strata
+            else "undo the change"
         )
         raise DataError(
             "units must keep the variant that they were given, but this plan or list gives another one",
@@ -162,6 +165,25 @@ def _checked(dealt: pd.DataFrame, span: assign.Span, name: str) -> dict[str, flo
     ratio = sample_ratio(counts, span.shares)
     logs.log.info(f"{since}: {ratio.sentence}")
     return figures | {"sample_ratio_p": ratio.p_value}
+
+
+def _text(dealt: pd.DataFrame, plan: ExperimentPlan) -> str:
+    """Who got what, from when on."""
+    from firstday.report import aligned
+
+    rows = []
+    for span in assign.spans(plan):
+        own = dealt
+        if span.number is not None:
+            own = dealt[dealt["stage" if plan.ramp else "period"] == span.number]
+        total = max(int(own["units"].sum()), 1)
+        for row in own.itertuples(index=False):
+            share = f"{row.units / total:.2%}"
+            planned = f"{span.shares.get(row.variant, 0):.2%}"
+            since = f"{span.starts_at:%Y-%m-%d %H:%M}"
+            rows.append((since, str(row.variant), f"{row.units:,}", share, planned))
+    columns = ("from (UTC)", "variant", plan.unit, "share", "planned")
+    return f"{plan.experiment}\n\n{aligned(columns, rows, columns[2:])}"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -79,7 +79,7 @@ def run(settings: DiscoverSettings, run_id: str) -> Path | None:
             settings=settings.model_dump(mode="json"),
             horizon=horizon,
         )
-        where = output.write_file("report.html", report.html.encode())
+        where = output.write_file("discover.html", report.html.encode())
         _track(tracked, inputs, found.findings, facts, published, report)
     return Path(where) if where else None
 
@@ -330,7 +330,7 @@ def _track(
             }
         )
         tracked.set_tags({"verdict": findings.choice.verdict, "reason": findings.choice.reason})
-        tracked.log_report("report.html", report.html)
+        tracked.log_report("discover.html", report.html)
         for name, image in report.figures.items():
             tracked.log_figure(name, image)
 

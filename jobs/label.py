@@ -16,8 +16,8 @@ from firstday.cli import run_job
 from firstday.frames import cached
 from firstday.inputs.label import Inputs, read, read_audited
 from firstday.labels import audit, audit_rows, before_after, decision, outputs, soft, summary, votes
+from firstday.labels.called import Called, call
 from firstday.labels.columns import positive_class
-from firstday.labels.decision import Distribution, RowFigures
 from firstday.labels.distributed import Distributed
 from firstday.labels.models import dependencies, fitting
 from firstday.labels.models.base import Counted, LabelModel
@@ -64,18 +64,19 @@ def run(settings: LabelSettings, run_id: str) -> Path | None:
                 fitted = replace(fitted, model=model)
                 tables = _write(spark, inputs, found, fitted, called, audited, settings, output)
             compared = _compared(spark, inputs, called, settings, output) if inputs.features else None
-            report = _report(inputs, model, called, tables, compared, settings, run_id)
+            report = _report(inputs, model, called, audited, tables, compared, settings, run_id)
         output.publish(inputs=[checked.source], settings=settings.model_dump(mode="json"))
-        where = output.write_file("report.html", report.html.encode())
+        where = output.write_file("label.html", report.html.encode())
         if "label_audit" in tables:
-            output.write_file(
-                "audit.csv", tables["label_audit"].assign(answer="").to_csv(index=False).encode()
-            )
-        tracked.log_report("report.html", report.html)
+            to_check = tables["label_audit"].assign(answer="").to_csv(index=False)
+            output.write_file("audit.csv", to_check.encode())
+        tracked.log_report("label.html", report.html)
         if compared:
             _keep_models(compared, inputs, settings, output, tracked)
         tracked.log_inputs([checked.source])
         tracked.log_metrics(_metrics(found.counted, model, inputs) | called.metrics)
+        share = audited.estimates.share if audited else None
+        logs.result("\n".join((f"{called.sentence}.", called.of_all(model, share), *_to_do(tables))))
     return Path(where) if where else None
 
 
@@ -160,57 +161,14 @@ def _positive(inputs: Inputs, settings: LabelSettings) -> int:
     return positive_class(settings.positive, _names(inputs))
 
 
-@dataclass(frozen=True)
-class Called:
-    """The patterns with their labels, and which rows are called, with what is expected of them and, where it
-    is given, known.
-    """
-
-    patterns: DataFrame
-    rule: decision.Rule
-    decision: decision.Decision
-    distribution: Distribution
-    positive: int
-    name: str
-    figures: RowFigures
-
-    @property
-    def sentence(self) -> str:
-        found = self.decision
-        if not found.called:
-            return f"No row is called {self.name}; {found.missed:,.0f} are expected among all rows"
-        return (
-            f"{found.called:,.0f} of {self.distribution.total:,.0f} rows are called {self.name}; "
-            f"{found.precision:.0%} of them are expected to be so, and {found.missed:,.0f} others missed"
-        )
-
-    @property
-    def metrics(self) -> dict[str, float | None]:
-        found = self.decision
-        precision = None if np.isnan(found.precision) else found.precision
-        return {"called": found.called, "expected_precision": precision, "expected_missed": found.missed}
-
-    def rows(self, cast: votes.Votes, *, few: bool) -> DataFrame:
-        """The rows with their soft labels."""
-        labelled = soft.soft_labels(cast, self.patterns, few=few)
-        return decision.first_ones(labelled, self.decision, self.positive)
-
-
 def _called(inputs: Inputs, model: LabelModel, answered: DataFrame, settings: LabelSettings) -> Called:
-    positive, cast = _positive(inputs, settings), inputs.cast
-    rule = decision.Rule(settings.call_precision, settings.cost_ratio, settings.capacity)
-    silent = float(model.posterior(votes.nothing(cast))[0, positive])
-    distribution = decision.distribution(answered, positive, silent)
-    decided = decision.decide(distribution, rule)
-    patterns = decision.with_labels(answered, decided, positive) if rule.is_given else answered
     beside: list[Column] = []  # named anew: a column may be called as the answers are
     if settings.stake:
         beside.append(column(settings.stake).alias(decision.STAKE))
     if settings.gold:
         beside.append(votes.class_of(settings.gold, inputs.class_names).alias(decision.KNOWN))
-    rows = soft.joined(cast, patterns.select(*cast.words, "probabilities", "label"), beside)
-    figures = decision.row_figures(decision.first_ones(rows, decided, positive), positive)
-    return Called(patterns, rule, decided, distribution, positive, _names(inputs)[positive], figures)
+    rule = decision.Rule(settings.call_precision, settings.cost_ratio, settings.capacity)
+    return call(inputs.cast, model, answered, rule, _positive(inputs, settings), _names(inputs), beside)
 
 
 def _write(
@@ -229,7 +187,7 @@ def _write(
     tables = {
         "label_summary": summary.summarise(found.counted, model, groups),
         "label_thresholds": decision.thresholds(called.distribution),
-        "label_decision": _decision_table(model, called, audited),
+        "label_decision": called.table(model, audited.estimates.share if audited else None),
     }
     if audited:
         tables["label_audited"] = audit.table(audited.estimates, audited.strata)
@@ -252,35 +210,6 @@ def _write(
         rest["label_audit"] = outputs.small(spark, "label_audit", tables["label_audit"])
     output.write_all(rest)
     return tables
-
-
-def _decision_table(model: LabelModel, called: Called, audited: Audited | None) -> pd.DataFrame:
-    """One row: which rows are called, what is expected of them, and what is known of the class's share."""
-    found, shares, positive = called.decision, model.class_shares, called.positive
-    low, high = np.nan, np.nan
-    doubt: str | None = "this kind of model has no limits of it"
-    if audited:
-        low, high, doubt = audited.estimates.share.low, audited.estimates.share.high, None
-    elif shares:
-        low, high, doubt = shares.low[positive], shares.high[positive], shares.doubt
-    stakes = called.figures.stakes or (np.nan, np.nan)
-    return pd.DataFrame(
-        {
-            "positive": [called.name],
-            "rule": [called.rule.described],
-            "threshold": [found.threshold],
-            "called": [round(found.called)],
-            "precision": [found.precision],
-            "missed": [found.missed],
-            "missed_without_votes": [called.distribution.silent * called.distribution.silent_rows],
-            "stake_called": [stakes[0]],
-            "stake_missed": [stakes[1]],
-            "share": [audited.estimates.share.value if audited else model.balance[positive]],
-            "share_low": [low],
-            "share_high": [high],
-            "share_doubt": [doubt],
-        }
-    )
 
 
 def _compared(
@@ -342,6 +271,7 @@ def _report(
     inputs: Inputs,
     model: LabelModel,
     called: Called,
+    audited: Audited | None,
     tables: Mapping[str, pd.DataFrame],
     compared: before_after.Comparison | None,
     settings: LabelSettings,
@@ -349,7 +279,7 @@ def _report(
 ) -> "Report":
     from firstday.report import LabelContent, label_report
 
-    source = inputs.checked.source
+    source, known = inputs.checked.source, called.figures
     statuses = called.patterns.groupBy("status").agg(F.sum("rows").alias("rows")).collect()
     content = LabelContent(
         run_id=run_id,
@@ -364,8 +294,30 @@ def _report(
         settings=settings.model_dump(mode="json"),
         inputs={source.name: source.described},
         positive=called.name,
+        class_shares=model.class_shares,
+        decision=called.decision,
+        rule=called.rule,
+        distribution=called.distribution,
+        thresholds=tables["label_thresholds"],
+        overlaps=tables.get("label_pairs"),
+        gold_share=known.share,
+        gold_precision=known.precision,
+        gold_recall=known.recall,
+        audit=audited.estimates if audited else None,
+        reliability=None if audited is None or audited.strata is None else audited.strata.reset_index(),
+        stakes=known.stakes,
+        stake=settings.stake,
     )
     return label_report(content)
+
+
+def _to_do(tables: Mapping[str, pd.DataFrame]) -> list[str]:
+    if "label_audit" not in tables:
+        return []
+    return [
+        f"{len(tables['label_audit']):,} rows are to be checked, in audit.csv or the table label_audit: write "
+        "the class of each into the column answer and give the file back with --audited."
+    ]
 
 
 def _keep_models(

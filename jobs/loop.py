@@ -199,10 +199,12 @@ def _index(
 ) -> Path:
     """Write the page that links the steps' reports; returns where it is."""
     from firstday.inputs.loop_answers import content
-    from firstday.report.index import index_report
+    from firstday.report.index import index_report, loop_text
 
     with logs.step("Writing the index page"):
-        page = index_report(content(spark, settings.out, steps, runner, truth, true_effects))
+        told = content(spark, settings.out, steps, runner, truth, true_effects)
+        page = index_report(told)
+    logs.result(loop_text(told))
     file = Path(settings.out) / "index.html"
     file.write_text(page.html, encoding="utf-8")
     return file

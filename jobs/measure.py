@@ -1,6 +1,7 @@
 """Say what came of an experiment: outcomes to sums, sums to estimates, estimates to a decision."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from firstday.cli import run_job
 from firstday.experiments import results
 from firstday.experiments.analyse import Found, analyse
 from firstday.experiments.analyse_tables import Tables, tables
+from firstday.experiments.results import Question
 from firstday.frames import from_pandas
 from firstday.inputs.measure import Inputs, opened
 from firstday.inputs.measure_log import refuse_unmet
@@ -21,22 +23,27 @@ from firstday.tables import Output, open_output
 from firstday.tracking import tracked_run
 
 if TYPE_CHECKING:
-    from firstday.report import Report
+    from firstday.report import MeasureContent
 
-MOST_SHOWN = 30  # rows of results on the terminal
 TRACKED = ("estimate", "low", "high", "p_value")
 
 
 def run(settings: MeasureSettings, run_id: str) -> Path | None:
     """Measure and publish. Returns where the report is; None if the output is a schema."""
     plan = read_plan(settings.plan) if settings.plan else None
+    if plan is not None:
+        settings.check_plan(plan)
+        plan = settings.planned(plan)
     told = settings.model_dump(mode="json") | ({"planned": plan.model_dump(mode="json")} if plan else {})
     spark = get_session("firstday measure")
     with (
         tracked_run(settings.experiment_name, "measure", run_id=run_id, settings=told) as tracked,
         open_output(spark, settings.out, job="measure", run_id=run_id, schemas=results.TABLES) as output,
-        opened(spark, settings, plan, output) as inputs,
+        ExitStack() as stack,
     ):
+        with logs.step("Reading and checking the inputs") as step:
+            inputs = stack.enter_context(opened(spark, settings, plan, output))
+            step.note(**{each.source.name: each.profile.rows for each in inputs.checked})
         with logs.step("Measuring the units and adding up") as step:
             refuse_unmet(inputs.units, settings.exposure)
             summed = tables(inputs.question, inputs.units, ages=inputs.ages)
@@ -46,16 +53,33 @@ def run(settings: MeasureSettings, run_id: str) -> Path | None:
             step.note(rows=len(found.results), verdict=found.decision.verdict)
         with logs.step("Writing the results"):
             _write(spark, output, summed, found)
-        report = _report(inputs, found, told, run_id)
+        told |= _used(inputs.question)
+        content = _content(inputs, found, told, run_id)
+        from firstday.report import measure_report, measure_text
+
+        report = measure_report(content)
         sources = [checked.source for checked in inputs.checked]
         output.publish(inputs=sources, settings=told, horizon=inputs.horizon)
-        where = output.write_file("report.html", report.html.encode())
-        tracked.log_report("report.html", report.html)
+        where = output.write_file("measure.html", report.html.encode())
+        tracked.log_report("measure.html", report.html)
         tracked.log_inputs(sources)
         tracked.set_tags({"experiment": inputs.question.experiment, "verdict": found.decision.verdict})
+        tracked.log_params({f"used.{name}": value for name, value in _used(inputs.question).items()})
         tracked.log_metrics(_metrics(found))
-        _tell(inputs, found)
+        logs.result(measure_text(content))
     return Path(where) if where else None
+
+
+def _used(question: Question) -> dict[str, Any]:
+    """What was asked with, where a setting left it to the plan, the data or a default."""
+    return {
+        "control": question.control,
+        "treatments": list(question.treatments),
+        "metrics": [metric.name for metric in question.metrics],
+        "shares": {str(stage): dict(shares) for stage, shares in question.shares.items()}
+        or "equal ones assumed",
+        "planned_units": question.planned_units,
+    }
 
 
 def _write(spark: SparkSession, output: Output, summed: Tables, found: Found) -> None:
@@ -74,12 +98,13 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.astype(object).where(frame.notna(), None)
 
 
-def _report(inputs: Inputs, found: Found, told: dict[str, Any], run_id: str) -> "Report":
-    from firstday.report import MeasureContent, measure_report
+def _content(inputs: Inputs, found: Found, told: dict[str, Any], run_id: str) -> "MeasureContent":
+    from firstday.report import MeasureContent
 
-    content = MeasureContent(
+    question = inputs.question
+    return MeasureContent(
         run_id=run_id,
-        experiment=inputs.question.experiment,
+        experiment=question.experiment,
         results=found.results,
         decision=found.decision,
         notes=(*inputs.notes, *found.notes),
@@ -87,9 +112,10 @@ def _report(inputs: Inputs, found: Found, told: dict[str, Any], run_id: str) -> 
         inputs={checked.source.name: checked.source.described for checked in inputs.checked},
         shares=found.shares,
         methods=found.methods,
-        alpha=inputs.question.alpha,
+        alpha=question.alpha,
+        units={metric.name: metric.per(question.unit_name) for metric in question.metrics},
+        fall_is_good=[metric.name for metric in question.metrics if not metric.rise_is_good],
     )
-    return measure_report(content)
 
 
 def _metrics(found: Found) -> dict[str, float]:
@@ -101,23 +127,6 @@ def _metrics(found: Found) -> dict[str, float]:
         prefix = " ".join([*names, *([] if row["population"] == "all" else [row["population"]])])
         told |= {f"{prefix} {part}": row[part] for part in TRACKED if pd.notna(row[part])}
     return told
-
-
-def _tell(inputs: Inputs, found: Found) -> None:
-    """The decision, and a compact table."""
-    for sentence in (*inputs.notes, *found.notes, *found.decision.sentences):
-        logs.log.info(sentence)
-    shown = found.results[found.results["part"].isna() & (found.results["segment"] == "all")]
-    shown = shown.drop_duplicates(["metric", "treatment", "method", "population"], keep="last")
-    columns = ["metric", "treatment", "method", "population", "estimate", "low", "high", "p_value", "verdict"]
-    told = (
-        shown[columns]
-        .head(MOST_SHOWN)
-        .to_string(index=False, na_rep="", float_format=lambda value: f"{value:.5g}")
-    )
-    for line in told.splitlines():
-        logs.log.info(line.rstrip())
-    logs.log.info(found.decision.headline)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

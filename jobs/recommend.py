@@ -1,7 +1,7 @@
 """Make each customer's list of contents: recall, re-rank, filter, fill, choose banners, hand over."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from firstday import logs
 from firstday.cli import run_job
-from firstday.errors import DataError
+from firstday.errors import DataError, SettingsError
 from firstday.frames import from_pandas
 from firstday.inputs import bank
 from firstday.parallel import side_by_side
@@ -34,8 +34,9 @@ from firstday.tables import Output, open_output, read_published
 from firstday.tracking import tracked_run
 
 if TYPE_CHECKING:
-    from firstday.report import Report
+    from firstday.report import RecommendContent
 
+SLOTS = 4  # of a list, where nobody says how many
 SLOTS_BY = "slots by "  # figures of the step slots
 EXPORT = "recommendations_export"  # the lists for the channel, beside the tables
 
@@ -51,7 +52,7 @@ def run(settings: RecommendSettings, run_id: str) -> Path | None:
             spark, settings.out, job="recommend", run_id=run_id, schemas=recommendation_outputs.TABLES
         ) as output,
     ):
-        recipe = _recipe(spark, settings)
+        recipe, slots_note = _recipe(spark, settings)
         with logs.step("Reading and checking the tables") as step:
             found = bank.read(spark, settings, output, needed=(), actions=recipe.actions)
             step.note(**{each.source.name: each.profile.rows for each in found.checked})
@@ -66,16 +67,20 @@ def run(settings: RecommendSettings, run_id: str) -> Path | None:
             _write(spark, recommended, made, figures, watched, output)
             told = figures[figures["step"] == "slots"].set_index("figure")["value"]
             step.note(**{name: int(told[name]) for name in ("customers", "lists", "full", "slots")})
-        report = _report(found, figures, watched, now, settings, run_id)
-        output.publish(
-            inputs=[each.source for each in found.checked], settings=settings.model_dump(mode="json")
-        )
-        where = output.write_file("report.html", report.html.encode())
+        used = settings.model_dump(mode="json") | _used(recipe, now)
+        content = _content(found, figures, watched, slots_note, used, run_id)
+        from firstday.report import recommend_report, recommend_text
+
+        report = recommend_report(content)
+        output.publish(inputs=[each.source for each in found.checked], settings=used)
+        where = output.write_file("recommend.html", report.html.encode())
         if settings.export != "none":
             output.write_folder(EXPORT, recommended, settings.export)
-        tracked.log_report("report.html", report.html)
+        tracked.log_report("recommend.html", report.html)
         tracked.log_inputs([each.source for each in found.checked])
+        tracked.log_params({f"used.{name}": value for name, value in _used(recipe, now).items()})
         tracked.log_metrics({f"{row[0]}.{row[1]}": row[2] for row in figures.itertuples(index=False)})
+        logs.result(recommend_text(content))
     return Path(where) if where else None
 
 
@@ -126,41 +131,56 @@ def _watched(
     return Watched(*found_out)
 
 
-def _report(
+def _used(recipe: lists.Recipe, now: datetime) -> dict[str, Any]:
+    """What lists were made with, where a setting left it to the ranker or the tables."""
+    exploring = recipe.slots.exploring
+    return {
+        "now": now.isoformat(),
+        "slots": recipe.slots.size,
+        "exploring_slot": exploring.slot if exploring else None,
+        "segment": list(recipe.segment),
+        "profile": list(recipe.profile),
+        "actions": list(recipe.actions),
+    }
+
+
+def _content(
     found: bank.Bank,
     figures: pd.DataFrame,
     watched: Watched,
-    now: datetime,
-    settings: RecommendSettings,
+    slots_note: str,
+    used: Mapping[str, Any],
     run_id: str,
-) -> "Report":
-    from firstday.report import RecommendContent, recommend_report
+) -> "RecommendContent":
+    from firstday.report import RecommendContent
 
     told = figures[figures["step"] == "slots"].set_index("figure")["value"].astype(int)
     by_source = told[told.index.str.startswith(SLOTS_BY)]
-    return recommend_report(
-        RecommendContent(
-            run_id=run_id,
-            customers=told["customers"],
-            lists=told["lists"],
-            full=told["full"],
-            slots=told["slots"],
-            size=settings.slots,
-            sources={name.removeprefix(SLOTS_BY): count for name, count in by_source.items()},
-            window=f"the {settings.watch_days} days before {now:%Y-%m-%d}",
-            steps=figures,
-            monitoring=watched.monitoring.monitoring,
-            drift=watched.drift,
-            off_policy=watched.off_policy,
-            notes=watched.monitoring.notes,
-            settings=settings.model_dump(mode="json"),
-            inputs={each.source.name: each.source.described for each in found.checked},
-        )
+    return RecommendContent(
+        run_id=run_id,
+        customers=told["customers"],
+        lists=told["lists"],
+        full=told["full"],
+        slots=told["slots"],
+        size=used["slots"],
+        sources={name.removeprefix(SLOTS_BY): count for name, count in by_source.items()},
+        window=f"the {used['watch_days']} days before {used['now'][:10]}",
+        steps=figures,
+        monitoring=watched.monitoring.monitoring,
+        drift=watched.drift,
+        off_policy=watched.off_policy,
+        notes=(slots_note, *watched.monitoring.notes),
+        settings=used,
+        inputs={each.source.name: each.source.described for each in found.checked},
     )
 
 
-def _recipe(spark: SparkSession, settings: RecommendSettings) -> lists.Recipe:
-    """How to make lists. Raises DataError where the ranker cannot be recommended by."""
+def _recipe(spark: SparkSession, settings: RecommendSettings) -> tuple[lists.Recipe, str]:
+    """How to make lists, and a sentence on how many slots they have and why.
+
+    Raises DataError where the ranker cannot be recommended by, SettingsError where settings are not those
+    that it was trained with.
+    """
     row = read_published(spark, settings.ranker, "ranker_model").first()
     assert row is not None  # a published run has one
     if row["encoding"] is None or row["objective"] != BINARY:
@@ -175,14 +195,24 @@ def _recipe(spark: SparkSession, settings: RecommendSettings) -> lists.Recipe:
             value=settings.ranker,
             next_step="look at its report; train on more days, or recommend by it all the same with --force",
         )
-    told_of = read_published(spark, settings.ranker, "ranker_slots").count()
-    if told_of and not settings.force:
-        refuse_unseen(settings.slots, told_of)
+    by_slots = read_published(spark, settings.ranker, "ranker_slots").select("slots", "recommended").collect()
+    recommended = next((each["slots"] for each in by_slots if each["recommended"]), None)
+    size, slots_note = _size(settings, recommended)
+    if by_slots and not settings.force:
+        refuse_unseen(size, len(by_slots))
     encoding = Encoding.from_json(row["encoding"])
     encoding.refuse_other(row["features"])
     asked_with = json.loads(row["recall"])
-    exploring = settings.exploring_slot
-    return lists.Recipe(
+    for name in ("segment", "profile"):
+        given = list(getattr(settings, name))
+        if given and given != asked_with[name]:
+            raise SettingsError(
+                f"--{name} must be what the ranker was trained with, or be left out",
+                value=given,
+                next_step=f"it was trained with {', '.join(asked_with[name]) or 'none'}",
+            )
+    exploring = _exploring(settings, size)
+    recipe = lists.Recipe(
         Ranker(row["native"], tuple(row["features"])),
         encoding,
         segment=asked_with["segment"],
@@ -196,13 +226,33 @@ def _recipe(spark: SparkSession, settings: RecommendSettings) -> lists.Recipe:
         fatigue=Fatigue(**settings.rest.model_dump()),
         boost=settings.boost,
         slots=Slots(
-            settings.slots,
+            size,
             settings.per_group,
             None if exploring is None else Exploring(exploring, settings.exploring_uniform),
         ),
         refreshing=contents.Refreshing(settings.refresh, dict(settings.refresh_of)),
         seed=settings.seed,
     )
+    return recipe, slots_note
+
+
+def _size(settings: RecommendSettings, recommended: int | None) -> tuple[int, str]:
+    """Slots of a list, and why so many."""
+    advice = f"training recommended {recommended or 'no number'}"
+    size = settings.slots or recommended or SLOTS
+    why = f"as {advice}" if size == recommended else advice
+    if settings.slots not in (None, recommended):
+        why = f"as --slots says; {advice}"
+    return size, f"Lists have {size} slots, {why}."
+
+
+def _exploring(settings: RecommendSettings, size: int) -> int | None:
+    try:
+        return settings.exploring(size)
+    except ValueError as error:
+        raise SettingsError(
+            str(error), value=settings.exploring_slot, next_step="give --exploring-slot last, or more --slots"
+        ) from None
 
 
 def _quotas(candidates: int) -> dict[str, int]:

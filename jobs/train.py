@@ -1,12 +1,12 @@
-"""Train a ranker on lists with labels, measure it beside the simple ways, explain it, register it."""
+"""Train a ranker on lists with labels, measure it beside simple baselines, explain it, register it."""
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -18,7 +18,7 @@ from firstday import logs
 from firstday.cli import run_job
 from firstday.errors import FirstdayError
 from firstday.frames import cached, drawn, from_pandas
-from firstday.inputs.train import Examples, read
+from firstday.inputs.train import Examples, parameters_of, read
 from firstday.local_rows import local_rows
 from firstday.parallel import side_by_side
 from firstday.recommend import examples, explain, outputs, ranking, verdict
@@ -36,7 +36,7 @@ from firstday.tables import open_output
 from firstday.tracking import Registered, TrackedRun, tracked_run
 
 if TYPE_CHECKING:
-    from firstday.report import Report
+    from firstday.report import TrainContent
 
 MODEL = "model"  # the ranker, among the baselines
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -48,12 +48,11 @@ SAMPLED = 2_000  # rows that SHAP values are of
 
 def run(settings: TrainSettings, run_id: str) -> Path | None:
     """Train, measure and publish. Returns where the report is; None if the output is a schema."""
+    used = settings.model_dump(mode="json") | {"train": parameters_of(settings).model_dump()}
     spark = get_session("firstday train")
     examples.refuse_session(spark)
     with (
-        tracked_run(
-            settings.experiment_name, "train", run_id=run_id, settings=settings.model_dump(mode="json")
-        ) as tracked,
+        tracked_run(settings.experiment_name, "train", run_id=run_id, settings=used) as tracked,
         open_output(spark, settings.out, job="train", run_id=run_id, schemas=outputs.TABLES) as output,
         ExitStack() as stack,
     ):
@@ -84,16 +83,19 @@ def run(settings: TrainSettings, run_id: str) -> Path | None:
             if slots:
                 tables["ranker_slots"] = from_pandas(spark, slots.table, outputs.RANKER_SLOTS)
             output.write_all(tables)
-        report = _report(found, measured, importance, slots, sizes, notes, settings, run_id)
-        output.publish(
-            inputs=[each.source for each in found.checked], settings=settings.model_dump(mode="json")
-        )
-        where = output.write_file("report.html", report.html.encode())
+        content = _content(found, ranker, measured, importance, slots, sizes, notes, used, run_id)
+        from firstday.report import train_report, train_text
+
+        report = train_report(content)
+        output.publish(inputs=[each.source for each in found.checked], settings=used)
+        where = output.write_file("train.html", report.html.encode())
         output.write_file(RANKER_FILE, ranker.native.encode())
-        tracked.log_report("report.html", report.html)
+        tracked.log_report("train.html", report.html)
         tracked.log_inputs([each.source for each in found.checked])
-        tracked.log_metrics(_metrics(measured.metrics) | (slots.metrics if slots else {}))
+        figures = _metrics(measured.metrics) | (slots.metrics if slots else {})
+        tracked.log_metrics(figures | {"trees": float(ranker.trees)})
         _register(tracked, found, ranker, measured, settings)
+        logs.result(train_text(content))
     return Path(where) if where else None
 
 
@@ -257,35 +259,35 @@ def _tables(
     }
 
 
-def _report(
+def _content(
     found: Examples,
+    ranker: Ranker,
     measured: Measured,
     importance: pd.DataFrame,
     slots: SlotCount | None,
     sizes: "dict[str, examples.Sizes]",
     notes: Sequence[str],
-    settings: TrainSettings,
+    used: Mapping[str, Any],
     run_id: str,
-) -> "Report":
-    from firstday.report import SlotContent, TrainContent, train_report
+) -> "TrainContent":
+    from firstday.report import SlotContent, TrainContent
 
-    return train_report(
-        TrainContent(
-            run_id=run_id,
-            objective=found.objective,
-            beats=measured.beats,
-            comparisons=tuple(each.sentence for each in measured.against),
-            champion=measured.against_champion.sentence if measured.against_champion else None,
-            metrics=measured.metrics,
-            features=importance,
-            slots=SlotContent(slots.table, slots.way, slots.reentry.lists_per_week, slots.notes)
-            if slots
-            else None,
-            sizes={split: (size.lists, size.rows, size.mixed) for split, size in sizes.items()},
-            notes=tuple(notes),
-            settings=settings.model_dump(mode="json"),
-            inputs={each.source.name: each.source.described for each in found.checked},
-        )
+    return TrainContent(
+        run_id=run_id,
+        objective=found.objective,
+        beats=measured.beats,
+        comparisons=tuple(each.sentence for each in measured.against),
+        champion=measured.against_champion.sentence if measured.against_champion else None,
+        metrics=measured.metrics,
+        features=importance,
+        slots=SlotContent(slots.table, slots.way, slots.reentry.lists_per_week, slots.notes)
+        if slots
+        else None,
+        sizes={split: (size.lists, size.rows, size.mixed) for split, size in sizes.items()},
+        notes=tuple(notes),
+        settings=used,
+        trees=ranker.trees,
+        inputs={each.source.name: each.source.described for each in found.checked},
     )
 
 

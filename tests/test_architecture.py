@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from firstday.inputs.written import BY_SETTINGS, DECLARED
+from firstday.tables import forget, maintain
+
 REPOSITORY = Path(__file__).parents[1]
 # What all stages may import.
 SHARED = (
     *("errors", "redact", "settings", "frames", "expressions", "parallel", "local_rows"),
-    *("tables.schemas", "windows", "segments"),
+    *("tables.schemas", "windows", "segments", "rounding"),
 )
 STAGES = ("moments", "labels", "recommend", "experiments", "report", "simulation")
 # What each module or package of firstday may import of firstday. Jobs may import all but one another;
@@ -21,6 +24,9 @@ STAGES = ("moments", "labels", "recommend", "experiments", "report", "simulation
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "redact": (),
     "errors": ("redact",),
+    "addresses": (),
+    "rounding": (),
+    "preflight": ("addresses", "errors", "loop.steps", "session", "settings"),
     "settings": ("errors", "settings"),
     "parallel": (),
     "java": ("errors",),
@@ -33,14 +39,15 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "logs": ("errors", "redact"),
     "jvm_names": (),
     "python_daemon": (),
-    "session": ("errors", "jars", "java", "jvm_names"),
+    "session": ("errors", "jars", "java", "jvm_names", "logs"),
     "install": ("errors", "jars", "java", "session"),
-    "cli": ("errors", "logs", "settings"),
-    "tables": ("errors", "local_rows", "parallel", "redact", "settings", "tables"),
+    "cli": ("errors", "logs", "preflight", "redact", "settings"),
+    "tables": ("addresses", "errors", "logs", "local_rows", "parallel", "redact", "settings", "tables"),
     "tracking": ("errors", "logs", "redact", "settings"),
     "inputs": (*SHARED, "inputs", "logs", "loop", "tables", *STAGES),
     "loop": (*SHARED, "logs", "loop", "simulation"),
     **{stage: (*SHARED, stage) for stage in STAGES},
+    "report": (*SHARED, "report", "labels"),
 }
 DATAFRAME_IO = {"write", "writeTo", "writeStream", "readStream", "saveAsTable", "insertInto"}
 SESSION_IO = {"read", "table", "catalog"}
@@ -139,3 +146,10 @@ def storage_calls(file: Path) -> list[str]:
             or (node.attr in SESSION_IO and isinstance(node.value, ast.Name) and node.value.id == "spark")
         )
     ]
+
+
+def test_no_two_jobs_write_a_table_of_one_name() -> None:
+    """An output may hold the tables of several jobs."""
+    tables = [*DECLARED.values(), BY_SETTINGS, forget.TABLES, maintain.TABLES]
+    names = [name for job in tables for name in job]
+    assert len(set(names)) == len(names)

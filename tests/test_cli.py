@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from firstday import __version__, cli
+from firstday import __version__, cli, logs
 from firstday.errors import ConflictError, DataError
 from firstday.settings import DiscoverSettings
 
-COMMAND = ["discover", "--users", "u", "--events", "e", "--out", "o"]
+HERE = __file__  # a file that is there: whether it is a table is not asked before Spark starts
+COMMAND = ["discover", "--users", HERE, "--events", HERE, "--out", "o"]
 Run = Callable[[DiscoverSettings, str], Any]
 
 pytestmark = pytest.mark.usefixtures("restored_logs")
@@ -48,7 +49,7 @@ def test_flags_become_settings(job: Callable[[Run], None], tmp_path: Path) -> No
     assert status([*COMMAND, *flags, "--config", str(file), "--set", "seed=2", "--set", "min_users=3"]) == 0
     assert seen == [
         DiscoverSettings(
-            users="u", events="e", out="o", days=(1, 7), segments=("country", "gender"), window="12h",
+            users=HERE, events=HERE, out="o", days=(1, 7), segments=("country", "gender"), window="12h",
             seed=2, min_users=3, bootstrap=5,
         )
     ]  # fmt: skip
@@ -111,7 +112,7 @@ def test_a_foreseen_error_is_one_record_without_traceback(
 ) -> None:
     job(raising(error))
     assert status(COMMAND) == expected
-    record = json.loads(capsys.readouterr().err)
+    *_, record = map(json.loads, capsys.readouterr().err.splitlines())
     assert (record["message"], record["error"]) == (str(error), type(error).__name__)
     assert record["run_id"]
     assert "traceback" not in record
@@ -122,7 +123,7 @@ def test_an_unforeseen_error_is_logged_with_its_traceback(
 ) -> None:
     job(raising(ZeroDivisionError("by nothing")))
     assert status(COMMAND) == 1
-    record = json.loads(capsys.readouterr().err)
+    *_, record = map(json.loads, capsys.readouterr().err.splitlines())
     assert record["message"] == "the job failed: ZeroDivisionError: by nothing."
     assert "Traceback" in record["traceback"]
 
@@ -152,6 +153,25 @@ def test_an_interrupt_is_no_failure_of_the_job(
     assert "stopped" in capsys.readouterr().err
 
 
+def test_the_end_is_the_result_on_standard_output_and_the_address_last(
+    job: Callable[[Run], None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(settings: DiscoverSettings, run_id: str) -> Path:
+        logs.result("metric  effect\nd1        +0.1")
+        return tmp_path / settings.out
+
+    job(run)
+    assert status(COMMAND) == 0
+    told = capsys.readouterr()
+    lines = told.out.splitlines()
+    assert lines[1:3] == ["metric  effect", "d1        +0.1"]
+    assert lines[-1] == (tmp_path / "o").as_uri()
+    assert "starting" in told.err
+    job(lambda settings, run_id: None)
+    assert status(COMMAND) == 0
+    assert "effect" not in capsys.readouterr().out  # of the run before
+
+
 def test_run_ids_differ_and_sort_by_time(job: Callable[[Run], None]) -> None:
     ids: list[str] = []
     job(lambda settings, run_id: ids.append(run_id))
@@ -165,7 +185,7 @@ def test_run_job_is_the_command_of_one_job(job: Callable[[Run], None]) -> None:
     seen: list[DiscoverSettings] = []
     job(lambda settings, run_id: seen.append(settings))
     cli.run_job("discover", COMMAND[1:])
-    assert [settings.users for settings in seen] == ["u"]
+    assert [settings.users for settings in seen] == [HERE]
     assert logging.getLogger("py4j").level == logging.CRITICAL
 
 

@@ -10,6 +10,8 @@ from firstday import errors
 from firstday.inputs import bank
 from firstday.inputs.written import BY_SETTINGS, DECLARED
 from firstday.settings.bank import TABLES as BANK_TABLES
+from firstday.simulation import tables as simulated
+from firstday.simulation.fraud import simulate_fraud
 from firstday.tables import forget, maintain, schemas
 from firstday.tables.write import SHARED
 
@@ -94,3 +96,23 @@ def anchors(file: Path) -> set[str]:
     """As a forge makes them of headings."""
     headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_each_column_of_a_simulated_table_is_explained() -> None:
+    page = (DOCS / "simulate.md").read_text(encoding="utf-8").split("## Columns")[1].split("\n## ")[0]
+    rows = [line.strip("| ").split(" | ", 2) for line in page.splitlines() if line.startswith("| ")][2:]
+    fraud = {"accounts": simulated.accounts(simulate_fraud(users=50, seed=1).rows)}
+    worlds = {"app": simulated.TABLES, "bank": simulated.BANK_TABLES, "fraud": fraud}
+    worlds["loop"] = simulated.LOOP_TABLES | fraud
+    empty = {"eligibility", "holdings", "transactions", "preferences"}  # of the loop
+    for world, tables in worlds.items():
+        for table, schema in tables.items():
+            if world == "loop" and table in empty:
+                continue
+            [told] = [
+                columns for name, where, columns in rows if name == table and world in where.split(", ")
+            ]
+            named = names_in(told)
+            if "as above" in told or "the segments of users" in told:
+                named |= set(simulated.TABLES["users"].names) | set(simulated.TABLES["truth"].names)
+            assert set(schema.names) - named == set(), (world, table)

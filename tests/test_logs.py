@@ -1,5 +1,6 @@
 import json
 import logging
+import time
 
 import pytest
 
@@ -30,12 +31,39 @@ def test_elsewhere_each_step_is_one_json_line(capsys: pytest.CaptureFixture[str]
     }
 
 
-def test_a_step_that_fails_says_why_and_lets_the_error_pass(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_step_that_fails_says_why_unless_the_command_line_will(capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("r1", terminal=False)
+    with pytest.raises(ValueError, match="boom"), logs.step("Reading"):
+        raise ValueError("boom")
     with pytest.raises(DataError), logs.step("Reading"):
         raise DataError("rows are bad")
-    (line,) = lines(capsys)
-    assert (line["level"], line["message"], line["reason"]) == ("ERROR", "Reading", "Rows are bad.")
+    failed, stopped = lines(capsys)
+    assert (failed["level"], failed["reason"]) == ("ERROR", "ValueError: boom")
+    assert stopped["level"] == "ERROR"
+    assert "rows are bad" not in json.dumps(stopped).lower()
+
+
+def test_whoever_is_silent_says_that_it_is_at_work(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("r1", terminal=False)
+    with logs.pulse(0.2), logs.step("Counting the log"):
+        time.sleep(0.7)
+    *beats, done = [line["message"] for line in lines(capsys)]
+    assert 2 <= len(beats) <= 3
+    assert all(str(beat).startswith("Counting the log: ") for beat in beats)
+    assert done == "Counting the log"
+    with logs.pulse(0.2):
+        for _ in range(8):
+            time.sleep(0.05)
+            logs.log.info("Busy")
+    assert {line["message"] for line in lines(capsys)} == {"Busy"}
+
+
+def test_the_result_is_kept_for_the_end() -> None:
+    logs.configure("r1", terminal=False)
+    assert logs.last_result() == ""
+    logs.result("password=hunter2 and 3 rows")
+    assert "3 rows" in logs.last_result()
+    assert "hunter2" not in logs.last_result()
 
 
 def test_records_of_the_package_carry_the_run_id(capsys: pytest.CaptureFixture[str]) -> None:

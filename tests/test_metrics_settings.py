@@ -32,7 +32,7 @@ def test_metrics_are_frozen() -> None:
 def test_each_kind_is_made_of_what_it_needs_and_of_nothing_else(kind: str) -> None:
     values: dict[str, Any] = {
         "day": 7, "retention": "calendar", "actions": ["a"], "threshold": 2, "window": "2d", "value": "v",
-        "denominator": "w", "value_at": "t",
+        "denominator": "w", "value_at": "t", "retention_kind": "on_or_after", "unit": "EUR",
     }  # fmt: skip
     must, may = OPTIONS[kind]
     assert Metric(name="m", kind=kind, **{name: values[name] for name in must})
@@ -55,6 +55,10 @@ def test_each_kind_is_made_of_what_it_needs_and_of_nothing_else(kind: str) -> No
         ({"kind": "count", "name": "two\nlines"}, "one line of text"),
         ({"kind": "retention", "day": 0}, "greater than or equal to 1"),
         ({"kind": "retention", "day": 1, "window": "48h"}, "must end before day 1 is over"),
+        (
+            {"kind": "retention", "day": 30, "window": "48h", "retention_kind": "within"},
+            "before day 1 is over",
+        ),
         ({"kind": "count", "margin": -0.1}, "greater than 0"),
         ({"kind": "count", "window": "24"}, "a whole number and a unit"),
         ({"kind": "count", "pre_window": "0d"}, "greater than"),

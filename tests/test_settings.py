@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from firstday.errors import SettingsError
-from firstday.settings import DiscoverSettings, duration_text, load
+from firstday.settings import DiscoverSettings, ExperimentPlan, MeasureSettings, duration_text, load
 
 REQUIRED = {"users": "u", "events": "e", "out": "o"}
 CONF = Path(__file__).parents[1] / "conf"
@@ -160,3 +160,30 @@ def test_the_file_in_conf_shows_every_setting_with_its_default() -> None:
 
 def is_setting(line: str) -> bool:
     return line.startswith("# ") and line[2:].split(":")[0] in DiscoverSettings.model_fields
+
+
+def test_a_plan_is_measured_with_the_variants_and_the_retention_that_are_asked_for() -> None:
+    metrics = [
+        {"name": "d7", "kind": "retention", "day": 7},
+        {"name": "on 7", "kind": "retention", "day": 7, "retention_kind": "on"},
+        {"name": "visits", "kind": "count", "window": "7d"},
+    ]
+    plan = ExperimentPlan.model_validate(
+        {
+            "experiment": "e",
+            "variants": {"control": 0.5, "a": 0.3, "b": 0.2},
+            "starts_at": "2024-06-01T00:00:00Z",
+            "metrics": metrics,
+        }
+    )
+    given = {"assignments": "a", "events": "e", "plan": "p", "out": "o"}
+
+    def asked_with(**values: Any) -> MeasureSettings:
+        return load(MeasureSettings, overrides=given | values)
+
+    asked = asked_with(variants="control,b", retention_kind="within").planned(plan)
+    assert asked.variants == pytest.approx({"control": 5 / 7, "b": 2 / 7})
+    assert [metric.retention_kind for metric in asked.metrics] == ["within", "on", None]
+    assert asked_with().planned(plan) == plan
+    with pytest.raises(SettingsError, match="with its control"):
+        asked_with(variants="a,b").planned(plan)

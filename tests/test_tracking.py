@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from firstday import tracking
 from firstday.errors import DataError, FirstdayError
 from firstday.tracking import tracked_run
 
@@ -177,3 +179,14 @@ def test_a_store_that_cannot_be_reached_is_told_before_the_work(
 
     with pytest.raises(FirstdayError, match=r"MLflow store must take a run.*Check MLFLOW_TRACKING_URI"):
         never()
+
+
+def test_how_to_look_at_the_store(monkeypatch: pytest.MonkeyPatch) -> None:
+    stores = {None: None, "databricks": None, "https://runs.example": "https://runs.example"}
+    for store, told in stores.items():
+        monkeypatch.setattr(tracking, "_store", store)
+        assert tracking.how_to_open() == told
+    monkeypatch.setattr(tracking, "_store", "sqlite:////a folder/mlflow.db")
+    command = shlex.split(tracking.how_to_open() or "")
+    assert command[1:] == ["ui", "--backend-store-uri", "sqlite:////a folder/mlflow.db"]
+    assert Path(command[0]).name == "mlflow"

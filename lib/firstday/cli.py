@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args, get_origin
 import click
 from pydantic.fields import FieldInfo
 
-from firstday import __version__, logs
+from firstday import __version__, logs, preflight
 from firstday.errors import FirstdayError, reason
 from firstday.settings import (
     AssignSettings,
@@ -66,12 +66,12 @@ JOBS = {
         LabelSettings, "firstday.jobs.label", "Correct labels: functions vote, a model weighs them."
     ),
     "train": Job(
-        TrainSettings, "firstday.jobs.train", "Train a ranker, and say whether it beats the simple ways."
+        TrainSettings, "firstday.jobs.train", "Train a ranker, and say whether it beats simple baselines."
     ),
     "recommend": Job(RecommendSettings, "firstday.jobs.recommend", "Make each customer's list of contents."),
-    "assign": Job(AssignSettings, "firstday.jobs.assign", "Deal an experiment's variants to its units."),
+    "assign": Job(AssignSettings, "firstday.jobs.assign", "Assign users to variants."),
     "measure": Job(
-        MeasureSettings, "firstday.jobs.measure", "Say what came of an experiment, and how sure that is."
+        MeasureSettings, "firstday.jobs.measure", "Measure an experiment: did it work, and how sure is that?"
     ),
     "forget": Job(ForgetSettings, "firstday.jobs.forget", "Remove people from what the jobs have written."),
     "maintain": Job(MaintainSettings, "firstday.jobs.maintain", "Keep what the jobs have written in order."),
@@ -125,7 +125,9 @@ def _command(name: str, job: Job) -> click.Command:
         # A list may be one flag with commas, or the flag again and again.
         told = {key: value for key, value in flags.items() if value not in (None, ())}
         given = {key: ",".join(value) if isinstance(value, tuple) else value for key, value in told.items()}
-        return _execute(job, load(job.settings, config, given, given_by_set), debug)
+        settings = load(job.settings, config, given, given_by_set)
+        preflight.check(settings)
+        return _execute(name, job, settings, debug)
 
     options = [_option(field, info) for field, info in job.settings.model_fields.items() if not _nested(info)]
     common = [
@@ -143,7 +145,7 @@ def _command(name: str, job: Job) -> click.Command:
     return click.Command(name, params=[*options, *common], callback=callback, help=job.summary, epilog=epilog)
 
 
-def _execute(job: Job, settings: Settings, debug: bool) -> int:
+def _execute(name: str, job: Job, settings: Settings, debug: bool) -> int:
     """Run the job and return the exit status. A user's mistake or another foreseen end shows no traceback.
 
     Of an unforeseen error the terminal gets one line, and the traceback with --debug; a log gets both.
@@ -151,8 +153,10 @@ def _execute(job: Job, settings: Settings, debug: bool) -> int:
     run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
     terminal = sys.stderr.isatty()
     logs.configure(run_id, terminal, debug)
+    logs.log.info(f"firstday {name}, run {run_id}: starting")
     try:
-        result = importlib.import_module(job.module).run(settings, run_id)
+        with logs.pulse():
+            where = importlib.import_module(job.module).run(settings, run_id)
     except FirstdayError as error:
         logs.log.error(str(error), extra={"fields": {"error": type(error).__name__}}, exc_info=debug)
         return error.exit_status
@@ -160,9 +164,19 @@ def _execute(job: Job, settings: Settings, debug: bool) -> int:
         hint = " Run it again with --debug for the traceback." if terminal and not debug else ""
         logs.log.error(f"the job failed: {reason(error).rstrip('.')}.{hint}", exc_info=debug or not terminal)
         return FirstdayError.exit_status
-    if isinstance(result, Path):
-        click.echo(result.resolve().as_uri())
+    if text := logs.last_result():
+        click.echo(f"\n{text}\n")
+    if command := _open_runs():
+        click.echo(f"All runs, in MLflow: {command}")
+    if isinstance(where, Path):
+        click.echo(where.resolve().as_uri())
     return 0
+
+
+def _open_runs() -> str | None:
+    """The command that opens the store in which the job's run was recorded, if there is one."""
+    tracking = sys.modules.get("firstday.tracking")  # where no job has loaded it, nothing was recorded
+    return tracking.how_to_open() if tracking else None
 
 
 def _nested(info: FieldInfo) -> bool:
@@ -191,7 +205,8 @@ def _option(name: str, info: FieldInfo) -> click.Option:
         text += " [required]"
     elif info.default not in (None, ()):
         text += f" [default: {_text(info.default)}]"
-    [kind] = [kind for kind in get_args(info.annotation) if get_origin(kind) is Literal] or [info.annotation]
+    others = [kind for kind in get_args(info.annotation) if kind is not type(None)]
+    kind = others[0] if len(others) == 1 and get_origin(others[0]) is Literal else info.annotation
     if get_origin(kind) is Literal:
         return click.Option([flag, name], type=click.Choice(get_args(kind)), help=text)
     metavar = next(word for kind, word in METAVARS.items() if kind in str(info.annotation))

@@ -72,23 +72,34 @@ def drawn(*keys: "Column | str | int") -> Column:
 
 
 def matching(names: Sequence[str], patterns: Sequence[str], what: str) -> list[str]:
-    """The columns that any pattern names; in a pattern * takes any text, else it stands for itself.
+    """The names that any pattern takes, without those that a pattern behind a minus takes: '*,-gold,-row_id'.
 
-    Raises SettingsError where a pattern names none; `what` says what the patterns are for.
+    In a pattern * takes any text, else it stands for itself. Where all patterns begin with a minus, they
+    leave out of all names. Raises SettingsError where a pattern takes none, or nothing is left; `what` says
+    what the patterns are for.
     """
-    found: dict[str, None] = {}
-    for pattern in patterns:
-        expression = ".*".join(re.escape(part) for part in pattern.split("*"))
-        named = [name for name in names if re.fullmatch(expression, name, re.DOTALL)]
-        if not named:
-            near = difflib.get_close_matches(pattern, names, n=2)
-            raise SettingsError(
-                f"{what} must be columns of the rows",
-                value=pattern,
-                next_step=f"did you mean {' or '.join(near)}?" if near else "check the names",
-            )
-        found |= dict.fromkeys(named)
-    return list(found)
+    taken, left_out = (
+        [each for each in patterns if each.startswith("-") is minus] for minus in (False, True)
+    )
+    out = {name for pattern in left_out for name in _taken(names, pattern.removeprefix("-"), what)}
+    found = dict.fromkeys(name for pattern in taken or ["*"] for name in _taken(names, pattern, what))
+    kept = [name for name in found if name not in out]
+    if not kept:
+        raise SettingsError(f"{what} must leave some names", value=list(patterns))
+    return kept
+
+
+def _taken(names: Sequence[str], pattern: str, what: str) -> list[str]:
+    expression = ".*".join(re.escape(part) for part in pattern.split("*"))
+    taken = [name for name in names if re.fullmatch(expression, name, re.DOTALL)]
+    if not taken:
+        near = difflib.get_close_matches(pattern, names, n=2)
+        raise SettingsError(
+            f"{what} must be columns of the rows",
+            value=pattern,
+            next_step=f"did you mean {' or '.join(near)}?" if near else "check the names",
+        )
+    return taken
 
 
 def with_vector(rows: DataFrame, features: Sequence[str], name: str) -> DataFrame:

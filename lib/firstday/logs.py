@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from firstday.errors import reason
+from firstday.errors import FirstdayError, reason
 from firstday.redact import redacted, redacted_values
 
 log = logging.getLogger("firstday")
@@ -39,12 +40,16 @@ class JsonLines(logging.Formatter):
         return json.dumps(redacted_values(line), ensure_ascii=False, default=str)
 
 
+PULSE = 10.0  # seconds after which a job that has said nothing says that it is at work
+
+
 class Step:
     """One step of a job. What is noted is shown behind its name and kept in the log."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.fields: dict[str, Any] = {}
+        self.started = time.monotonic()
 
     def note(self, **fields: Any) -> None:
         """Add facts, e.g. `step.note(users=1897)`."""
@@ -71,6 +76,7 @@ class _Live:
         self.progress.update(self.tasks[step], description=_described(step))
 
     def end(self, step: Step, mark: str, seconds: float) -> None:
+        _said()
         self.progress.remove_task(self.tasks.pop(step))
         indent = "  " * len(self.tasks)
         self.console.print(f"{indent}{mark} {_described(step)} [dim]{seconds:.1f} s[/dim]", highlight=False)
@@ -79,15 +85,67 @@ class _Live:
 
 
 _live: _Live | None = None
+_steps: list[Step] = []  # under way
+_last_said = time.monotonic()
+_result = ""
+
+
+def result(text: str) -> None:
+    """Keep a job's result as plain text, which the command line prints at the end; the latest one stays."""
+    global _result
+    _result = redacted(text)
+
+
+def last_result() -> str:
+    """What `result` was given last since `configure`; '' where it was not."""
+    return _result
+
+
+def _said() -> None:
+    global _last_said
+    _last_said = time.monotonic()
+
+
+def _noticed(_: logging.LogRecord) -> bool:
+    """Lets each record pass, and notes that something was said."""
+    _said()
+    return True
+
+
+@contextmanager
+def pulse(every: float | None = None) -> Iterator[None]:
+    """Say what is going on whenever nothing else has been said for `every` (PULSE) seconds, in the `with`."""
+    wait, over, began = every or PULSE, threading.Event(), time.monotonic()
+
+    def beat() -> None:
+        while not over.wait(max(0.05, wait - (time.monotonic() - _last_said))):
+            now = time.monotonic()
+            if now - _last_said < wait:
+                continue
+            current = _steps[-1:]
+            name, since = (current[0].name, current[0].started) if current else ("At work", began)
+            seconds = now - since
+            log.info(f"{name}: {seconds:.0f} s so far", extra={"fields": {"seconds": round(seconds, 1)}})
+
+    _said()
+    thread = threading.Thread(target=beat, name="firstday-pulse", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def configure(run_id: str, terminal: bool | None = None, debug: bool = False) -> None:
     """Set up logging for this process: live lines on a terminal, else JSON. None asks stderr which it is."""
-    global _live
+    global _live, _result
+    _result = ""
     terminal = sys.stderr.isatty() if terminal is None else terminal
     console = Console(stderr=True)
     _live = _Live(console) if terminal else None
     handler = _TerminalHandler(console) if terminal else logging.StreamHandler(sys.stderr)
+    handler.addFilter(_noticed)
     handler.setFormatter(logging.Formatter("%(message)s") if terminal else JsonLines(run_id))
     log.handlers = [handler]
     log.propagate = False
@@ -100,28 +158,31 @@ def configure(run_id: str, terminal: bool | None = None, debug: bool = False) ->
 def step(name: str) -> Iterator[Step]:
     """Show and log one step of a job, with its seconds and what is noted on the `Step` it yields."""
     current = Step(name)
-    started = time.monotonic()
     log.debug(f"{name}: started")
+    _steps.append(current)
     if _live is not None:
         _live.start(current)
     try:
         yield current
     except BaseException as error:
-        _finish(current, started, error)
+        _finish(current, error)
         raise
-    _finish(current, started, None)
+    _finish(current, None)
 
 
-def _finish(current: Step, started: float, error: BaseException | None) -> None:
-    seconds = time.monotonic() - started
+def _finish(current: Step, error: BaseException | None) -> None:
+    _steps.remove(current)
+    seconds = time.monotonic() - current.started
     if _live is not None:
         _live.end(current, "[red]✗[/red]" if error else "[green]✓[/green]", seconds)
         return
     fields = {"seconds": round(seconds, 3), **current.fields}
     if error is None:
         log.info(current.name, extra={"fields": fields})
+    elif isinstance(error, FirstdayError):  # the message is the command line's to say, once
+        log.error(f"{current.name}: stopped", extra={"fields": fields})
     else:
-        log.error(current.name, extra={"fields": {**fields, "reason": reason(error)}})
+        log.error(f"{current.name}: failed", extra={"fields": {**fields, "reason": reason(error)}})
 
 
 def _described(step: Step) -> str:

@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firstday import jars, java
+from firstday import jars, java, logs
 from firstday.errors import FirstdayError
 
 if TYPE_CHECKING:
@@ -43,8 +43,9 @@ def get_session(app_name: str, local_cores: str = "*") -> "SparkSession":
     """
     from pyspark.sql import SparkSession
 
-    if SparkSession.getActiveSession() is None and not _launched_outside():
-        return start_local(local_conf(app_name, local_cores))
+    if SparkSession.getActiveSession() is None and not launched_outside():
+        with logs.step("Starting Spark"):
+            return start_local(local_conf(app_name, local_cores))
     builder = SparkSession.builder
     # A managed cluster made its session before us: it is taken, and nothing of it is configured.
     spark = (builder if on_databricks() else builder.appName(app_name)).getOrCreate()
@@ -193,7 +194,7 @@ def on_databricks() -> bool:
     return "DATABRICKS_RUNTIME_VERSION" in os.environ
 
 
-def _launched_outside() -> bool:
+def launched_outside() -> bool:
     """spark-submit starts the JVM first and gives Python the port; Databricks says which runtime it is."""
     return "PYSPARK_GATEWAY_PORT" in os.environ or on_databricks()
 

@@ -9,6 +9,8 @@ import json
 import logging
 import os
 import re
+import shlex
+import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -177,6 +179,21 @@ class TrackedRun:
             self._client.log_artifact(self.mlflow_run_id, str(file), "figures")
 
 
+_store: str | None = None  # that the latest run was recorded in
+
+
+def how_to_open() -> str | None:
+    """A command, or an address, to look at the store of this process's latest run; None without a run."""
+    if _store is None or _store.startswith("databricks"):
+        return None
+    if _store.startswith("http"):
+        return _store
+    program = Path(sys.executable).with_name("mlflow")
+    if program.is_relative_to(Path.cwd()):
+        program = program.relative_to(Path.cwd())
+    return shlex.join([str(program) if program.exists() else "mlflow", "ui", "--backend-store-uri", _store])
+
+
 @contextmanager
 def tracked_run(
     experiment: str, job: str, *, run_id: str, settings: Mapping[str, Any]
@@ -186,8 +203,10 @@ def tracked_run(
 
     Raises FirstdayError, before any work is done, when the store does not take the run.
     """
+    global _store
     try:
         client = _client()
+        _store = str(client.tracking_uri)
         run = client.create_run(
             _experiment(client, experiment),
             run_name=f"{job} {run_id}",

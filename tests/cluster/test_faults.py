@@ -75,4 +75,4 @@ def test_the_driver_is_killed_and_then_two_run_at_once(
     assert len(run_ids(tmp_path, "attempts") | left) == 3
     same_tables(tmp_path, local("discover", *told))
     assert all(run_ids(tmp_path, name) <= published for name in tables(tmp_path))
-    assert (tmp_path / "report.html").exists()
+    assert (tmp_path / "discover.html").exists()

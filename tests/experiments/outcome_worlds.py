@@ -25,6 +25,9 @@ REACTIONS = "impression_id string, kind string, reacted_at timestamp"
 METRICS = (
     Metric(name="d1", kind="retention", day=1),
     Metric(name="d3 calendar", kind="retention", day=3, retention="calendar", actions=("view",)),
+    Metric(name="within 3", kind="retention", day=3, retention_kind="within"),
+    Metric(name="within 2 calendar", kind="retention", day=2, retention="calendar", retention_kind="within"),
+    Metric(name="2 or later", kind="retention", day=2, retention_kind="on_or_after", actions=("chat",)),
     Metric(name="moment", kind="moment", actions=("chat",), threshold=2, window=30 * HOUR),
     Metric(name="events", kind="count", covariate="pre", pre_window=3 * DAY),
     Metric(name="chats", kind="count", actions=("chat", "call"), window=2 * DAY, covariate="age"),
@@ -95,7 +98,14 @@ def naive_outcomes(told: World, metrics: tuple[Metric, ...] = METRICS) -> pd.Dat
             until = ends if window is None else min(ends, assigned + window)
             label = naive_label(metric, assigned)
             if metric.kind == "retention":
-                y, d = float(any(acts(metric, row) and label[0] <= row[2] < label[1] for row in mine)), 1.0
+                first, last = label[0], min(label[1], ends)
+                if metric.retention_kind == "within":  # from day 1 on, once the action window is over
+                    first = max(
+                        naive_label(metric.model_copy(update={"day": 1}), assigned)[0], assigned + DAY
+                    )
+                if metric.retention_kind == "on_or_after":
+                    last = ends
+                y, d = float(any(acts(metric, row) and first <= row[2] < last for row in mine)), 1.0
                 known = label[1] <= min(HORIZON, ends)
             else:
                 y, d = naive_value(metric, assigned, until, mine, shown, told)

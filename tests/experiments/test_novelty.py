@@ -13,8 +13,8 @@ from firstday.experiments.novelty import (
     CONTROL,
     TREATMENT,
     effects_by_age,
+    lasting,
     later_less_first,
-    reading,
     slope,
     slope_of_separate,
 )
@@ -158,22 +158,72 @@ def test_one_age_and_constant_outcomes_say_nothing() -> None:
     assert np.isnan(later_less_first(constant, [0, 1, 2]).p_value)
 
 
-def test_readings() -> None:
-    effect = Estimate.normal(np.array([1.0, 1.0, -1.0, 0.1, 0.1, 1.0, 1.0]), np.full(7, 0.1), ALPHA)
-    change = Estimate.normal(
-        np.array([-1.0, 1.0, 1.0, 1.0, -1.0, 0.1, 1.0]),
-        np.array([0.1, 0.1, 0.1, 0.1, 0.1, 0.1, np.nan]),
-        ALPHA,
-    )
-    assert reading(effect, change).tolist() == [
-        "fades",
-        "grows",
-        "fades",
-        "rises",
-        "falls",
-        "no sign of change",
-        "unknown",
+def spending(effects: Floats, noise: Floats, seed: int, units: int = 4_000) -> PanelSums:
+    """One experiment whose days are independent of each other, each with a noise of its own."""
+    rng = np.random.default_rng(seed)
+    group = np.arange(units) % 2
+    y = rng.normal(size=(units, len(effects))) * noise + (group == TREATMENT)[:, None] * effects
+    return PanelSums.of(y, group=group, groups=2)
+
+
+NOISY_FIRST = np.where(AGES == 0, 100.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("effects", "noise", "word"),
+    [
+        (np.where(AGES == 0, 59.0, 0.0), NOISY_FIRST, "first day only"),
+        (np.where(AGES == 0, -59.0, 0.0), NOISY_FIRST, "first day only"),
+        (np.where(AGES == 0, 59.0, 1.0), NOISY_FIRST, "smaller after the first day"),
+        (np.where(AGES == 0, 0.0, 1.0), np.ones(14), "larger after the first day"),
+        (np.where(AGES == 0, 1.0, -1.0), np.ones(14), "turns into its opposite"),
+        (1.0 * 0.8**AGES, np.ones(14), "fades"),
+        (-1.0 * 0.8**AGES, np.ones(14), "fades"),
+        (1.0 * 0.8**AGES, NOISY_FIRST, "fades"),
+        (0.1 * AGES, np.ones(14), "grows"),
+        (0.1 * AGES, NOISY_FIRST, "grows"),
+        (0.1 * (AGES - 6.5), np.ones(14), "rises"),
+        (np.full(14, 1.0), np.ones(14), "still there"),
+        (np.full(14, 1.0), NOISY_FIRST, "still there"),
+        (np.zeros(14), np.ones(14), "no change is shown"),
+    ],
+)
+def test_what_becomes_of_an_effect_is_read_right_in_nine_of_ten_experiments(
+    effects: Floats, noise: Floats, word: str
+) -> None:
+    found = [lasting(spending(effects, noise, seed), AGES).reading for seed in range(50)]
+    assert sum(word in each for each in found) >= 45, found
+
+
+def test_the_parts_of_what_lasts_are_comparisons_of_each_unit_s_own() -> None:
+    y, group = outcomes(1, 80, np.linspace(1, 0, 5), seed=5)
+    found = lasting(PanelSums.of(y[0], group=group, groups=2), np.arange(5))
+    first, later = y[0, :, 0], y[0, :, 1:].mean(-1)
+    for part, own in (("first", first), ("later", later), ("change", later - first)):
+        arms = [Sums.of(own[group == arm]) for arm in (TREATMENT, CONTROL)]
+        plain, estimate = difference(arms[0], arms[1]), getattr(found, part)
+        np.testing.assert_allclose(estimate.estimate, plain.estimate, rtol=1e-9)
+        np.testing.assert_allclose(estimate.standard_error, plain.standard_error, rtol=1e-9)
+    after = PanelSums.of(y[0, :, 1:], group=group, groups=2)
+    assert found.trend.estimate == slope(after, np.arange(1, 5)).estimate
+
+
+def test_a_steady_effect_is_called_changed_no_more_often_than_alpha() -> None:
+    changed = [
+        "no change is shown"
+        not in (word := lasting(spending(np.full(14, 0.5), NOISY_FIRST, seed, 400), AGES).reading)
+        and "not clear" not in word
+        for seed in range(1_000)
     ]
+    assert np.mean(changed) < ALPHA + 3 * np.sqrt(ALPHA * (1 - ALPHA) / 1_000)
+
+
+def test_two_ages_and_constant_outcomes() -> None:
+    group = np.arange(400) % 2
+    two = PanelSums.of(np.random.default_rng(0).normal(size=(400, 2)), group=group, groups=2)
+    assert lasting(two, [0, 1]).reading == "no change is shown"
+    constant = PanelSums.of(np.ones((20, 3)), group=group[:20], groups=2)
+    assert lasting(constant, [0, 1, 2]).reading == "too little is known"
 
 
 @pytest.mark.parametrize("ages", [[0, 1], [0, 2, 1], [0, 1, 1], [0, 1, 2, 3]])

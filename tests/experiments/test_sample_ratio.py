@@ -16,20 +16,33 @@ def test_the_gate_fails_at_one_limit_and_passes_at_the_other() -> None:
     told = sample_ratio(GATES)
     assert (round(told.chi2, 3), round(told.p_value, 4)) == (6.902, 0.0086)
     assert told.passes
-    assert told.sentence == (
-        "The sample-ratio check fails at 0.01, passes at 0.001 (chi² 6.902, p 0.0086): "
-        "gate_30 44,700 (49.56% for 50.00% planned), gate_40 45,489 (50.44% for 50.00% planned)."
-    )
+    assert "barely (p\u00a00.0086, below 0.01 but not 0.001)" in told.sentence
     strict = sample_ratio(GATES, limit=0.01)
     assert not strict.passes
-    assert "check fails at 0.01 (" in strict.sentence
+    assert "do not fit" in strict.sentence
 
 
 def test_words_where_both_limits_agree() -> None:
-    assert "passes at 0.01 and at 0.001" in sample_ratio({"a": 100, "b": 101}).sentence
-    lost = sample_ratio({"a": 10_000, "b": 9_000})
-    assert "fails at 0.01 and at 0.001" in lost.sentence
+    halves = {"a": 0.5, "b": 0.5}
+    assert sample_ratio({"a": 100, "b": 101}, halves).sentence.startswith("Group sizes are as planned (p")
+    lost = sample_ratio({"a": 10_000, "b": 9_000}, halves)
+    assert lost.sentence.startswith("Group sizes do not fit the plan (p")
     assert not lost.passes
+    assert "crash" in lost.next_step
+
+
+def test_equal_shares_that_nobody_planned_are_called_assumed() -> None:
+    fits = sample_ratio({"a": 1_000, "b": 1_010, "c": 990})
+    assert "planned 33" not in fits.sentence
+    assert "equal shares, which are assumed as none were planned" in fits.sentence
+    counts = {"control": 1_000, "not_in_test": 1_900, "test": 1_010}
+    odd = sample_ratio(counts)
+    assert (odd.passes, odd.planned) == (False, False)
+    assert odd.sentence.endswith("not_in_test fits least.")
+    assert "--variants control,test" in odd.next_step
+    assert "--shares control=...,not_in_test=...,test=..." in odd.next_step
+    assert sample_ratio({"a": 1_000, "b": 300, "c": 1_010}).sentence.endswith("b fits least.")
+    assert "--variants" not in sample_ratio({"a": 1_000, "b": 300}).next_step
 
 
 def test_many_variants_against_their_shares() -> None:

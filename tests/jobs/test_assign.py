@@ -117,8 +117,8 @@ def test_mistakes_are_told(collected: Collected, files: Files, capfd: pytest.Cap
         (twice, {"strata": "country"}, [], "user_id is given more than once, with different values: 6"),
         (unknown, {}, [], "user_id is null"),
         (few[:0], {}, [], "Units must have rows"),
-        (few, {"unit": "player"}, [], "must have the column 'player'"),
-        (few, {"strata": "county"}, [], "nearest to 'county': 'country'"),
+        (few, {"unit": "player"}, [], "must be a column of units. Got: 'player'"),
+        (few, {"strata": "county"}, [], "Did you mean 'country'?"),
         (few, {"unit": "country", "cluster": "user_id"}, [], "given more than once"),
         (few, {"variants": {"control": 1.5, "treatment": -0.5}}, [], "above 0"),
         (few, {"ends_at": "2024-05-01T00:00:00Z"}, [], "swapped"),
@@ -127,11 +127,11 @@ def test_mistakes_are_told(collected: Collected, files: Files, capfd: pytest.Cap
         (few, {"layer": {"name": "l", "range": [0, 0.000001]}}, [], "Somebody must take part"),
         (few, {}, ["--instant-column", "user_id"], "--instant-column must be another column"),
         (few, {}, ["--instant-column", "country"], "country is not an ISO 8601 time"),
-        (few, {}, ["--plan", "absent.yml"], "plan must be a readable file"),
+        (few, {}, ["--plan", "absent.yml"], "--plan must be a file that is there"),
     ]
     for units, plan, flags, message in cases:
         assert files.assign(units, *flags, **plan) == 2, message
         err = capfd.readouterr().err
-        assert message in " ".join(line["message"] for line in told(err)), err
+        assert message in err, err
         assert "Traceback" not in err
     assert not collected.runs

@@ -79,7 +79,7 @@ def test_poor_logs_end_with_none(collected: Collected, tmp_path: Path, case: str
     [hypothesis] = collected.rows("hypotheses").to_dict("records")
     assert hypothesis["verdict"] == "none"
     assert hypothesis["reason"]
-    assert b"poor" in collected.files["report.html"]  # its run_id
+    assert b"poor" in collected.files["discover.html"]  # its run_id
     moments = collected.rows("moments")
     if case == "nobody retained":
         assert moments["recall"].isna().all()

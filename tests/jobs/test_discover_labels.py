@@ -42,7 +42,7 @@ def test_only_those_kept_are_learned_from_and_the_difference_is_told(
         rows = changes[changes["population"] == population]
         assert counted(rows) == expected
         assert "dropped" in set(rows["verdict"])
-    page = collected.files["report.html"].decode()
+    page = collected.files["discover.html"].decode()
     assert "28 users of " in page
     assert "What the labels changed" in page
 

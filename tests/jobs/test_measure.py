@@ -42,7 +42,7 @@ def test_the_gate(collected: Collected, real_data: Path, capfd: pytest.CaptureFi
     first = results.iloc[0]
     assert (first["method"], first["segment"]) == ("sample_ratio", "all")
     assert (round(first["statistic"], 3), round(first["p_value"], 4)) == (6.902, 0.0086)
-    assert "fails at 0.01, passes at 0.001" in first["note"]
+    assert "below 0.01 but not 0.001" in first["note"]
     for metric, values, points, statistic, p_value in (
         ("retention_1", (0.44819, 0.44228), 0.591, 1.784, 0.0744),
         ("retention_7", (0.19020, 0.18200), 0.820, 3.164, 0.00155),
@@ -54,8 +54,10 @@ def test_the_gate(collected: Collected, real_data: Path, capfd: pytest.CaptureFi
         assert one["p_value"] == pytest.approx(p_value, rel=3e-3)
         assert (one["n_treatment"], one["n_control"]) == (44_700, 45_489)
         assert (one["treatment"], one["control"]) == ("gate_30", "gate_40")
-    assert "fails at 0.01, passes at 0.001" in told(capfd.readouterr().err)
-    assert b"passes at 0.001" in collected.files["report.html"]
+    text = capfd.readouterr().out
+    assert "below 0.01 but not 0.001" in text
+    assert "retention_7     19.02%   18.20%  +0.82 points" in text
+    assert b"below 0.01 but not 0.001" in collected.files["measure.html"]
 
 
 def test_units_with_dates_segments_and_a_covariate_are_published(
@@ -76,8 +78,8 @@ def test_units_with_dates_segments_and_a_covariate_are_published(
     assert {"cuped", "always_valid", "relative_lift"} <= set(results["method"])
     sums = published(files.out, "experiment_sums")
     assert sums[sums["segment"] == "all"]["units"].sum() == 400
-    assert (files.out / "report.html").is_file()
-    assert "40 of 400 outcomes are not known" in told(capfd.readouterr().err)
+    assert (files.out / "measure.html").is_file()
+    assert "40 of 400 users have no value and are left out" in capfd.readouterr().out
 
 
 def test_a_plan_with_assignments_and_a_log(collected: Collected, files: Files) -> None:
@@ -111,7 +113,7 @@ def test_a_log_that_ends_before_the_horizon_is_told_of(
 ) -> None:
     assignments, events = app(60)
     assert files.log(assignments, events, "--horizon", "2024-06-25T00:00:00Z", metrics=[VISITS]) == 0
-    assert "The log ends on 2024-06-16 00:00 UTC, before the horizon" in told(capfd.readouterr().err)
+    assert "The log ends on 2024-06-16 00:00 UTC, before the horizon" in capfd.readouterr().out
 
 
 def test_mistakes_in_units_are_told(
@@ -133,11 +135,11 @@ def test_mistakes_in_units_are_told(
         (few, (*COLUMNS, "--shares", "control=1.5,treatment=-0.5"), "each share must be above 0"),
         (few, (*COLUMNS, "--shares", "control=0.5,treatment=0.4"), "must add up to 1"),
         (few, ("--control", "controll", "--metric", "back"), "must be one of the variants: control, treat"),
-        (few, ("--control", "control", "--metric", "bak"), "nearest to 'bak': 'back'"),
+        (few, ("--control", "control", "--metric", "bak"), "Did you mean 'back'?"),
         (words, spend, "spend is not a number"),
         (lists, spend, "Spend of units must be numbers"),
         (endless, spend, "finite numbers"),
-        (few, (*COLUMNS, "--variant", "group"), "must have the column 'group'"),
+        (few, (*COLUMNS, "--variant", "group"), "--variant must be a column of units. Got: 'group'"),
         (few, (*COLUMNS, "--date", "country"), "is not an ISO 8601 time"),
         (few, ("--metric", "back"), "control must be given"),
         (few, ("--control", "control"), "metric must be given"),
@@ -168,7 +170,7 @@ def test_mistakes_in_plans_and_logs_are_told(
         (both, (), plain, "A unit has one variant at a time"),
         (stranger, (), plain, "Each variant is one of the plan's: control, treatment"),
         (alone, (), plain, "Each variant of the plan has units"),
-        (assignments, ("--exposure", "chatt"), plain, "Some unit must have met the change"),
+        (assignments, ("--exposure", "chatt"), plain, "Some unit must have been exposed to the change"),
         (assignments, (), plain | {"experiment": "other"}, "rows of the plan's experiment, 'other'"),
         (assignments, ("--segments", "country"), plain, "Give --users"),
         (assignments, (), {"metrics": [{"name": "clicks", "kind": "click_rate"}]}, "Give --impressions"),
@@ -183,6 +185,24 @@ def test_mistakes_in_plans_and_logs_are_told(
         assert message in told(err), err
         assert "Traceback" not in err
     assert not collected.runs
+
+
+def test_variants_select_the_arms_and_leave_no_variant_aside(
+    collected: Collected, files: Files, capfd: pytest.CaptureFixture[str]
+) -> None:
+    units = people(900)
+    units["variant"] = np.array(["control", "test", "not_in_test", "not_in_test"])[np.arange(900) % 4]
+    assert files.units(units, *COLUMNS) == 0
+    told_of_all = capfd.readouterr().out
+    assert "not_in_test fits least" in told_of_all
+    assert "--variants control,test" in told_of_all
+    assert set(collected.rows("experiment_results")["verdict"]) == {"withheld"}
+    collected.clear()
+    assert files.units(units, *COLUMNS, "--variants", "control,test") == 0
+    results = collected.rows("experiment_results")
+    assert set(results["treatment"].dropna()) == {"test"}
+    assert (row(results, "difference", "back")[["n_treatment", "n_control"]] == 225).all()
+    assert results.iloc[0]["verdict"] == "passes"
 
 
 def test_an_outcome_before_the_assignment_and_metrics_that_say_nothing(

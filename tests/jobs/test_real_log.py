@@ -35,4 +35,4 @@ def test_every_candidate_of_the_real_log(spark: SparkSession, real_data: Path, t
         assert tuple(row[["precision", "recall", "phi"]].astype(float).round(4)) == (precision, recall, phi)
     hypotheses = published(tmp_path, "hypotheses")
     assert list(hypotheses["verdict"]) == ["none"]
-    assert (tmp_path / "report.html").is_file()
+    assert (tmp_path / "discover.html").is_file()

@@ -1,6 +1,7 @@
 """`firstday train --tables` and `firstday recommend` on a small simulated bank, from files to lists."""
 
 import json
+import re
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 from firstday.jobs import recommend, train
 
+from firstday.errors import SettingsError
 from firstday.recommend.recall import relevance
 from firstday.settings import RecommendSettings, TrainSettings, load
 from firstday.simulation import Bank, simulate_bank
@@ -52,6 +54,15 @@ def test_from_a_log_to_lists(
     assert model.features[-1] == "slot"
     assert {"category", "state", "recall_relevance", "preference", "region"} <= set(model.features)
     _rises_only(model.native, list(model.features))
+    # What is told, stored and tracked is what LightGBM got: here of the log's own defaults.
+    got = dict(re.findall(r"^\[(\w+): (.*)\]$", model.native, re.MULTILINE))
+    kept = ranker.runs[-1].settings["train"]
+    assert kept == json.loads(model.parameters)
+    assert (kept["num_leaves"], kept["learning_rate"], kept["num_iterations"]) == (8, 0.03, 10)
+    assert {name: float(got[name]) for name in kept} == pytest.approx(kept)
+    page = ranker.files["train.html"].decode()
+    assert "&#39;num_leaves&#39;: 8" in page
+    assert "It has 10 trees." in page
     metrics = ranker.rows("ranker_metrics").set_index(["split", "model", "metric"])["value"]
     assert metrics["train", "model", "auc"] > metrics["train", "category mean", "auc"] > 0.5
     # A model of ready examples, or one that is not shown to be good, is refused; the latter unless forced.
@@ -63,14 +74,24 @@ def test_from_a_log_to_lists(
     asked["now"] = bank.now.isoformat()
     recommend.run(load(RecommendSettings, None, asked, ["rest.ignored_times=3"]), "batch")
     lists = collected_by_place["lists"].rows("recommendations")
+    used = collected_by_place["lists"].runs[-1].settings
+    advised = ranker.rows("ranker_slots").query("recommended")["slots"]
+    size = int(advised.iloc[0]) if len(advised) else 4
+    assert (used["slots"], used["exploring_slot"]) == (size, size)
+    assert (used["segment"], used["profile"]) == (["region"], ["region", "age"])
+    page = collected_by_place["lists"].files["recommend.html"].decode()
+    assert f"full list of {size} slots." in page.split('class="verdict"')[1].split("</p>")[0]
+    assert f"Lists have {size} slots" in page
+    with pytest.raises(SettingsError, match="must be what the ranker was trained with"):
+        recommend.run(load(RecommendSettings, None, asked | {"segment": "age"}), "other")
     # Whole lists, slots without gaps, no category twice, the exploring slot drawn and no other one.
     by_user = lists.groupby("user_id")
     assert lists["user_id"].nunique() == 250
     assert (by_user["slot"].max() == by_user.size()).all()
     assert (by_user["category"].nunique() == by_user.size()).all()
-    assert (by_user.size() == 4).mean() > 0.95
+    assert (by_user.size() == size).mean() > 0.95
     drawn = lists["source"] == "exploring"
-    assert (lists.loc[drawn, "slot"] == 4).all()
+    assert (lists.loc[drawn, "slot"] == size).all()
     assert lists.loc[drawn, "propensity"].between(0, 1, inclusive="right").all()
     # Nothing that is blocked, by what the job says and by the bank itself.
     blocked = collected_by_place["lists"].rows("not_shown")
@@ -120,17 +141,25 @@ def _with(rows: np.ndarray, place: int, value: float) -> np.ndarray:
 
 
 def test_mistakes_are_told(tables: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    slots = ["--slots", "3", "--exploring-slot", "4"]
     for argv, told in (
-        (["train", "--tables", tables / "absent", "--out", tmp_path / "o"], "there must be the table"),
+        (
+            ["train", "--tables", tables / "absent", "--out", tmp_path / "o"],
+            "--tables must be a file or folder",
+        ),
         (["train", "--out", tmp_path / "o"], "--examples, or --tables"),
         (["train", "--tables", tables, "--out", tmp_path / "o", "--objective", "hypotheses"], "go together"),
         (["recommend", "--ranker", tmp_path, "--out", tmp_path / "o"], "tables must be given"),
         (
             ["recommend", "--tables", tables, "--ranker", tmp_path / "none", "--out", tmp_path / "o"],
-            "published run with the table ranker_model",
+            "--ranker must be an output that is there",
         ),
         (
-            ["recommend", "--tables", tables, "--ranker", "r", "--out", "o", "--slots", "3"],
+            ["recommend", "--tables", tables, "--ranker", tables, "--out", tmp_path / "o"],
+            "must be an output with the table ranker_model",
+        ),
+        (
+            ["recommend", "--tables", tables, "--ranker", tables, "--out", "o", *slots],
             "exploring_slot must be one of the 3 slots",
         ),
     ):

@@ -29,7 +29,7 @@ def again(small: Log, spark: SparkSession, tmp_path_factory: pytest.TempPathFact
         with pytest.raises(Killed):
             run(small, out, "killed", **ASKED)
     assert run_ids(out, "moments") == {"killed"}  # it had got that far
-    assert not (out / "report.html").exists()
+    assert not (out / "discover.html").exists()
     run(small, out, "again", **ASKED)
     return out
 
@@ -63,8 +63,8 @@ def test_a_run_is_recorded_in_mlflow(again: Path, tracking_store: str) -> None:
     hypothesis = published(again, "hypotheses").iloc[0]
     assert found.data.tags["verdict"] == hypothesis["verdict"]
     names = {item.path for item in client.list_artifacts(found.info.run_id)}
-    assert {"report.html", "settings.json"} <= names
-    assert "run again" in (again / "report.html").read_text()
+    assert {"discover.html", "settings.json"} <= names
+    assert "run again" in (again / "discover.html").read_text()
 
 
 def test_listed_thresholds_returns_and_horizon_equal_brute_force(

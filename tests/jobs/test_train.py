@@ -99,7 +99,7 @@ def test_a_champion_stays_until_it_is_beaten_on_the_same_lists(
     # f1 says nothing: chance is not beaten, and nobody becomes champion.
     train.run(settings(clicks, tmp_path, **{**told, "features": "f1", "category": "query_id"}), "noise")
     assert not collected.rows("ranker_model")["beats"].any()
-    assert "not shown to beat" in collected.files["report.html"].decode()
+    assert "not shown to beat" in collected.files["train.html"].decode()
     assert versions() == {"challenger": "1"}
     collected.clear()
     train.run(settings(clicks, tmp_path, **told), "first")

@@ -6,9 +6,9 @@ from numpy.typing import NDArray
 
 from benchmarks.fraud_worlds import fraud_votes
 from firstday.labels.models import blocks as block
-from firstday.labels.models import fitting, latent_class
+from firstday.labels.models import components, fitting, mixture
 from firstday.labels.models.base import LabelModel
-from firstday.labels.models.latent_class import LatentClasses
+from firstday.labels.models.mixture import LatentClasses
 from firstday.labels.patterns import Packing, Patterns, uniform
 from tests.labels.worlds import Votes
 
@@ -47,12 +47,12 @@ def test_rows_one_by_one_give_what_patterns_give() -> None:
     votes, _ = fraud(3_000, 2)
     counted = Patterns.of(votes, 2)
     blocks = block.Blocks.of(np.array([0, 0, 1, 2, 3, 3, 4]), counted)
-    once = latent_class.Encoded(counted.votes, counted.rows, blocks)
+    once = mixture.Encoded(counted.votes, counted.rows, blocks)
     packing = Packing(7, 2)
-    apart = latent_class.Encoded(packing.unpack(packing.pack(votes)), np.ones(len(votes)), blocks)
+    apart = mixture.Encoded(packing.unpack(packing.pack(votes)), np.ones(len(votes)), blocks)
     classes = np.array([0, 1, 1])
     fits = [
-        latent_class.climb(each.expect, each.begun(each.split(classes, 3), classes), steps=25)
+        mixture.climb(each.expect, each.begun(each.split(classes, 3), classes), steps=25)
         for each in (once, apart)
     ]
     np.testing.assert_allclose(fits[0].shares, fits[1].shares, atol=1e-9)
@@ -80,7 +80,7 @@ def test_leaving_a_vote_out_is_that_voter_keeping_silent() -> None:
     votes, _ = fraud(400, 3)
     counted = Patterns.of(votes, 2)
     blocks = block.Blocks.of(np.array([0, 0, 1, 1, 2, 3, 4]), counted)
-    encoded = latent_class.Encoded(counted.votes, counted.rows, blocks)
+    encoded = mixture.Encoded(counted.votes, counted.rows, blocks)
     scores = encoded.begun(encoded.start(0.8), np.arange(2))
     packing = Packing(7, 2)
     cast = votes[(votes >= 0).sum(axis=1) > 0]
@@ -144,8 +144,8 @@ def test_the_order_of_rules_and_rows_changes_nothing() -> None:
 
 def test_classes_cannot_change_places() -> None:
     """As many components as classes are named together; of more, each by the extreme that it is nearer to."""
-    assert latent_class.named(np.array([[-1.0, 3.0], [0.5, 2.0]])).tolist() == [1, 0]
-    assert latent_class.named(np.array([[0.5, 0.4, -3.0], [-8.0, -4.0, 9.0]])).tolist() == [0, 0, 1]
+    assert components.named(np.array([[-1.0, 3.0], [0.5, 2.0]])).tolist() == [1, 0]
+    assert components.named(np.array([[0.5, 0.4, -3.0], [-8.0, -4.0, 9.0]])).tolist() == [0, 0, 1]
 
 
 def test_a_hash_of_a_pattern_is_uniform_and_its_own() -> None:

@@ -93,6 +93,14 @@ def test_in_a_schema_all_write_there(plan: str) -> None:
     assert found["discover"].labels == "main.growth"
 
 
+def test_two_steps_of_a_job_need_two_outputs(plan: str) -> None:
+    steps = all_steps(plan)
+    steps["assign_later"], steps["measure_later"] = dict(steps["assign"]), dict(steps["measure"])
+    assert "measure_later" in settings_of(steps)
+    with pytest.raises(SettingsError, match="outputs of their own"):
+        settings_of(steps, out="main.growth", state="state.json")
+
+
 def test_the_last_step_s_mistake_is_told_first(plan: str) -> None:
     steps = all_steps(plan)
     steps["measure"] |= {"alpha": 2}

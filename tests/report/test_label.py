@@ -30,6 +30,7 @@ SUMMARY = pd.DataFrame(
         "incorrect": [None, None],
         "empirical_accuracy": [None, None],
         "learned_accuracy": [0.8, None],
+        "likelihood_ratio": [4.0, None],
         "agreement": [0.8, None],
         "changed": [0.01, 0.0],
         "copies": [[], []],

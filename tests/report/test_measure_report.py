@@ -19,7 +19,6 @@ from firstday.experiments.sequential import always_valid
 from firstday.experiments.sums import Sums
 from firstday.report import MeasureContent, measure_report
 from firstday.report.content import RESULT_COLUMNS
-from firstday.report.measure_sections import clear_since
 from tests.report.test_escaping import Running
 
 NASTY = "</script><script>alert('x')</script>"
@@ -35,6 +34,7 @@ class Decision:
     verdict: str
     headline: str
     sentences: tuple[str, ...] = ()
+    ship: str = "Ship push: it is better on retention_7."
 
 
 def effects(method: str, effect: Estimate, arms: Any = None, **others: Any) -> pd.DataFrame:
@@ -85,8 +85,10 @@ def metric_rows(random: np.random.Generator, metric: str, base: float, effect: f
     by_age = place | {"part": [str(age) for age in range(14)]}
     rows.append(effects("novelty", difference(*ages), ages, **by_age))
     trend = Estimate.normal(np.array([-0.0004]), np.array([0.0003]), 0.05)
-    rows.append(effects("novelty_trend", trend, **place, note="a day: no sign of change"))
-    seen = {"estimate": [0.0122], "note": ["found with a chance of 80% by a fixed horizon"]}
+    later = Estimate.normal(np.array([effect]), np.array([0.0004]), 0.05)
+    rows.append(effects("novelty_later", later, **place, part="1 to 13"))
+    rows.append(effects("novelty_trend", trend, **place, note="no change is shown"))
+    seen = {"estimate": [0.0122], "note": ["smallest effect that would be found with 80% power"]}
     rows.append(pd.DataFrame({**place, "method": "detectable_effect", **seen}))
     return rows
 
@@ -114,12 +116,12 @@ def results() -> pd.DataFrame:
     rows = [check({"control": 44_700, "push": 45_489})]
     for metric, (base, effect) in SHARES.items():
         rows += metric_rows(random, metric, base, effect)
-    crashes = rows[-8].head(1).assign(method="non_inferiority", verdict="not harmed", p_adjusted=np.nan)
+    crashes = rows[-9].head(1).assign(method="non_inferiority", verdict="not harmed", p_adjusted=np.nan)
     rows.append(crashes.assign(note="a loss of 0.5 points is accepted"))
     arms = [Sums.of(random.poisson(rate, 20_000).astype(float)) for rate in (2.36, 2.31)]
     place = {"metric": "categories", "treatment": "push", "verdict": "better"}
     rows.append(effects("difference", difference(arms[0], arms[1]), arms, **place))
-    days = {"estimate": [12.0], "note": ["to see 0.01 with a chance of 80%: 52,000 units, 1,800 a day"]}
+    days = {"estimate": [12.0], "note": ["52,000 units find an effect of 0.01 with 80% power"]}
     rows.append(pd.DataFrame({"metric": "retention_1", "treatment": "push", "method": "days_needed", **days}))
     return frame(rows)
 
@@ -199,17 +201,18 @@ def data(spec: dict[str, Any], layer: int) -> list[dict[str, Any]]:
 
 def test_the_answer_in_a_minute(html: str) -> None:
     told = answer(html)
-    first, last = told.index("The sample-ratio check fails at 0.01, passes at 0.001"), told.index("What now?")
-    assert first == 0 < told.index("push is better than control on retention_7 (+0.90 points)") < last
+    found, last = told.index("push is better than control on retention_7 (+0.90 points)"), len(told)
+    assert told.startswith("Ship push: it is better on retention_7.")
+    assert found < told.index("Group sizes fit equal shares, which are assumed as none were planned") < last
     assert "Arms share a pool: they disturb each other." in told.split("How sure is that?")[0]
     assert "412 units without an outcome are left out." in told
     assert "retention_1, push against control: +1.2 points." in told.split("The same in sentences")[1]
     assert "Treatment less control, among all units, by 95% intervals (plain difference, one look)." in told
     assert "crashed not harmed −0.11 points (−0.45 to +0.24) · a loss of 0.5 points is accepted." in told
-    assert "retention_1: still needed 12 days more To see 0.01 with a chance of 80%" in told
+    assert "still needed" not in told  # an effect is shown
     assert "retention_7: better in country=US; nothing shown in 2 segments." in told
     assert "No guardrail was planned" not in told
-    assert "retention_1: what these units can show" not in told  # an effect is shown
+    assert "retention_1: what these units could show" not in told  # an effect is shown
 
 
 def test_figures_of_a_real_experiment_in_words(content: MeasureContent) -> None:
@@ -227,14 +230,17 @@ def test_figures_of_a_real_experiment_in_words(content: MeasureContent) -> None:
     told = answer(measure_report(replace(content, results=frame(rows))).html)
     assert (
         "retention_1 +0.59 points No effect shown: a fall of 0.06 to a rise of 1.24 points fits the data. "
-        "44.82% against 44.23% · p 0.074 (0.149 as one of several)."
+        "44.82% against 44.23% · p 0.149, corrected for two metrics."
     ) in told
     assert (
         "retention_7 +0.82 points Better: a rise of 0.31 to 1.33 points. "
-        "19.02% against 18.20% · p 0.0016 (0.0031 as one of several)."
+        "19.02% against 18.20% · p 0.0031, corrected for two metrics."
     ) in told
     assert "Treatment less gate_40" in told
-    assert "No metric is shown to be worse. No guardrail was planned" in told
+    assert (
+        "At 95%, the data exclude a fall of retention_1 by more than 0.06 points and any fall of "
+        "retention_7. Smaller harm is not excluded. No guardrail was planned" in told
+    )
 
 
 def test_a_failed_check_withholds_all_verdicts(content: MeasureContent) -> None:
@@ -242,14 +248,15 @@ def test_a_failed_check_withholds_all_verdicts(content: MeasureContent) -> None:
     results = frame([failed, content.results.iloc[1:]]).assign(verdict="withheld")
     headline = "No verdict: the sample-ratio check failed, so those compared are not alike."
     told_by_rows = "retention_1, push against control: +1.2 points."
-    decision = Decision("withheld", headline, (str(failed["note"].iloc[0]), told_by_rows))
+    ship = "Don't decide by this. Neither more units nor other statistics repair it."
+    decision = Decision("withheld", headline, (str(failed["note"].iloc[0]), told_by_rows), ship)
     html = measure_report(replace(content, results=results, decision=decision)).html
     told = answer(html)
-    assert told.startswith(f"{headline} Do not believe any figure on this page. The sample-ratio check fails")
+    assert told.startswith(f"{headline} Do not believe any figure on this page. Group sizes do not fit")
     assert 'class="answer withheld"' in html
-    assert "neither more units nor other statistics repair it" in told
+    assert "Neither more units nor other statistics repair it" in told
     assert "points" not in told
-    for claim in ("better", "worse", "has been clear of 0", "no sign that the effect changes", "not harmed"):
+    for claim in ("better", "worse", "has been clear of 0", "no change is shown", "not harmed"):
         assert claim not in html.split("<footer")[0].split('id="words"')[0], claim
 
 
@@ -257,7 +264,7 @@ def test_names_are_data(content: MeasureContent) -> None:
     names = {"retention_1": NASTY, "push": NASTY, "country=KR": f"country={NASTY}"}
     results = content.results.replace(names).assign(note=NASTY, part=lambda rows: rows["part"].fillna(NASTY))
     results.loc[results["method"] == "novelty", "part"] = [str(age % 14) for age in range(14 * len(SHARES))]
-    decision = Decision("better", NASTY, (NASTY, f"{NASTY}, x"))
+    decision = Decision("better", NASTY, (NASTY, f"{NASTY}, x"), NASTY)
     nasty = replace(
         content, results=results, decision=decision, notes=(f"{{{{ 7*7 }}}}{NASTY}",), experiment=NASTY
     )
@@ -301,37 +308,25 @@ def test_the_ramp_has_both_arms_by_treated_share(content: MeasureContent) -> Non
     assert len(data(effect, 1)) == 4
     assert "average of the stages&#39; effects" in report.html
     assert "retention_1: the same effect in all stages: p 0.41." in report.html
-    assert "Segments were not told apart." in report.html
+    assert "No segments were asked for (--segments)." in report.html
     assert {name: png[:4] for name, png in report.figures.items()} == dict.fromkeys(
         ("effects.png", "ramp.png"), b"\x89PNG"
     )
 
 
-def test_since_when_the_band_is_clear() -> None:
-    def since(lows: list[float | None], high: float = 1.0) -> str:
-        dates = [START + timedelta(day) for day in range(len(lows))]
-        return clear_since(pd.DataFrame({"method": "always_valid", "date": dates, "low": lows, "high": high}))
-
-    assert since([None, -0.1, 0.1, 0.2]) == "the band has been clear of 0 since 2026-05-06"
-    assert since([-0.3, -0.2], high=-0.1) == "the band has been clear of 0 since 2026-05-04"
-    assert since([-0.1, 0.1, -0.1]) == "the band left 0 on 2026-05-05 and has come back"
-    assert since([None, -0.1]) == "the band has 0 in it on every date"
-    assert since([]) == "there is no band, so do not stop by this"
-
-
 def test_those_that_met_the_change(small: MeasureContent) -> None:
     every = small.results[small.results["method"] == "difference"].head(1).assign(population="triggered")
     told = answer(measure_report(replace(small, results=frame([small.results, every]))).html)
-    assert "All units met the change" in told
-    assert "of those that met the change" not in told
+    assert "All units were exposed to the change" in told
+    assert "of those exposed to the change" not in told
     row = every.assign(n_treatment=9_050, n_control=9_000)
     met = frame([small.results, row, check({"control": 9_000, "push": 9_050}, "triggered")])
     told = answer(measure_report(replace(small, results=met)).html)
-    assert "retention_1, of those that met the change +1.49 points Better:" in told
+    assert "retention_1, of those exposed to the change +1.49 points Better:" in told
     unlike = frame([small.results, row, check({"control": 9_000, "push": 9_950}, "triggered")])
     told = answer(measure_report(replace(small, results=unlike)).html)
-    assert "Leave the figures of those that met the change aside. The sample-ratio check fails" in told
-    assert "of those that met the change +1.49" not in told
+    assert "Leave the figures of those exposed to the change aside. Group sizes do not fit" in told
+    assert "of those exposed to the change +1.49" not in told
 
 
 def test_several_treatments_and_looks_every_day(content: MeasureContent) -> None:
@@ -368,8 +363,8 @@ def test_next_to_nothing(content: MeasureContent) -> None:
 def test_an_effect_that_correction_takes_back(small: MeasureContent) -> None:
     rows = small.results.assign(verdict="no effect shown", p_adjusted=0.08, note="74% of the planned units")
     told = answer(measure_report(replace(small, results=rows)).html)
-    assert "No effect shown, as one of several: by itself a rise of 0.48 to 2.49 points." in told
-    assert "(0.080 as one of several). 74% of the planned units." in told
+    assert "No effect shown once corrected for one metric; by itself a rise of 0.48 to 2.49 points." in told
+    assert "p 0.080, corrected for one metric. 74% of the planned units." in told
 
 
 def test_the_effect_of_reaching_the_moment(small: MeasureContent) -> None:

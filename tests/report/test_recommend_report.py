@@ -62,7 +62,7 @@ DRIFT = pd.DataFrame(
 def test_a_first_run_has_no_rates() -> None:
     html = recommend_report(FIRST).html
     assert NASTY not in html
-    assert "900 of 1,000 customers got a full list of 4 slots. In the last 7 days nothing was shown" in html
+    assert "900 of 1,000 customers got a full list of 4 slots.</p>" in html
     assert "Nothing to show: nothing was shown in the last 7 days." in html
     assert "87.5%" in html
     assert "90 lists are shorter" in html
@@ -77,7 +77,11 @@ def test_everything_and_names_are_data() -> None:
     assert NASTY not in html
     assert "<script>alert" not in html
     assert "&lt;script&gt;alert" in html
-    assert "in the last 7 days 3.2% (3.0 to 3.5%) of what was shown was clicked" in html
+    # The click rate of what was shown before is no part of the verdict on the new lists.
+    assert "full list of 4 slots.</p>" in html
+    assert "In the last 7 days, by the policy" in html
+    assert "3.21% (3.01 to 3.45%)" in html
+    assert "3.21" in html  # drawn in percent, as the tables have it
     assert "The 25 most shown." in html
     assert "Shifted since training: &lt;script&gt;alert" in html
     assert "and the score. Look" in html

@@ -52,6 +52,16 @@ class Memory:
     def schema(self, name: str) -> StructType:
         return self.schemas[name]
 
+    def is_ours(self, name: str) -> bool:
+        return name in self.tables
+
+    def writers(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = defaultdict(set)
+        for run in self.runs:
+            for name in run.row_counts:
+                found[name].add(run.job)
+        return found
+
     def location(self, name: str) -> str:
         return name
 

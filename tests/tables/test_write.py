@@ -93,6 +93,15 @@ def test_a_run_is_published_whole_and_supersedes_the_one_before(spark: SparkSess
     assert open_table(spark, second.location("names"), "numbers", name="labels").version != "run second"
     assert rows(old) == rows(before) == [(1,), (2,)]  # whoever has opened a run's rows keeps them
 
+    other = open_output(spark, out, job="measure", run_id="other", schemas={"fresh": NUMBERS, "names": NAMES})
+    with pytest.raises(OutputError, match="must not overwrite the table names of firstday discover"):
+        other.begin()
+    assert not other.store.exists("fresh")
+    numbers(spark, 1).write.format("delta").save(other.store.location("theirs"))
+    stranger = open_output(spark, out, job="measure", run_id="other", schemas={"theirs": NUMBERS})
+    with pytest.raises(OutputError, match="theirs that no firstday job has made"):
+        stranger.begin()
+
     [kept] = independent.rows(out, "quarantine").to_dict("records")
     assert (kept["table"], kept["reason"], kept["job"]) == ("events", "user_id is null", "discover")
     assert json.loads(kept["row"])["action"] == ODD

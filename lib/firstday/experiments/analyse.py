@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pandas as pd
 
@@ -11,13 +12,13 @@ from firstday.experiments import analyse_panels as panels
 from firstday.experiments.aggregate import EVERYONE, TRIGGERED
 from firstday.experiments.analyse_tables import Tables
 from firstday.experiments.difference import zero_one
-from firstday.experiments.results import WITHHELD, Question, table
+from firstday.experiments.results import WITHHELD, Question, one_verdict, table
 from firstday.experiments.results_decision import Decision, decide, deciding_method
 from firstday.experiments.sample_ratio import SampleRatio, sample_ratio
 from firstday.experiments.sums import PARTS, Sums
 from firstday.segments import ALL
-
-SHARES = ("retention", "moment", "click_rate")
+from firstday.settings.kinds import duration_text
+from firstday.settings.metrics import Metric
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,14 @@ def analyse(question: Question, told: Tables) -> Found:
         if metric.margin is not None:
             method = deciding_method(question, metric)
             parts += arms.guardrail(question, whole, metric, method, in_points=metric.name in shares)
-    results = _withheld(table(question, parts), ratio)
     methods = {metric.name: deciding_method(question, metric) for metric in question.metrics}
+    results = _withheld(one_verdict(question, table(question, parts), methods), ratio)
     decision = decide(question, results, ratio, shares)
     return Found(results, decision, ratio, shares, methods, tuple(_left_out(question, told.sums)))
 
 
 def _left_out(question: Question, sums: pd.DataFrame) -> Iterator[str]:
-    """Of each metric, how many outcomes are not known (yet)."""
+    """Of each metric, whose outcome is not known (yet), and why."""
     whole = sums[(sums["segment"] == ALL) & (sums["population"] == EVERYONE)]
     totals = whole.groupby("metric")[["units", "n"]].sum()
     for metric in question.metrics:
@@ -62,13 +63,34 @@ def _left_out(question: Question, sums: pd.DataFrame) -> Iterator[str]:
             continue
         units, known = (int(totals.loc[metric.name, name]) for name in ("units", "n"))
         if known < units:
-            yield f"{metric.name}: {units - known:,} of {units:,} outcomes are not known and left out."
+            yield f"{metric.name}: {units - known:,} of {units:,} {_why_unknown(question, metric)}."
+
+
+def _why_unknown(question: Question, metric: Metric) -> str:
+    whom = "clusters" if question.clustered else f"{question.unit_name}s"
+    if question.design != "plain":  # a unit is counted in each stage or period
+        whom = f"outcomes of {whom}, counted once a {'stage' if question.design == 'ramp' else 'period'},"
+        return f"{whom} are not known and left out"
+    if metric.kind == "column":
+        return f"{whom} have no value and are left out"
+    if metric.day is not None:
+        return f"{whom} have not reached the end of day {metric.day} and are left out"
+    if metric.counting_window is not None:
+        return f"{whom} have not had their {_long(metric.counting_window)} yet and are left out"
+    return f"{whom} have no outcome yet and are left out"
+
+
+def _long(window: timedelta) -> str:
+    """'30 days', '24 hours'"""
+    text = duration_text(window)
+    names = {"d": "day", "h": "hour", "m": "minute", "s": "second"}
+    return f"{text[:-1]} {names[text[-1]]}{'' if text[:-1] == '1' else 's'}"
 
 
 def _in_points(question: Question, sums: pd.DataFrame) -> frozenset[str]:
     """Metrics that are shares: of a unit 0 or 1, or clicks of impressions."""
     totals = sums.groupby("metric")[list(PARTS)].sum()
-    found = {metric.name for metric in question.metrics if metric.kind in SHARES}
+    found = {metric.name for metric in question.metrics if metric.kind in arms.SHARES}
     for metric in question.metrics:
         if metric.kind == "column" and metric.name in totals.index:
             of_metric = Sums(*(totals.loc[metric.name, part] for part in PARTS))

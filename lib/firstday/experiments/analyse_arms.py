@@ -23,21 +23,24 @@ from firstday.experiments.group_sequential import LEAST_STEP, boundaries, repeat
 from firstday.experiments.guardrails import non_inferior
 from firstday.experiments.planning import days_needed, detectable_effect, units_needed
 from firstday.experiments.results import SCOPE, Question, figure, of_arms, rows
-from firstday.experiments.sequential import always_valid
+from firstday.experiments.sequential import LEAST_UNITS, always_valid
 from firstday.experiments.sums import PARTS, Floats, Sums
 from firstday.segments import ALL
 from firstday.settings.metrics import Metric
 
+SHARES = ("retention", "moment", "click_rate")  # kinds whose effects are told in points
 ARMS = ("n_treatment", "n_control", "value_treatment", "value_control")
-FEW = "no look has enough units yet: daily looks count from 500 in the smaller arm on"
+FEW = f"too few units for daily looks yet: they count from {LEAST_UNITS} in the smaller arm on"
 GROWS = (
-    "daily looks are not covered: without a window an outcome goes on growing after it was counted, so give "
-    "the metric a window"
+    "daily looks are not covered: without a window, or with a return on day n or later, an outcome goes on "
+    "growing after it was counted, so give the metric a window, or another kind of retention"
 )
 
 
 def counted_once(metric: Metric) -> bool:
     """Whether a unit's outcome stays as it is once it is known, which looks on the way rely on."""
+    if metric.retention_kind == "on_or_after":
+        return False
     return metric.kind == "column" or metric.counting_window is not None
 
 
@@ -265,7 +268,9 @@ def _power(
     kept = {"n_treatment": float(treatment.n), "n_control": float(control.n)}
     kept |= {"value_control": float(ratio(control)), "value_treatment": float(ratio(treatment))}
     found = float(detectable_effect(variance, units, shares=shares, rate=rate, **asked))
-    note = f"found with a chance of {question.power:.0%} by a fixed horizon"
+    note = f"smallest effect that would be found with {question.power:.0%} power"
+    if question.daily or question.looks is not None:
+        note += " at one look"
     yield figure(place, "detectable_effect", found, note, **kept)
     wanted = metric.margin or metric.smallest_effect
     dates = own["assigned_on"].dropna()
@@ -276,7 +281,10 @@ def _power(
     assigned = float(compared["units"].sum())
     a_day = assigned / ((dates.max() - dates.min()).days + 1)
     days = float(days_needed(needed, units, a_day, tail_days(metric), units_open=assigned - units))
-    note = f"to see {wanted:g} with a chance of {question.power:.0%}: {needed:,.0f} units, {a_day:,.0f} a day"
+    share = rate is not None or metric.kind in SHARES
+    size = f"{100 * wanted:g} points" if share else f"{wanted:g} {metric.per(question.unit_name)}"
+    note = f"{needed:,.0f} {question.unit_name}s find an effect of {size} with {question.power:.0%} power; "
+    note += f"{a_day:,.0f} come a day"
     yield figure(place, "days_needed", days, note, **kept)
 
 

@@ -10,10 +10,10 @@ from firstday.experiments.clusters import cluster_difference, randomisation_test
 from firstday.experiments.crossover import crossover
 from firstday.experiments.encouragement import encouragement, refusal
 from firstday.experiments.estimate import Estimate
-from firstday.experiments.novelty import effects_by_age, reading, slope
+from firstday.experiments.novelty import effects_by_age, lasting
 from firstday.experiments.panel_outcomes import Panel, panel_of
 from firstday.experiments.panels import PARTS as PANEL_PARTS
-from firstday.experiments.panels import PanelSums, combined
+from firstday.experiments.panels import PanelSums
 from firstday.experiments.ramp import ramp
 from firstday.experiments.results import Question, rows
 from firstday.experiments.sums import PARTS, Floats, Sums
@@ -94,11 +94,11 @@ def novelty(question: Question, table: pd.DataFrame) -> Iterator[pd.DataFrame]:
                 value_treatment=values[1],
                 **arms,
             )
-            change = slope(sums, ages, alpha=question.alpha)
-            even = np.outer([-1.0, 1.0], np.full(len(ages), 1 / len(ages)))
-            mean = Estimate.normal(*combined(sums, even), question.alpha)
-            word = str(reading(mean, change, alpha=question.alpha))
-            yield rows(place, "novelty_trend", change, note=f"a day: {word}", **arms)
+            found = lasting(sums, ages, alpha=question.alpha)
+            after = place | {"part": f"1 to {ages[-1]}"}
+            yield rows(after, "novelty_later", found.later, note="the mean of these days", **arms)
+            yield rows(place, "novelty_change", found.change, note="after the first day less on it", **arms)
+            yield rows(place, "novelty_trend", found.trend, note=found.reading, **arms)
 
 
 def clusters(question: Question, totals: pd.DataFrame) -> Iterator[pd.DataFrame]:

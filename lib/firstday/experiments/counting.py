@@ -70,8 +70,7 @@ class Counting:
         """Aggregates by part: total and, of a ratio, whole; past_total and past_whole before."""
         after = Interval.after(metric.counting_window)
         if metric.kind == "retention":
-            day = self._windows(metric).returned_on(metric.day or 1, F.col("at"), F.col("start"))
-            found = {"total": F.bool_or(day & (F.col("at") < F.col("end")) & _acts(metric))}
+            found = {"total": F.bool_or(self._returns(metric).holds(F.col("at")) & _acts(metric))}
         else:
             found = self._within(metric, after)
         if metric.covariate == PRE:
@@ -122,6 +121,7 @@ class Counting:
         """Whether the time that counts has passed, all of it under the unit's variant."""
         start, end = F.col("start"), F.col("end")
         if metric.kind == "retention":
+            # Of on_or_after, too, each unit has had its day n.
             windows, day = self._windows(metric), metric.day or 1
             return windows.matured(day, start, self.horizon) & (windows.label_end(day, start) <= end)
         if metric.counting_window is None:
@@ -129,9 +129,18 @@ class Counting:
         closed = start + F.lit(metric.counting_window // MICROSECOND)
         return (closed <= F.lit(self.horizon)) & (closed <= end)
 
+    def _returns(self, metric: Metric) -> Interval:
+        """When a unit's rows are returns, before its variant ends."""
+        windows, day, start = self._windows(metric), metric.day or 1, F.col("start")
+        first = windows.label_start(1 if metric.retention_kind == "within" else day, start)
+        if metric.retention_kind == "on_or_after":
+            return Interval(first, F.col("end"))
+        return Interval(first, F.least(windows.label_end(day, start), F.col("end")))
+
     def _windows(self, metric: Metric) -> Windows:
-        window = metric.counting_window or timedelta(hours=24)
-        return Windows(window, (metric.day or 1,), metric.retention or "rolling", self.time_zone)
+        window, day = metric.counting_window or timedelta(hours=24), metric.day or 1
+        days = (1, day) if metric.retention_kind == "within" and day > 1 else (day,)
+        return Windows(window, days, metric.retention or "rolling", self.time_zone)
 
 
 def _acts(metric: Metric) -> Column:

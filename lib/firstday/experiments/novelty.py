@@ -18,13 +18,20 @@ What goes wrong:
 - A unit that stays away is a zero at that age (y = 0, d = 1), not a gap: gaps make the effect that on
   those who stay, and the change may decide who stays.
 - A trend is a small thing: it often takes several times the units that show the effect itself to see
-  that effect halve. "No sign of change" is not "stays as it is"; read the interval.
+  that effect halve. "No change shown" is not "stays as it is"; read the interval.
+- A first day unlike the others: most is spent, or clicked, on the day of the assignment, so that day's
+  effect has an error many times the others', and a line weighted by precision does not see it. So `lasting`
+  compares the first day with the mean of the later ones, and looks for a trend among the later ones only.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from firstday.errors import DataError
+from firstday.experiments.corrections import holm
 from firstday.experiments.estimate import Estimate
 from firstday.experiments.panels import PanelSums, combined
 from firstday.experiments.sums import Floats
@@ -80,25 +87,86 @@ def slope_of_separate(effects: Estimate, ages: npt.ArrayLike, *, alpha: float = 
     return Estimate.normal(estimate, np.sqrt(variance), alpha)
 
 
-def reading(effect: Estimate, change: Estimate, *, alpha: float = 0.05) -> npt.NDArray[np.str_]:
-    """The change in a word: fades or grows, seen from an effect that is clear (p at most alpha).
-
-    Where the effect over all ages is not clear, there is nothing to fade: falls or rises. Else no sign
-    of change, or unknown where the change is NaN. effect and change have one shape.
+@dataclass(frozen=True)
+class Lasting:
+    """Whether an effect lasts. first: the effect on the first day. later: the mean effect of the days after
+    it. change: later less first. trend: the slope, a day, among the later days. reading: in words, where the
+    tests of change and trend are corrected for being two (Holm).
     """
-    clear, changed = effect.p_value <= alpha, change.p_value <= alpha
-    outward = np.sign(effect.estimate) == np.sign(change.estimate)
-    return np.select(
-        [
-            np.isnan(change.p_value),
-            changed & clear & outward,
-            changed & clear,
-            changed & (change.estimate > 0),
-            changed,
-        ],
-        ["unknown", "grows", "fades", "rises", "falls"],
-        "no sign of change",
-    )
+
+    first: Estimate
+    later: Estimate
+    change: Estimate
+    trend: Estimate
+    reading: str
+
+
+UNKNOWN, NO_CHANGE = "too little is known", "no change is shown"
+FIRST_ONLY, LASTS = "is on the first day only: none is shown afterwards", "is still there after the first day"
+UNCLEAR = "is shown on the first day; whether it lasts is not clear"
+LESS, MORE = "is smaller after the first day", "is larger after the first day"
+TURNS = "turns into its opposite after the first day"
+
+
+def lasting(sums: PanelSums, ages: npt.ArrayLike, *, alpha: float = 0.05) -> Lasting:
+    """Does the effect of one experiment last? sums: of two groups, CONTROL and TREATMENT, an age a period.
+
+    The first day and the days after it are compared with equal weights a day; the trend is `slope` without
+    the first day. Both errors are clustered by unit. Raises DataError as `slope` does.
+    """
+    days = _check(sums, ages)
+    both = sums.seen.all(axis=-2)
+    is_first = np.arange(len(days)) == 0
+    after = both & ~is_first
+    with np.errstate(invalid="ignore"):
+        mean = np.where(after, 1.0, 0.0) / np.where(after.any(), after.sum(), np.nan)
+    one = np.where(is_first, np.where(both, 1.0, np.nan), 0.0)
+    first, later, change = (_contrast(sums, weights, alpha) for weights in (one, mean, mean - one))
+    trend = slope(sums.since(1), days[1:], alpha=alpha)
+    even = _contrast(sums, np.where(both, 1.0, 0.0) / max(both.sum(), 1), alpha)
+    return Lasting(first, later, change, trend, _reading(even, first, later, change, trend, alpha))
+
+
+def _reading(
+    mean: Estimate, first: Estimate, later: Estimate, change: Estimate, trend: Estimate, alpha: float
+) -> str:
+    def clear(effect: Estimate) -> bool:
+        return bool(effect.p_value <= alpha)
+
+    def rises(effect: Estimate) -> bool:
+        return bool(effect.estimate > 0)
+
+    adjusted = holm(np.array([float(change.p_value), float(trend.p_value)]))
+    if np.isnan(adjusted).all():
+        return UNKNOWN
+    changed, moves = (bool(p_value <= alpha) for p_value in adjusted)
+    whole = later if clear(later) else mean
+    outward = rises(trend) == rises(whole)
+    one_way = clear(whole) and not (clear(first) and rises(first) != rises(whole))
+    word = ("grows" if outward else "fades") if one_way else ("rises" if rises(trend) else "falls")
+    # From the first day on, or only among the later ones, against what the first day was.
+    if moves and (not changed or rises(change) == rises(trend)):
+        return word
+    if changed:
+        step = _step(first, later, clear, rises)
+        return f"{step}, and {word} since" if moves else step
+    if clear(later) and rises(later) == rises(mean):
+        return f"{LASTS}: {NO_CHANGE}"
+    return UNCLEAR if clear(first) and not clear(later) else NO_CHANGE
+
+
+def _step(
+    first: Estimate,
+    later: Estimate,
+    clear: Callable[[Estimate], bool],
+    rises: Callable[[Estimate], bool],
+) -> str:
+    """In words what differs between the first day and the later ones."""
+    if clear(first) and not clear(later):
+        return FIRST_ONLY
+    if clear(first) and rises(first) != rises(later):
+        return TURNS
+    return LESS if abs(later.estimate) < abs(first.estimate) else MORE
 
 
 def _contrast(sums: PanelSums, weights: Floats, alpha: float) -> Estimate:

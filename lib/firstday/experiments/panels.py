@@ -81,6 +81,12 @@ class PanelSums:
             crossed = [products(*pair) for pair in ((outcome, outcome), (outcome, base), (base, base))]
             return cls(n, total(outcome), total(base), *crossed)
 
+    def since(self, period: int) -> Self:
+        """Without the periods before this place."""
+        per_period = (part[..., period:] for part in (self.y, self.d))
+        products = (part[..., period:, period:] for part in (self.yy, self.yd, self.dd))
+        return type(self)(self.n, *per_period, *products)
+
     @property
     def seen(self) -> npt.NDArray[np.bool_]:
         """(..., groups, periods): cells that say something. One unit alone has no variance: it does not."""

@@ -85,6 +85,7 @@ class Question:
     alpha: float = 0.05
     power: float = 0.8
     seed: int = 7
+    unit_name: str = "unit"
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -161,6 +162,23 @@ def _verdict(question: Question, row: Mapping[str, Any]) -> str | None:
         return None
     p_value = row["p_value"] if np.isnan(row["p_adjusted"]) else row["p_adjusted"]
     return reading(row["estimate"], p_value, question.metric(row["metric"]).rise_is_good, question.alpha)
+
+
+def one_verdict(question: Question, told: pd.DataFrame, methods: Mapping[str, str]) -> pd.DataFrame:
+    """A metric has one verdict in each segment and population, that of the method that decides: the others'
+    rows are figures beside it. methods: by metric the one that decides; where it has no row (in segments,
+    among those that met the change) the one with the covariate, else the plain difference.
+    """
+    beside = told["method"].isin(TESTS) & (told["method"] != "encouragement")
+    keys = ["metric", "treatment", "segment", "population"]
+    decides = pd.Series(False, index=told.index)
+    for place, rows_here in told[beside].groupby(keys, dropna=False):
+        there = set(rows_here["method"])
+        metric = question.metric(place[0])
+        order = (methods[metric.name], *(("cuped",) if metric.covariate else ()), "difference")
+        method = next((each for each in order if each in there), None)
+        decides[rows_here.index] = rows_here["method"] == method
+    return told.assign(verdict=told["verdict"].mask(beside & ~decides, None))
 
 
 def reading(estimate: float, p_value: float, rise_is_good: bool, alpha: float) -> str:

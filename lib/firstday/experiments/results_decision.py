@@ -9,8 +9,17 @@ import pandas as pd
 from firstday.experiments.aggregate import EVERYONE
 from firstday.experiments.clusters import interference_warning
 from firstday.experiments.guardrails import HARMED, NOT_HARMED
-from firstday.experiments.results import BETTER, CANNOT_TELL, NO_EFFECT, WITHHELD, WORSE, Question
+from firstday.experiments.results import (
+    BETTER,
+    CANNOT_TELL,
+    NO_EFFECT,
+    TESTS,
+    WITHHELD,
+    WORSE,
+    Question,
+)
 from firstday.experiments.sample_ratio import SampleRatio
+from firstday.rounding import digits
 from firstday.segments import ALL
 from firstday.settings.metrics import Metric
 
@@ -29,13 +38,15 @@ METHODS = {
 
 @dataclass(frozen=True)
 class Decision:
-    """verdict: withheld, harmed, mixed, better, worse, no effect shown or cannot tell. headline: a sentence;
-    sentences: what it rests on, the sample-ratio check first.
+    """verdict: withheld, harmed, mixed, better, worse, no effect shown or cannot tell. ship: whether to ship,
+    by the metrics and the guardrails. headline: what was found, in a sentence; sentences: what it rests on,
+    the sample-ratio check first.
     """
 
     verdict: str
     headline: str
     sentences: tuple[str, ...]
+    ship: str
 
 
 def deciding_method(question: Question, metric: Metric) -> str:
@@ -67,7 +78,8 @@ def decide(
     sentences = [ratio.sentence, *([warning] if warning else [])]
     sentences += map(teller.sentence, deciding)
     sentences += map(teller.guard, guards)
-    return Decision(verdict, teller.headline(verdict, deciding, guards), tuple(sentences))
+    headline = teller.headline(verdict, deciding, guards)
+    return Decision(verdict, headline, tuple(sentences), _ship(question, results, ratio, deciding, guards))
 
 
 def _rows(results: pd.DataFrame, metric: Metric, method: str) -> list[Row]:
@@ -90,6 +102,93 @@ def _overall(ratio: SampleRatio, deciding: Sequence[Row], guards: Sequence[Row])
             return verdict
     only_guards = not deciding and {row["verdict"] for row in guards} == {NOT_HARMED}
     return NOT_HARMED if only_guards else CANNOT_TELL
+
+
+def _ship(
+    question: Question,
+    results: pd.DataFrame,
+    ratio: SampleRatio,
+    deciding: Sequence[Row],
+    guards: Sequence[Row],
+) -> str:
+    """A sentence for each treatment."""
+    if not ratio.passes:
+        return f"Don't decide by this: those compared are not alike. {ratio.next_step}"
+    several = len(question.treatments) > 1
+    told, shipped = [], []
+    for name in question.treatments:
+        own, guarded = ([row for row in rows if row["treatment"] == name] for rows in (deciding, guards))
+        said = _ship_one(question, results, name, own, guarded)
+        told.append(f"{name}: {said[:1].lower()}{said[1:]}" if several else said)
+        shipped += [name] if said.startswith("Ship") else []
+    if len(shipped) > 1:
+        told.append(
+            f"Each is compared with {question.control} only: nothing here says which of "
+            f"{_listed(shipped)} is better."
+        )
+    return " ".join(told)
+
+
+def _ship_one(
+    question: Question, results: pd.DataFrame, name: str, deciding: Sequence[Row], guards: Sequence[Row]
+) -> str:
+    guarded = {row["metric"] for row in guards}
+
+    def metrics(verdict: str, rows: Sequence[Row]) -> list[str]:
+        return [row["metric"] for row in rows if row["verdict"] == verdict]
+
+    primary = [row for row in deciding if row["metric"] not in guarded]
+    better, worse, quiet = (metrics(verdict, primary) for verdict in (BETTER, WORSE, NO_EFFECT))
+    harmed, unclear, safe = (metrics(verdict, guards) for verdict in (HARMED, CANNOT_TELL, NOT_HARMED))
+    running = _still_running(question, primary or guards)
+    good = f"it is better on {_listed(better)}"
+    spared = f"{_listed(safe)} {'is' if len(safe) == 1 else 'are'} not harmed beyond what is accepted"
+    no_effect = f"no effect is shown on {_listed(quiet)}"
+    but = f"{good}, but whether" if better else "whether"
+    cases = (  # the first that holds
+        (harmed, f"Don't ship {name}: it harms {_listed(harmed)} by more than is accepted."),
+        (worse and better, f"Don't ship {name} as it is: {good}, but worse on {_listed(worse)}."),
+        (worse, f"Don't ship {name}: it is worse on {_listed(worse)}."),
+        (quiet and not better and running, f"Keep {name} running: {no_effect} yet ({running})."),
+        (
+            quiet and not better,
+            f"Don't ship {name} for what was found: {no_effect}{_wait(results, name, quiet)}.",
+        ),
+        (
+            unclear,
+            f"Don't ship {name} yet: {but} it harms {_listed(unclear)} cannot be told"
+            f"{_wait(results, name, unclear)}.",
+        ),
+        (better and safe, f"Ship {name}: {good}, and {spared}."),
+        (better, f"Ship {name}, if these metrics are all that matters: {good}; no guardrail was planned."),
+        (safe, f"Ship {name}, if there is another reason to: {spared}."),
+        (True, f"Don't decide on {name} yet: no metric has a test."),
+    )
+    return next(said for holds, said in cases if holds)
+
+
+def _still_running(question: Question, rows: Sequence[Row]) -> str:
+    """How far an experiment with looks has come, where it may go on; '' where it is over, or has one look."""
+    if not rows or not (question.daily or question.looks is not None):
+        return ""
+    smaller = min(min(row["n_treatment"], row["n_control"]) for row in rows)
+    if not smaller < question.planned_units:
+        return ""
+    return f"{smaller:,.0f} of {question.planned_units:,} planned {question.unit_name}s in the smaller arm"
+
+
+def _wait(results: pd.DataFrame, treatment: str, metrics: Collection[str]) -> str:
+    """How many more days it takes, of the metrics that say what they wait for; '' where none is known."""
+    rows = results[(results["method"] == "days_needed") & (results["treatment"] == treatment)]
+    days = rows[rows["metric"].isin(list(metrics))]["estimate"].astype(float).dropna()
+    if not (days > 0).any():
+        return ""
+    return f"; {days.max():,.0f} more days would show the smallest effect that matters"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """'a', 'a and b', 'a, b and c'"""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 MINUS = "\u2212"
@@ -151,9 +250,9 @@ class _Teller:
             self.amount(metric, row[end]) if _known(row[end]) else "unbounded" for end in ("low", "high")
         )
         told = f"{about}: {self.amount(metric, row['estimate'])}{values}, {level} interval {low} to {high}, "
-        told += f"p {row['p_value']:.2g}{METHODS[row['method']]}"
-        if _known(row["p_adjusted"]) and row["p_adjusted"] != row["p_value"]:
-            told += f"; {row['p_adjusted']:.2g} corrected for all comparisons"
+        corrected = _known(row["p_adjusted"]) and row["p_adjusted"] != row["p_value"]
+        told += f"p {row['p_adjusted' if corrected else 'p_value']:.2g}{METHODS[row['method']]}"
+        told += ", corrected for all comparisons" if corrected else ""
         return f"{told}.{self.detectable(row)}"
 
     def detectable(self, row: Row) -> str:
@@ -163,18 +262,29 @@ class _Teller:
         if row["verdict"] != NO_EFFECT or found.empty:
             return ""
         size = self.amount(row["metric"], found.iloc[0]).lstrip("+")
-        return f" An effect of {size} would have been found with a chance of {self.question.power:.0%}."
+        return f" An effect of {size} would have been found with {self.question.power:.0%} power."
 
     def guard(self, row: Row) -> str:
         return f"Guardrail {row['metric']}, {row['treatment']}: {row['verdict']} ({row['note']})."
 
     def amount(self, metric: str, effect: float) -> str:
-        """An effect: of shares in points."""
-        told = f"{100 * effect:+.2f} points" if metric in self.shares else f"{effect:+.4g}"
+        """An effect: of shares in points, else with its unit."""
+        share = metric in self.shares
+        unit = "points" if share else self.question.metric(metric).per(self.question.unit_name)
+        told = f"{effect * (100 if share else 1):+,.{self.digits(metric)}f} {unit}"
         return f"{MINUS}{told[1:]}" if told.startswith("-") else told
 
     def value(self, metric: str, value: float) -> str:
-        return f"{value:.3%}" if metric in self.shares else f"{value:.4g}"
+        share = metric in self.shares
+        return f"{value * (100 if share else 1):,.{self.digits(metric)}f}{'%' if share else ''}"
+
+    def digits(self, metric: str) -> int:
+        """By the smallest standard error of a method among all units, as the page has it."""
+        rows = self.results[(self.results["metric"] == metric) & (self.results["segment"] == ALL)]
+        in_unit = rows["method"].isin(TESTS) & (rows["method"] != "relative_lift")
+        errors = rows[in_unit]["standard_error"].dropna()
+        found = digits(float(errors.min()) * (100 if metric in self.shares else 1)) if len(errors) else None
+        return 2 if found is None else found
 
 
 def _known(value: float | None) -> bool:

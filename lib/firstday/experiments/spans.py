@@ -203,7 +203,7 @@ def refuse_unplanned(counts: Mapping[str, int], variants: Sequence[str] | None) 
         raise DataError(
             f"each variant is one of the plan's: {', '.join(variants)}",
             value=", ".join(f"{count:,} units in {name!r}" for name, count in others.items()),
-            next_step="correct the plan, or leave these units out",
+            next_step=f"leave these units out with --variants {','.join(variants)}, or correct the plan",
         )
     if empty := [name for name in variants if not counts.get(name)]:
         raise DataError(

@@ -88,7 +88,7 @@ def _effects(spark: SparkSession, step: Step, true_effects: TrueEffects) -> list
 
 def asked(settings: MeasureSettings) -> Question:
     """What a measure step is asked, as far as it says which rows decide."""
-    plan = read_plan(settings.plan) if settings.plan else None
+    plan = settings.planned(read_plan(settings.plan)) if settings.plan else None
     if plan is None:
         daily = settings.peeking
         return Question("", settings.control or "", (), settings.metrics(), daily=daily)
@@ -120,18 +120,22 @@ Told = tuple[str, list[Fact]]
 
 
 def _label(published: Published, _: Step) -> Told:
-    [model] = published("label_model").select("class_names", "kind", "voters", "classes").collect()
-    counts: dict[int, int] = dict(published("soft_labels").groupBy("label").count().collect())
-    rows, last = sum(counts.values()), model["classes"] - 1
-    named = model["class_names"] or [f"class {number}" for number in range(model["classes"])]
-    found = words.number(counts.get(last, 0))
-    answer = f"{found} of {words.number(rows)} rows are probably {words.name(named[last])}"
-    return answer, [
-        Fact(
-            "decided", words.share(1 - counts.get(-1, 0) / rows), "of the rows; the others got no clear votes"
-        ),
+    [model] = published("label_model").select("kind", "voters").collect()
+    [decision] = published("label_decision").collect()
+    rows, name = published("soft_labels").count(), words.name(decision["positive"])
+    answer = f"{words.number(decision['called'])} of {words.number(rows)} rows are called {name}"
+    share = words.share(decision["share"])
+    if decision["share_low"] is None:
+        how_sure = f"the votes do not say how common it is: {decision['share_doubt']}"
+    else:
+        how_sure = words.share_interval(decision["share_low"], decision["share_high"])
+    facts = [
+        Fact("expected precision", words.share(decision["precision"]), "of the called rows"),
+        Fact("expected to be missed", words.number(decision["missed"]), f"{name} among the other rows"),
+        Fact(f"share of {name}", share, how_sure),
         Fact("voters", words.number(model["voters"]), f"weighed by the label model {model['kind']}"),
     ]
+    return answer, facts
 
 
 def _discover(published: Published, _: Step) -> Told:
@@ -157,9 +161,9 @@ def _train(published: Published, _: Step) -> Told:
     [model] = published("ranker_model").select("beats", "objective").collect()
     rows: pd.DataFrame = published("ranker_metrics").where(F.col("split") == "valid").toPandas()
     answer = (
-        "The ranker orders contents better than every simple way"
+        "The ranker orders contents better than every baseline"
         if model["beats"]
-        else "The ranker is not shown to order contents better than every simple way"
+        else "The ranker is not shown to order contents better than every baseline"
     )
     metric = next((name for name in ("ndcg@10", "auc") if (rows["metric"] == name).any()), None)
     return answer, [
@@ -177,7 +181,7 @@ def _recommend(published: Published, _: Step) -> Told:
     [row] = lists.agg(
         F.countDistinct("user_id").alias("users"),
         F.count("*").alias("rows"),
-        F.count("propensity").alias("drawn"),
+        F.count_if(F.col("source") == "exploring").alias("drawn"),
     ).collect()
     top = (
         lists.where(F.col("slot") == 1)
@@ -193,7 +197,7 @@ def _recommend(published: Published, _: Step) -> Told:
     return f"{words.number(row['users'])} users get a list; most often on top: {words.listed(shown)}", [
         Fact("contents in a list", words.decimal(row["rows"] / max(row["users"], 1), 1)),
         Fact(
-            "drawn by chance",
+            "slots for exploring",
             words.share(row["drawn"] / max(row["rows"], 1)),
             "so that other policies can be judged",
         ),
@@ -204,9 +208,9 @@ def _assign(published: Published, step: Step) -> Told:
     plan = read_plan(step.settings.model_dump()["plan"])
     rows = published("assignments")
     facts = [Fact("units", words.number(rows.select("unit_id").distinct().count()))]
-    dealt = "Dealt by a hash"
+    dealt = "Assigned by a hash"
     if plan.ramp:
-        rows, dealt = rows.where(F.col("stage") == len(plan.ramp)), "Dealt by a hash, in the last stage"
+        rows, dealt = rows.where(F.col("stage") == len(plan.ramp)), "Assigned by a hash, in the last stage"
         stages = " → ".join(words.share(each.share, 0) for each in plan.ramp)
         facts.append(Fact("ramp", stages, "the treated stay treated; who waits is control"))
     counts = rows.groupBy("variant").agg(F.countDistinct("unit_id").alias("units")).orderBy("variant")
@@ -227,7 +231,7 @@ def _measure(published: Published, step: Step) -> Told:
         Fact(
             words.name(row.metric) + _which(row.treatment, question),
             _effect(row, question),
-            f"{words.text(row.verdict)}; {chance(row)}",
+            f"{words.text(row.verdict)}; {chance(row, 'all comparisons')}",
         )
         for row in rows.itertuples(index=False)
     ]
@@ -264,7 +268,7 @@ def _report(out: str, step: Step) -> str | None:
     """The address of its report from the index page. Assigning has none."""
     if step.job == "assign" or not is_path(step.out):
         return None
-    file = f"{step.out.rstrip('/')}/report.html"
+    file = f"{step.out.rstrip('/')}/{step.job}.html"
     return file if "://" in file else quote(Path(os.path.relpath(file, out)).as_posix())
 
 

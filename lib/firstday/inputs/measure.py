@@ -1,5 +1,6 @@
 """What `firstday measure` reads: one row a unit, or assignments with a log; and what is asked of them."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -7,7 +8,7 @@ from datetime import UTC, datetime
 
 from pyspark.sql import DataFrame, SparkSession
 
-from firstday.errors import DataError, SettingsError
+from firstday.errors import DataError
 from firstday.experiments import assign
 from firstday.experiments.analyse_tables import by_cluster
 from firstday.experiments.outcomes import Outcomes
@@ -17,10 +18,11 @@ from firstday.frames import cached
 from firstday.inputs.measure_log import Measured, measured, released
 from firstday.settings import ExperimentPlan, MeasureSettings
 from firstday.settings.metrics import Metric
-from firstday.tables import Checked, Output, check, open_input
+from firstday.tables import Checked, Output, check, column, open_input
 from firstday.tables.schemas import Contract, Field
 
 PLANNED_UNITS = 10_000
+UNIT_NAMES = ("user", "player", "customer", "account", "member", "visitor", "client", "device", "session")
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,20 @@ def opened(
 
 def _of_log(found: Measured, units: Outcomes, settings: MeasureSettings, plan: ExperimentPlan) -> Inputs:
     question = _question(settings, plan, plan.metrics, plan.treatments)
-    question = replace(question, until=found.horizon.date())
+    question = replace(question, until=found.horizon.date(), unit_name=named(plan.unit))
     notes = [*found.notes, *_set_aside(found.checked)]
     if settings.segments and (question.design != "plain" or question.clustered):
-        notes.append("Segments are told apart in plain experiments only: here all are one.")
+        notes.append(
+            "Effects by segment are for plain experiments only, not for ramps, crossovers or clusters: none "
+            "are given here."
+        )
     return Inputs(question, units, found.checked, found.horizon, found.ages, tuple(notes))
+
+
+def named(unit: str) -> str:
+    """What a unit is called, by its column: user_id and userid name a user; of other names 'unit'."""
+    name = re.sub(r"[\W_]*ids?$", "", unit.lower())
+    return name if name in UNIT_NAMES else "unit"
 
 
 def _set_aside(checked: Sequence[Checked]) -> Iterator[str]:
@@ -82,22 +93,15 @@ def _of_units(
 ) -> Inputs:
     assert settings.units is not None
     metrics = settings.metrics() or (plan.metrics if plan else ())
-    if not metrics:
-        raise SettingsError(
-            "something must be measured", value="no metric", next_step="give --metric, or metrics in the plan"
-        )
-    if plan is not None and (plan.ramp or plan.crossover or plan.cluster):
-        raise SettingsError(
-            "one row a unit tells of plain experiments; ramps, crossovers and clusters need the log",
-            value=settings.plan,
-            next_step="give --assignments with --events or --impressions",
-        )
     unit = plan.unit if plan and "unit" not in settings.model_fields_set else settings.unit
     source = open_input(spark, settings.units, name="units", time_zone=settings.input_time_zone)
     checked = check(source, _contract(settings, metrics, unit), now=datetime.now(UTC))
     output.quarantine(checked, max_bad_share=settings.max_bad_share)
+    rows = checked.good
+    if settings.variants:
+        rows = rows.where(column(settings.variant).cast("string").isin(list(settings.variants)))
     units = unit_outcomes(
-        checked.good,
+        rows,
         metrics,
         unit=unit,
         variant=settings.variant,
@@ -106,7 +110,7 @@ def _of_units(
         triggered=settings.triggered,
         time_zone=settings.time_zone,
     )
-    question = _question(settings, plan, metrics, ())
+    question = replace(_question(settings, plan, metrics, ()), unit_name=named(unit))
     units = replace(units, frame=units.frame.persist())
     return Inputs(question, units, (checked,), notes=tuple(_set_aside([checked])))
 
@@ -128,7 +132,7 @@ def _contract(settings: MeasureSettings, metrics: Sequence[Metric], unit: str) -
 
 def _asked(inputs: Inputs, settings: MeasureSettings, plan: ExperimentPlan | None) -> Inputs:
     """With the treatments: those of the plan or of the shares, else all that are there."""
-    planned = list(plan.variants) if plan else [name for name, _ in settings.shares]
+    planned = list(plan.variants) if plan else list(dict(settings.shares) or settings.variants)
     counts = checked_units(inputs.units, planned or None)
     control = inputs.question.control
     if control not in counts:
@@ -153,10 +157,6 @@ def _question(
     metrics: Sequence[Metric],
     treatments: tuple[str, ...],
 ) -> Question:
-    if plan is not None and settings.control not in (None, plan.control):
-        raise SettingsError(
-            f"--control must be the plan's, {plan.control!r}, or be left out", value=settings.control
-        )
     control = plan.control if plan else settings.control
     assert control is not None
     given = dict(settings.shares) or (dict(plan.variants) if plan else {})

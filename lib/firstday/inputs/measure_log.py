@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from firstday.errors import DataError, SettingsError
+from firstday.errors import DataError
 from firstday.experiments.outcomes import Outcomes, outcomes
 from firstday.experiments.panel_outcomes import ages
 from firstday.experiments.spans import Panel, Spans
@@ -38,12 +38,6 @@ def measured(
     spark: SparkSession, settings: MeasureSettings, plan: ExperimentPlan, output: Output
 ) -> Measured:
     """Read all tables, place each unit in time and measure it. Bad rows go to quarantine."""
-    if not plan.metrics:
-        raise SettingsError(
-            "the plan says what is measured",
-            value="no metrics",
-            next_step="add metrics to it; conf/experiment.yml and docs/measure.md show each kind",
-        )
     panel: Panel | None = "stage" if plan.ramp else "period" if plan.crossover else None
     reader = _Reader(spark, settings, output)
     assigned = reader.assignments(plan, panel)
@@ -160,7 +154,11 @@ class _Reader:
             Field("washout_to", "instant", nullable=True, optional=True, future=True),
             Field("valid_to", "instant", nullable=True, optional=True, future=True),
         ]
-        return self._checked(source, Contract("assignments", tuple(fields)))
+        checked = self._checked(source, Contract("assignments", tuple(fields)))
+        if not self.settings.variants:
+            return checked
+        kept = checked.good.where(column("variant").isin(list(self.settings.variants)))
+        return replace(checked, good=kept)
 
     def _of_experiment(self, source: Input, experiment: str) -> Input:
         rows = source.frame.where(column("experiment") == experiment)
@@ -174,12 +172,7 @@ class _Reader:
         return Input(source.name, source.source, source.format, source.version, rows, source.time_zone)
 
     def users(self, covariates: Sequence[str]) -> Checked:
-        if self.settings.users is None:
-            raise SettingsError(
-                "segments and covariates are columns of the users",
-                value=[*self.settings.segments, *covariates],
-                next_step="give --users",
-            )
+        assert self.settings.users is not None  # checked with the plan
         fields = {"user_id": Field("user_id", "id")}
         fields |= {name: Field(name, "text", nullable=True) for name in self.settings.segments}
         fields |= {name: Field(name, "number", nullable=True) for name in covariates}
@@ -235,10 +228,10 @@ class _Reader:
 
 
 def refuse_unmet(units: Outcomes, exposure: Sequence[str]) -> None:
-    """DataError where no unit did any of the actions by which the change is met: a name may be misspelt."""
+    """DataError where no unit did any of the actions of --exposure: a name may be misspelt."""
     if exposure and units.triggered and units.frame.where(F.col("met")).isEmpty():
         raise DataError(
-            "some unit must have met the change, by one of the actions of --exposure",
+            "some unit must have been exposed to the change, by one of the actions of --exposure",
             value=list(exposure),
             next_step="check the names of the actions, and that they are logged in every variant",
         )

@@ -74,6 +74,11 @@ def read(spark: SparkSession, settings: TrainSettings, output: Output) -> Exampl
     return _ready(spark, settings, output) if settings.examples else _of_log(spark, settings, output)
 
 
+def parameters_of(settings: TrainSettings) -> Boosting:
+    """LightGBM's parameters as it gets them: examples of a log have defaults of their own."""
+    return settings.train if settings.examples else settings.train.otherwise(learning.CAREFUL)
+
+
 def _of_log(spark: SparkSession, settings: TrainSettings, output: Output) -> Examples:
     """Examples of what was shown."""
     found = bank.read(spark, settings, output, needed=("impressions", "reactions"))
@@ -105,7 +110,7 @@ def _of_log(spark: SparkSession, settings: TrainSettings, output: Output) -> Exa
         learned.rows,
         learned.encoding.names,
         LAMBDARANK if settings.objective == LAMBDARANK else BINARY,
-        settings.train.otherwise(learning.CAREFUL),
+        parameters_of(settings),
         tuple(notes),
         learning.ASKED,
         learned.encoding,
@@ -143,7 +148,7 @@ def _ready(spark: SparkSession, settings: TrainSettings, output: Output) -> Exam
     frames = [_example(each.good, features, settings) for each in checked]
     told: dict[str, Any] = {
         "objective": settings.objective or LAMBDARANK,
-        "parameters": settings.train,
+        "parameters": parameters_of(settings),
         "categories": settings.category is not None,
     }
     if settings.valid is not None:
@@ -167,11 +172,12 @@ def _features(source: Input, settings: TrainSettings) -> tuple[str, ...]:
         "category": settings.category,
     }
     taken = [f"{name} (--{role.replace('_', '-')})" for role, name in roles.items() if name in found]
+    left_out = [f"-{name}" for name in roles.values() if name in found]
     if taken:
         raise SettingsError(
             "features must be other columns than those with a part of their own",
             value=taken,
-            next_step="name the features one by one, or by a narrower pattern",
+            next_step=f"leave them out: --features '{','.join([*settings.features, *left_out])}'",
         )
     return tuple(found)
 

@@ -192,6 +192,21 @@ class RowFigures:
     called: int = 0
     hits: int = 0
 
+    @property
+    def share(self) -> float | None:
+        """Of positives among the rows with a known label."""
+        return self.positive / self.known if self.known else None
+
+    @property
+    def precision(self) -> float | None:
+        """Of the called ones among these."""
+        return self.hits / self.called if self.called else None
+
+    @property
+    def recall(self) -> float | None:
+        """Called ones among the positives."""
+        return self.hits / self.positive if self.positive else None
+
 
 def row_figures(labelled: DataFrame, positive: int) -> RowFigures:
     """Of rows with `probabilities`, `label`, and STAKE (an amount, or null for none) or KNOWN (the class, or
@@ -220,5 +235,9 @@ def row_figures(labelled: DataFrame, positive: int) -> RowFigures:
 
 
 def _likeliest_other(positive: int) -> Column:
-    others = F.transform(F.col("probabilities"), lambda p, at: F.when(at != positive, p).otherwise(-1.0))
-    return (F.array_position(others, F.array_max(others)) - 1).cast("int")
+    """Of equally likely ones the first."""
+    ranked = F.transform(
+        F.col("probabilities"),
+        lambda p, at: F.struct(F.when(at != positive, p).otherwise(-1.0).alias("p"), (-at).alias("place")),
+    )
+    return (-F.array_max(ranked)["place"]).cast("int")

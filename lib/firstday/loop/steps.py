@@ -86,6 +86,7 @@ def steps_of(settings: LoopSettings) -> tuple[Step, ...]:
         values = _joined(name, jobs[name], values, outs, settings.steps)
         steps.append(Step(name, jobs[name], _checked(name, jobs[name], values), outs))
     _refuse_unknown(settings, order)
+    _refuse_one_out(steps)
     return tuple(steps)
 
 
@@ -143,6 +144,19 @@ def _checked(name: str, job: str, values: dict[str, Any]) -> Settings:
             f"step {name}: {error.rule}", value=error.value, next_step=error.next_step
         ) from None
     return settings
+
+
+def _refuse_one_out(steps: list[Step]) -> None:
+    """An output holds the tables of a job's latest run: of two steps only the later one's would stay."""
+    first: dict[tuple[str, str], str] = {}
+    for step in steps:
+        other = first.setdefault((step.job, step.out), step.name)
+        if other != step.name:
+            raise SettingsError(
+                "steps of one job need outputs of their own, or the later one replaces what the other wrote",
+                value=f"{other} and {step.name} in {step.out}",
+                next_step=f"give {step.name} an out of its own",
+            )
 
 
 def _refuse_unknown(settings: LoopSettings, names: list[str]) -> None:

@@ -28,7 +28,8 @@ def labels(app: App, soft_labels: pd.DataFrame) -> str:
     found, wrong = int((bot & called).sum()), int((~bot & called).sum())
     return (
         f"{int(bot.sum()):,} of the {len(bot):,} accounts are bots: {found:,} of them were found "
-        f"({found / max(int(bot.sum()), 1):.0%}), and {wrong:,} people were taken for bots."
+        f"({found / max(int(bot.sum()), 1):.0%}), and {wrong:,} people were taken for bots: "
+        f"{found / max(found + wrong, 1):.0%} of the called are bots, {bot.mean():.1%} of all accounts."
     )
 
 

@@ -119,8 +119,8 @@ def _estimated(rows: DataFrame, counts: Row, level: float) -> tuple[OffPolicy | 
         return None, (f"No estimate. {refusal}", *left_out)
     if found.effective_sample_size < LEAST_EFFECTIVE:
         return None, (
-            f"No estimate: of {judged:,} drawn impressions those that the new lists would show too are worth "
-            f"{found.effective_sample_size:.3g} rows, and it takes {LEAST_EFFECTIVE}.",
+            f"No estimate: of {judged:,} drawn impressions too few are of what the new lists would show "
+            f"({found.effective_sample_size:.0f} effective rows, {LEAST_EFFECTIVE} needed).",
             *left_out,
         )
     value = found.snips

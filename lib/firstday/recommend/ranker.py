@@ -45,6 +45,11 @@ class Ranker:
     native: str
     features: tuple[str, ...]
 
+    @property
+    def trees(self) -> int:
+        """How many there are: fewer than num_iterations where they no longer helped."""
+        return sum(line.startswith("Tree=") for line in self.native.splitlines())
+
     def scored(self, rows: DataFrame, name: str, vector: str = VECTOR) -> DataFrame:
         """The rows, which have `vector`, with the score in the column `name`, by LightGBM's own scorer."""
         from synapse.ml.lightgbm import LightGBMRegressionModel

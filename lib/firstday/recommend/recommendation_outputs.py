@@ -7,7 +7,7 @@ from firstday.tables.schemas import table_schema
 
 _TEXT, _WHOLE, _NUMBER, _INSTANT = T.StringType(), T.LongType(), T.DoubleType(), T.TimestampType()
 # score: what the list is ordered by. propensity: the probability of that content in that slot after every
-# step; null where the slot was filled without a draw.
+# step; null where neither the category (of the exploring slot only) nor the content was drawn.
 RECOMMENDATIONS = table_schema(
     [
         ("user_id", _TEXT),

@@ -40,8 +40,8 @@ COLUMNS = (
 )
 RULE = (
     f"the most slots of which each adds at least {LEAST_GAIN:.0%} to the clicks of the list above it. More "
-    "slots bring more clicks a list and fewer an exposure, so that neither says where to stop; each further "
-    "slot takes room, and tires customers of what stands in it"
+    "slots bring more clicks per list but fewer per slot shown, so neither figure alone says how many slots "
+    "to show; each further slot takes room, and tires customers of what stands in it"
 )
 DRAWN = "clicks weighted by 1 / propensity, of policies that draw in every slot"
 COMPARED = "clicks of rows that the model scores alike, as no policy draws often enough in every slot"

@@ -2,10 +2,12 @@
 
 from firstday.report.content import DiscoverContent, MeasureContent
 from firstday.report.discover import discover_report
-from firstday.report.label import LabelContent, label_report
+from firstday.report.label import label_report
+from firstday.report.label_content import LabelContent
 from firstday.report.measure import measure_report
 from firstday.report.page import Report
 from firstday.report.recommend import RecommendContent, recommend_report
+from firstday.report.terminal import aligned, measure_text, recommend_text, train_text
 from firstday.report.train import SlotContent, TrainContent, train_report
 
 __all__ = [
@@ -16,9 +18,13 @@ __all__ = [
     "Report",
     "SlotContent",
     "TrainContent",
+    "aligned",
     "discover_report",
     "label_report",
     "measure_report",
+    "measure_text",
     "recommend_report",
+    "recommend_text",
     "train_report",
+    "train_text",
 ]

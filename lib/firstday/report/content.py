@@ -88,7 +88,9 @@ RESULT_COLUMNS = (
 
 
 class Decision(Protocol):
-    """verdict: 'withheld' where the sample-ratio check failed. headline: the answer in a sentence."""
+    """verdict: 'withheld' where the sample-ratio check failed. headline: the answer in a sentence. ship: what
+    to do by it.
+    """
 
     @property
     def verdict(self) -> str: ...
@@ -96,6 +98,8 @@ class Decision(Protocol):
     def headline(self) -> str: ...
     @property
     def sentences(self) -> Sequence[str]: ...
+    @property
+    def ship(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,8 @@ class MeasureContent:
     `results`: experiment_results. Shares and their differences are 0..1, not percent. `shares`: the metrics
     that are shares; None: those that look like it. `methods`: by metric the method that decides, such as
     'always_valid'; where it is not told, the one that fits what is there. Intervals hold at 1 - `alpha`.
+    `units`: by metric that is no share, its unit, such as 'EUR per user'. `fall_is_good`: metrics of which
+    less is better.
     """
 
     run_id: str
@@ -117,6 +123,8 @@ class MeasureContent:
     shares: Collection[str] | None = None
     methods: Mapping[str, str] = field(default_factory=dict)
     alpha: float = 0.05
+    units: Mapping[str, str] = field(default_factory=dict)
+    fall_is_good: Collection[str] = ()
 
     def __post_init__(self) -> None:
         missing = [column for column in RESULT_COLUMNS if column not in self.results.columns]

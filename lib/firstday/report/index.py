@@ -87,6 +87,14 @@ def index_report(content: IndexContent) -> Report:
     return Report(html)
 
 
+def loop_text(content: IndexContent) -> str:
+    """Each step's question with its answer, for the terminal."""
+    return "\n".join(
+        f"{words.name(stage.name)}: {words.name(stage.question)} {words.sentence(stage.answer)}"
+        for stage in content.stages
+    )
+
+
 def _told(stage: Stage) -> dict[str, str]:
     """The stage's texts, each one line of visible characters."""
     return {

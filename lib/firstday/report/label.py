@@ -1,17 +1,14 @@
 """The report of the label job: which rows are called and how surely, what the rules do, before and after."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import pandas as pd
 
-from firstday.labels.audit import Estimate, Estimates
-from firstday.labels.decision import Decision, Distribution, Rule
-from firstday.labels.models.base import ClassShares
-from firstday.report import label_charts, words
-from firstday.report.page import Cell, Fact, Page, Report, Section, Table, render, table
+from firstday.labels.audit import Estimate
+from firstday.report import label_sections, words
+from firstday.report.label_content import LabelContent
+from firstday.report.page import Fact, Page, Report, Section, Table, render
 
 WORDS = (
     ("label function, rule", "a rule that votes for a class, or abstains"),
@@ -30,83 +27,6 @@ BEFORE_AFTER = (("before", "The old labels' model"), ("after", "The soft labels'
 MEASURES = {"f1": "F1", "precision": "precision", "recall": "recall"}
 CALLS = ("negative", "positive")
 STATUSES = ("decided", "tie", "unknown")
-FINE = "fine"
-# What needs action comes first.
-VERDICTS = ("speaks against its class", "at odds", "redundant", "dead", FINE)
-MEANINGS = {
-    "speaks against its class": "its vote is rarer on the class that it is for than on others",
-    "at odds": "by the model its votes are right less often than chance",
-    "redundant": "a copy of another rule, or no label would change without it",
-    "dead": "it never votes",
-}
-MOST_FINDINGS = 10
-MOST_PAIRS = 20
-MOVES = 12  # thresholds in the table; the chart has all
-LEAST_LIFT = 0.8  # of P(vote | its class) / P(vote | another): below, it speaks against its class
-
-
-@dataclass(frozen=True)
-class LabelContent:
-    """What the report shows.
-
-    summary, comparison (or None), drift (or None), overlaps (label_pairs, or None): the tables of these
-    names. statuses: rows by status. notes: what the model says of itself. classes: their names. balance:
-    their shares. positive: the one that is called; the last where None. settings, inputs: as in the run.
-
-    class_shares: limits of the shares, or why there are none. decision, rule, distribution, thresholds: as
-    `firstday.labels.decision` returns them. gold_share: true share of positives among the rows with a known
-    label; gold_precision, gold_recall: of the called, on these rows. audit: what rows checked by hand say;
-    reliability: of each stratum its name, rows, answered, positive, told (mean P before), recalibrated
-    (after), low and high (exact limits of the share found). stakes: the amounts that are expected to be
-    positives', called and missed; stake: their column.
-    """
-
-    run_id: str
-    kind: str
-    classes: Sequence[str]
-    balance: Sequence[float]
-    statuses: Mapping[str, int]
-    summary: pd.DataFrame
-    comparison: pd.DataFrame | None
-    drift: pd.DataFrame | None
-    notes: Sequence[str]
-    settings: Mapping[str, Any]
-    inputs: Mapping[str, str]
-    positive: str | None = None
-    class_shares: ClassShares | None = None
-    decision: Decision | None = None
-    rule: Rule = field(default_factory=Rule)
-    distribution: Distribution | None = None
-    thresholds: pd.DataFrame | None = None
-    overlaps: pd.DataFrame | None = None
-    gold_share: float | None = None
-    gold_precision: float | None = None
-    gold_recall: float | None = None
-    audit: Estimates | None = None
-    reliability: pd.DataFrame | None = None
-    stakes: tuple[float, float] | None = None
-    stake: str | None = None
-
-    @cached_property
-    def called_class(self) -> int:
-        """The number of the class that is called."""
-        classes = list(self.classes)
-        return classes.index(self.positive) if self.positive in classes else len(classes) - 1
-
-    @property
-    def called_name(self) -> str:
-        """Its name, fit for a sentence."""
-        return words.name(self.positive or self.classes[self.called_class], 40)
-
-    @property
-    def total(self) -> int:
-        """All rows."""
-        return sum(self.statuses.values())
-
-    @property
-    def doubt(self) -> str | None:
-        """Why the shares, and with them what is expected, are not to be trusted. An audit ends it."""
-        return self.class_shares.doubt if self.class_shares and self.audit is None else None
 
 
 @dataclass(frozen=True)
@@ -122,11 +42,11 @@ class Group:
 def label_report(content: LabelContent) -> Report:
     """One HTML page."""
     sections = [
-        _scores(content),
-        _thresholds(content),
-        _reliability(content),
-        _functions(content),
-        _overlaps(content),
+        label_sections.scores(content),
+        label_sections.thresholds(content),
+        label_sections.reliability(content),
+        label_sections.functions(content),
+        label_sections.overlaps(content),
         _rows(content),
         _before_after(content.comparison, content.called_name) if content.comparison is not None else None,
         _drift(content.drift) if content.drift is not None else None,
@@ -163,11 +83,12 @@ def _verdict(content: LabelContent) -> str:
         precision = content.audit.precision
         return f"{called}. By rows checked by hand {_with_limits(precision)} of these are {name}."
     if content.doubt:
-        return (
-            f"{called}. By the scores {_share(decision.precision)} of these are {name}, but the votes "
-            f"do not say how common {name} is."
-        )
-    return f"{called}. {_share(decision.precision)} of these are expected to be {name}."
+        precise = label_sections.expected_share(decision.precision)
+        known = f"but the votes do not say how common {name} is."
+        return f"{called}. By the scores {precise} of these are {name}, {known}"
+    return (
+        f"{called}. {label_sections.expected_share(decision.precision)} of these are expected to be {name}."
+    )
 
 
 def _decided(content: LabelContent) -> str:
@@ -248,7 +169,7 @@ def _called(content: LabelContent) -> Group:
             ("Expected recall", recall, content.gold_recall),
         ):
             known = "by the scores" if truth is None else f"on known labels: {words.share(truth)}"
-            facts.append(Fact(title, _share(value), known + doubted))
+            facts.append(Fact(title, label_sections.expected_share(value), known + doubted))
         silent = content.distribution.silent * content.distribution.silent_rows if content.distribution else 0
         where = f"{words.number(silent)} on rows that no rule votes on" if silent else ""
         facts.append(Fact(f"Expected {name} rows missed", words.number(decision.missed), where))
@@ -277,6 +198,8 @@ def _share_fact(content: LabelContent) -> Fact:
 def _reason(content: LabelContent) -> str:
     """By which rule rows are called."""
     rule = content.rule
+    if rule is None:
+        return "those more likely than not"
     if rule.precision is not None:
         return f"as many as hold an expected precision of {words.share(rule.precision)}"
     if rule.cost_ratio is not None:
@@ -284,11 +207,6 @@ def _reason(content: LabelContent) -> str:
     if rule.capacity is not None:
         return f"the most likely, at most {words.number(rule.capacity)}"
     return "those more likely than not"
-
-
-def _share(value: Any) -> str:
-    """An expected share; one that is not 100% is not written as such."""
-    return "over 99.9%" if not words.absent(value) and 0.9995 <= value < 1 else words.share(value)
 
 
 def _limits(one: Estimate) -> str:
@@ -324,266 +242,6 @@ def _changed(content: LabelContent) -> Group:
         )
     caption = f"On test rows, against {known}. In brackets: 95% intervals."
     return Group("What the correction changed", facts, caption, caveat)
-
-
-def _scores(content: LabelContent) -> Section | None:
-    """The distribution of the score, with the threshold."""
-    spread, decision, name = content.distribution, content.decision, content.called_name
-    if spread is None:
-        return None
-    findings = []
-    if decision is not None and decision.called:
-        findings.append(
-            f"Rows with a score from {label_charts.score(decision.threshold)} on are called {name}: "
-            f"{words.number(decision.called)} rows."
-        )
-        if decision.rest is not None:
-            findings.append(
-                f"Of the rows that have just this score {words.number(decision.rest)} are called, to hold "
-                "the capacity."
-            )
-    elif decision is not None:
-        findings.append(f"No score reaches the threshold; no row is called {name}.")
-    if spread.silent_rows:
-        findings.append(
-            f"{words.number(spread.silent_rows)} rows have no vote. Their score is "
-            f"{label_charts.score(spread.silent)}; they are never called."
-        )
-    title = "Which rows are called"
-    return Section(
-        "scores",
-        title,
-        findings=tuple(findings),
-        how_to_read="Each bar counts the rows with such a score. The axis is logarithmic, so that rare rows "
-        "are seen: a bar twice as high stands for far more than twice the rows. Bars grey and apart: rows "
-        f"without votes. Marks: how many of the bar's rows are expected to be {name}.",
-        figure=label_charts.scores(title, spread, decision, content.called_name),
-    )
-
-
-def _thresholds(content: LabelContent) -> Section | None:
-    """What is expected of other thresholds."""
-    moves = content.thresholds
-    if moves is None or moves.empty:
-        return None
-    title = "What another threshold would bring"
-    step = max(1, -(-len(moves) // MOVES))
-    shown = moves.iloc[sorted({*range(0, len(moves), step), len(moves) - 1})]
-    cells: dict[str, Cell] = {
-        "called from a score of": lambda row: label_charts.score(row.threshold),
-        "rows called": lambda row: words.number(row.called),
-        "expected precision": lambda row: _share(row.precision),
-        "expected recall": lambda row: _share(row.recall),
-        f"expected {content.called_name} missed": lambda row: words.number(row.missed),
-    }
-    doubt = ""
-    if content.doubt:
-        doubt = " The votes do not say how common the class is: read the order, not the shares."
-    return Section(
-        "threshold",
-        title,
-        how_to_read="From left to right more rows are called, those with the highest scores first. Expected "
-        f"figures follow from the scores and are as good as these.{doubt} --call-precision, --cost-ratio or "
-        "--capacity choose another threshold.",
-        figure=label_charts.threshold_lines(title, moves, content.decision),
-        tables=(table("Thresholds", shown, cells, numeric=list(cells)),),
-    )
-
-
-def _reliability(content: LabelContent) -> Section | None:
-    """The scores against what was found by hand."""
-    strata = content.reliability
-    if strata is None or strata.empty:
-        return None
-    title, name = "What the audit says of the scores", content.called_name
-    known = strata[strata["answered"] > 0]
-    outside = known[(known["told"] < known["low"]) | (known["told"] > known["high"])]
-    checked = f"{words.number(strata['answered'].sum())} rows were checked by hand."
-    if outside.empty:
-        finding = "In no stratum was the mean score before the audit outside the limits of the share found."
-    else:
-        finding = (
-            f"Before the audit the mean score was outside the limits of the share found in {len(outside)} of "
-            f"{len(known)} strata."
-        )
-    cells: dict[str, Cell] = {
-        "stratum of the score": lambda row: words.name(row.stratum, 40),
-        "rows": lambda row: words.number(row.rows),
-        "checked": lambda row: words.number(row.answered),
-        f"of these {name}": lambda row: words.number(row.positive),
-        "share found": lambda row: words.share(row.positive / row.answered if row.answered else None),
-        "95% limits": lambda row: words.share_interval(row.low, row.high),
-        "mean score before": lambda row: words.share(row.told),
-        "mean score after": lambda row: words.share(row.recalibrated),
-    }
-    return Section(
-        "reliability",
-        title,
-        findings=(checked, finding),
-        how_to_read="A score is reliable where it lies within the limits of the share found by hand. "
-        "After: the scores recalibrated by these same answers, so that they fit them better than new ones.",
-        figure=label_charts.reliability(title, strata, name),
-        tables=(table("Strata of the audit", strata, cells, numeric=list(cells)[1:], cards=True),),
-    )
-
-
-def _functions(content: LabelContent) -> Section:
-    summary = _by_need(content.summary)
-    flagged = summary[summary["verdict"] != FINE]
-    findings = [
-        f"{_with_meaning(str(verdict))}: {_some(list(rules), MOST_FINDINGS)}."
-        for verdict, rules in flagged.groupby("verdict", sort=False)["function"]
-    ]
-    findings += [f"Copies: {_some(block, 12)}." for block in _copies(content.summary)[:MOST_FINDINGS]]
-    names = [words.name(name, 30) for name in content.classes]
-    is_known = summary["correct"].notna().any()
-    lift = next((name for name in ("likelihood_ratio", "ratio") if name in summary), None)
-    cells: dict[str, Cell] = {
-        "rule": lambda row: words.name(row.function, 60),
-        "verdict, by the model": lambda row: "no objection" if row.verdict == FINE else row.verdict,
-        "votes for": lambda row: ", ".join(names[vote] for vote in row.polarity) or words.NOTHING,
-        "coverage": lambda row: words.share(row.coverage, 2),
-        "others vote too": lambda row: words.share(row.overlaps, 2),
-        "others vote otherwise": lambda row: words.share(row.conflicts, 2),
-        "learned precision": lambda row: words.share(row.learned_accuracy),
-    }
-    if lift is not None:
-        cells["learned ratio"] = lambda row: _times(getattr(row, lift))
-    if is_known:
-        cells["right where known"] = _right_where_known
-    cells["labels changed without it"] = lambda row: words.share(row.changed, 2)
-    how = (
-        "Shares are of all rows. Learned figures come from the label model, from the votes alone; they are "
-        "not measured. Learned precision: the share of its votes that the model takes as right."
-    )
-    if lift is not None:
-        how += (
-            " Learned ratio: how many times likelier its vote is on rows of the class that it votes for than "
-            f"on others; below {LEAST_LIFT} it speaks against its class."
-        )
-    if is_known:
-        how += " Right where known: the share of its votes that are right, on rows with a known label."
-    figure = None
-    if (summary["learned_accuracy"].notna() & (summary["coverage"] > 0)).any():
-        how += (
-            " In the chart lines are 95% intervals (Wilson's, of the learned precision over its votes): "
-            "they hold the model to be true, and are too short where it is not."
-        )
-        figure = label_charts.rules(
-            "Each rule", summary, content.total, list(content.classes), content.called_class
-        )
-    return Section(
-        "functions",
-        "What each rule does",
-        findings=tuple(findings) or ("The model objects to no rule.",),
-        how_to_read=how,
-        figure=figure,
-        tables=(
-            table(
-                "Label functions",
-                summary,
-                cells,
-                numeric=list(cells)[3:],
-                rest="All are in label_summary.",
-                opened=True,
-                cards=True,
-            ),
-        ),
-    )
-
-
-def _by_need(summary: pd.DataFrame) -> pd.DataFrame:
-    """Rules that need action first, of the same verdict those that most labels depend on."""
-    rank = summary["verdict"].map({verdict: at for at, verdict in enumerate(VERDICTS)}).fillna(0)
-    return (
-        summary.assign(rank=rank)
-        .sort_values(["rank", "changed", "function"], ascending=[True, False, True])
-        .drop(columns="rank")
-    )
-
-
-def _with_meaning(verdict: str) -> str:
-    """'Dead (it never votes)'"""
-    meaning = f" ({MEANINGS[verdict]})" if verdict in MEANINGS else ""
-    return f"{verdict[:1].upper()}{verdict[1:]}{meaning}"
-
-
-def _copies(summary: pd.DataFrame) -> list[list[str]]:
-    """Names of the rules of each block, each block once."""
-    blocks: dict[tuple[str, ...], None] = {}
-    for row in summary.itertuples(index=False, name="Row"):
-        if len(row.copies):
-            blocks.setdefault(tuple(sorted({row.function, *row.copies})))
-    return [list(block) for block in blocks]
-
-
-def _some(names: Sequence[str], most: int = 3) -> str:
-    """The first names, and how many more."""
-    first = [words.name(name, 40) for name in names[:most]]
-    return words.listed(first if len(names) <= most else [*first, f"{len(names) - most} more"])
-
-
-def _times(value: Any) -> str:
-    return words.NOTHING if words.absent(value) else "over 1,000 ×" if value > 1000 else f"{value:.3g} ×"
-
-
-def _right_where_known(row: Any) -> str:
-    """'80.0% of 1,515'"""
-    if words.absent(row.correct):
-        return words.NOTHING
-    return f"{words.share(row.empirical_accuracy)} of {words.number(row.correct + row.incorrect)}"
-
-
-def _overlaps(content: LabelContent) -> Section | None:
-    """Which rules repeat each other."""
-    if content.overlaps is None or content.overlaps.empty:
-        return None
-    pairs = label_charts.repeated(content.overlaps, content.summary, content.total)
-    closest = pairs.iloc[0]
-    title = "Which rules overlap"
-    rarer, wider = (words.name(closest[which], 40) for which in ("rarer", "wider"))
-    finding = f"The closest two: {wider} repeats {words.share(closest['repeats'])} of the votes of {rarer}."
-    cells: dict[str, Cell] = {
-        "rarer rule": lambda row: words.name(row.rarer, 40),
-        "other rule": lambda row: words.name(row.wider, 40),
-        "of the rarer one's votes repeated": lambda row: words.share(row.repeats),
-        "rows with both": lambda row: words.number(row.rows),
-        "of these they agree on": lambda row: words.share(row.agreement),
-    }
-    voting = content.summary[content.summary["coverage"] > 0]
-    note = ""
-    if len(voting) > label_charts.MOST_RULES:
-        note = f" The {label_charts.MOST_RULES} rules of the closest pairs are shown."
-    return Section(
-        "overlaps",
-        title,
-        findings=(finding,),
-        how_to_read="The darker a field, the larger the share of the rarer rule's votes that the other rule "
-        "repeats with the same vote. Nearly all of them: a copy. Rules that vote often repeat others by "
-        "chance, too; rules that are right about the same rows also do. No field: the two never vote on the "
-        f"same row.{note}",
-        figure=label_charts.overlap_matrix(title, pairs, _alike_together(voting)),
-        tables=(
-            table(
-                "The closest pairs",
-                pairs,
-                cells,
-                numeric=list(cells)[2:],
-                limit=MOST_PAIRS,
-                rest="All are in label_pairs.",
-                cards=True,
-            ),
-        ),
-    )
-
-
-def _alike_together(summary: pd.DataFrame) -> list[str]:
-    """Rules by what they vote for, copies beside each other."""
-    order = sorted(
-        summary.itertuples(index=False, name="Row"),
-        key=lambda row: (list(row.polarity), min([row.function, *row.copies]), row.function),
-    )
-    return [row.function for row in order]
 
 
 def _rows(content: LabelContent) -> Section:

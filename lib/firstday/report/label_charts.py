@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from firstday.labels.decision import DIGITS, Decision, Distribution
+from firstday.labels.decision import Decision, Distribution
 from firstday.report import words
 from firstday.report.charts import Mark, Row, Series, halo_text, row_chart, ticks
 from firstday.report.figures import ROOM, Figure, Panel, Record, inline, json_value
@@ -26,6 +26,7 @@ from firstday.report.palette import (
     told_apart,
 )
 
+DIGITS = 6  # of a score that is nearly 0 or 1: so many tell rows apart
 BINS = 40  # of the score
 FEWEST = 0.7  # rows where a logarithmic axis of counts begins, so that one row is seen
 SILENT = (-0.09, -0.05)  # where the bar of rows without votes stands, left of the score 0

@@ -17,7 +17,6 @@ from firstday.report.measure_rows import (
     WITHHELD,
     WORSE,
     Rows,
-    chance,
     joined,
     levels,
     segment,
@@ -30,21 +29,17 @@ WORDS = (
     ("effect", "treatment less control; of shares in percentage points: from 44.2% to 44.8% is +0.6 points"),
     ("interval", "the effects that fit the data: in 19 of 20 experiments a 95% interval holds the true one"),
     ("p", "how often chance alone would bring as large a difference, were there no effect"),
-    ("p as one of several", "p, corrected for how many metrics or segments were looked at"),
+    ("corrected for", "p raised for how many metrics or segments were tested (Holm; Benjamini-Hochberg)"),
     ("no effect shown", "0 fits the data, as all else in the interval does: it is no proof of no effect"),
+    ("power", "how often an effect of that size would be found"),
     ("sample-ratio check", "whether the variants got the shares of units that were planned"),
     ("holds at every look", "the interval may be looked at every day, and the test stopped at any time"),
     ("guardrail", "a metric that need not get better, but must not be harmed by more than a margin"),
-    ("met the change", "only units that came where the variants differ; the others can only dilute"),
+    ("exposed", "only units that came where the variants differ; the others can only dilute"),
     ("relative lift", "the effect in percent of the control's value"),
 )
 MOST_FACTS = 12
 FAILED = "Do not believe any figure on this page."
-MEND = (
-    "One variant lost or gained units that another did not: by a crash before the first event, bots, a "
-    "redirect, a filter on what the treatment changes. Find the cause and mend it, then begin again: neither "
-    "more units nor other statistics repair it."
-)
 
 
 @dataclass(frozen=True)
@@ -71,9 +66,10 @@ def measure_report(content: MeasureContent, *, png: bool = False) -> Report:
         page,
         withheld=rows.withheld,
         check=_check(rows),
-        verdict=words.stopped(content.decision.headline),
+        verdict=words.stopped(content.decision.ship),
+        headline=words.stopped(content.decision.headline),
         notes=_once([*others, *map(words.stopped, content.notes)]),
-        blocks=[Block("What now?", sentences=(MEND,))] if rows.withheld else _blocks(rows),
+        blocks=[] if rows.withheld else _blocks(rows),
         sentences=[] if rows.withheld else known,
         run=[
             (title, [(words.name(key), words.name(value)) for key, value in pairs.items()])
@@ -131,16 +127,16 @@ def _effects(rows: Rows) -> Block:
 def _effect(rows: Rows, row: Any, label: str) -> Fact:
     """The effect, and what it means: verdict and interval, both values, the chance, what to mind."""
     amount = rows.amount(row)
-    figures = joined([levels(row, amount), chance(row)])
+    figures = joined([levels(row, amount), rows.chance(row)])
     note = "" if row.method == "cuped" else words.sentence(row.note)  # how much variance it took: a table
-    parts = [verdict_and_span(row, amount), f"{figures}." if figures else "", note]
+    parts = [verdict_and_span(row, amount, rows.family(row)), f"{figures}." if figures else "", note]
     if row.verdict == CANNOT_TELL:  # a figure would be quoted
         return Fact(label, CANNOT_TELL, note or parts[0])
     return Fact(label, amount.effect(row.estimate), " ".join(part for part in parts if part))
 
 
 def _for_whom(rows: Rows) -> Block:
-    """The segments in which something is shown, and the effect on those that met the change."""
+    """The segments in which something is shown, and the effect on those exposed to the change."""
     found = rows.by_segment()
     guarded = {row.metric for row in rows.guardrails()}
     tested = [own for own in found if own[0].metric not in guarded]
@@ -150,23 +146,26 @@ def _for_whom(rows: Rows) -> Block:
             "A segment has fewer units than all: that nothing is shown in one is no proof of no effect."
         )
     elif not found:
-        told = ["Segments were not told apart."]
+        told = ["No segments were asked for (--segments)."]
     check = rows.sample_ratio(TRIGGERED)
     if check is not None and check.verdict in ("fails", WITHHELD):
-        told.append(f"Leave the figures of those that met the change aside. {words.sentence(check.note)}")
+        told.append(f"Leave the figures of those exposed to the change aside. {words.sentence(check.note)}")
         return Block("For whom?", sentences=tuple(told))
     met = rows.of("difference", population=TRIGGERED)
     if _are_all(rows, met):
-        return Block("For whom?", sentences=(*told, "All units met the change: this is its effect on them."))
+        return Block(
+            "For whom?",
+            sentences=(*told, "All units were exposed to the change: this is its effect on them."),
+        )
     facts = [
-        _effect(rows, row, f"{rows.label(row)}, of those that met the change")
+        _effect(rows, row, f"{rows.label(row)}, of those exposed to the change")
         for row in met.head(MOST_FACTS).itertuples(index=False, name="Row")
     ]
     return Block("For whom?", sentences=tuple(told), facts=tuple(facts))
 
 
 def _are_all(rows: Rows, met: pd.DataFrame) -> bool:
-    """Whether those that met the change are all units."""
+    """Whether those exposed to the change are all units."""
     counted = ["metric", "treatment", "n_treatment", "n_control"]
     return not met.empty and len(met[counted].merge(rows.of("difference")[counted])) == len(met)
 
@@ -186,14 +185,18 @@ def _shown(rows: Rows, own: Sequence[Any]) -> str:
 
 
 def _harm(rows: Rows) -> Block:
-    """The guardrails; without them, what got worse."""
+    """The guardrails; without them, what got worse, and what harm the data exclude."""
     title = "Is anything harmed?"
     guards = rows.guardrails()
     worse = [row for row in rows.deciding() if row.verdict == WORSE]
     sentences = [f"Worse: {words.listed(_once(map(rows.label, worse)))}."] if worse else []
+    guarded = {(row.metric, row.treatment) for row in guards}
+    others = [row for row in rows.deciding() if (row.metric, row.treatment) not in guarded]
+    excluded = [told for row in others if row.verdict != WORSE and (told := _excluded(rows, row))]
+    if excluded:
+        less = " Smaller harm is not excluded." if any(" by more than " in told for told in excluded) else ""
+        sentences.append(f"At {rows.level}, the data exclude {words.listed(excluded)}.{less}")
     if not guards:
-        if not worse:
-            sentences.append("No metric is shown to be worse.")
         sentences.append("No guardrail was planned, so nothing was tested for being free of harm.")
     facts = []
     for row in guards:
@@ -203,20 +206,36 @@ def _harm(rows: Rows) -> Block:
     return Block(title, sentences=tuple(sentences), facts=tuple(facts))
 
 
+def _excluded(rows: Rows, row: Any) -> str:
+    """'a fall of retention_7 by more than 0.31 points'; '' where nothing is."""
+    amount, falls = rows.amount(row), row.metric not in rows.content.fall_is_good
+    worst = row.low if falls else row.high
+    if words.absent(worst):
+        return ""
+    harm = -worst if falls else worst
+    what = f"{'a fall' if falls else 'a rise'} of {rows.label(row)}"
+    return f"{what} by more than {amount.size(harm)}" if harm > 0 else f"any {what[2:]}"
+
+
 def _what_now(rows: Rows) -> Iterable[Block]:
     """Days that are still needed, and what these units can show."""
     facts = []
+    clear = {(row.metric, row.treatment) for row in rows.deciding() if row.verdict in (BETTER, WORSE)}
+    # A guardrail that has been decided waits for nothing, whatever its plain difference shows.
+    guards = [row for row in rows.guardrails() if row.verdict != CANNOT_TELL]
+    clear |= {(row.metric, row.treatment) for row in guards}
     for row in rows.of("days_needed").itertuples(index=False, name="Row"):
+        if (row.metric, row.treatment) in clear:
+            continue
         days = "not known" if words.absent(row.estimate) else words.some(row.estimate, "day", "days")
         enough = not words.absent(row.estimate) and row.estimate <= 0
         value = "no more days" if enough else f"{days} more"
         facts.append(Fact(f"{rows.label(row)}: still needed", value, words.sentence(row.note)))
-    clear = {(row.metric, row.treatment) for row in rows.deciding() if row.verdict in (BETTER, WORSE)}
     for row in rows.of("detectable_effect").itertuples(index=False, name="Row"):
         if (row.metric, row.treatment) in clear or words.absent(row.estimate):
             continue
         size = rows.amount(row).size(row.estimate)
-        facts.append(Fact(f"{rows.label(row)}: what these units can show", size, words.sentence(row.note)))
+        facts.append(Fact(f"{rows.label(row)}: what these units could show", size, words.sentence(row.note)))
     if facts:
         yield Block("What now?", facts=tuple(facts[: 2 * MOST_FACTS]))
 

@@ -1,32 +1,43 @@
 """How the figures of an experiment are written: shares in percent and points, other metrics as numbers."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from firstday.report import words
+from firstday.rounding import digits
 
 LIKE_A_SHARE = 0.1  # by which a share's standard error may miss the binomial one
-MOST_DIGITS = 6
 # Methods whose figures are not in the metric's unit.
-OTHER_UNITS = ("relative_lift", "days_needed", "sample_ratio", "novelty_trend", "detectable_effect")
+OTHER_UNITS: tuple[str, ...] = (
+    "relative_lift",
+    "days_needed",
+    "sample_ratio",
+    "novelty_trend",
+    "detectable_effect",
+)
+OTHER_UNITS += ("novelty_change", "novelty_later", "novelty")
 
 
 @dataclass(frozen=True)
 class Amounts:
-    """One metric's figures. digits: after the decimal point, so that two of the standard error are shown."""
+    """One metric's figures. digits: after the decimal point, so that two of the standard error are shown.
+    per: the unit of a metric that is no share, such as ' EUR per user'.
+    """
 
     is_share: bool = True
     digits: int = 2
     unit_name: str = " points"
+    per: str = ""
 
     @property
     def plain(self) -> str:
         """What its value is called on an axis."""
-        return "Percent" if self.is_share else "Value"
+        return "Percent" if self.is_share else f"Value,{self.per}" if self.per else "Value"
 
     @property
     def scale(self) -> float:
@@ -35,7 +46,7 @@ class Amounts:
 
     @property
     def unit(self) -> str:
-        return self.unit_name if self.is_share else ""
+        return self.unit_name if self.is_share else self.per
 
     def level(self, value: Any) -> str:
         """A variant's own value: '44.82%', '3.214'"""
@@ -83,13 +94,18 @@ class Amounts:
         return figure.replace("-", "−") if figure.strip("+-0.,") else figure.strip("+-")
 
 
-def amounts(results: pd.DataFrame, shares: Collection[str] | None) -> dict[str, Amounts]:
-    """How to write each metric of `results`. shares: those that are; None: those that look like it."""
+def amounts(
+    results: pd.DataFrame, shares: Collection[str] | None, units: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Amounts]:
+    """How to write each metric of `results`. shares: those that are; None: those that look like it. units: of
+    the others, by metric, such as 'EUR per user'.
+    """
     found = {}
     for name, rows in results[results["metric"].notna()].groupby("metric", sort=False):
         own = rows[~rows["method"].isin(OTHER_UNITS)]
         is_share = looks_like_a_share(own) if shares is None else name in shares
-        found[str(name)] = finer(Amounts(is_share), _smallest_error(own))
+        per = f" {units[str(name)]}" if units.get(str(name)) else ""
+        found[str(name)] = finer(Amounts(is_share, per=per), _smallest_error(own))
     return found
 
 
@@ -112,10 +128,8 @@ def looks_like_a_share(rows: pd.DataFrame) -> bool:
 
 def finer(amount: Amounts, standard_error: Any) -> Amounts:
     """The same for a figure with another standard error, such as a trend by day."""
-    if words.absent(standard_error) or not 0 < standard_error < math.inf:
-        return amount
-    digits = 1 - math.floor(math.log10(standard_error * amount.scale))
-    return replace(amount, digits=min(max(digits, 0), MOST_DIGITS))
+    found = None if words.absent(standard_error) else digits(standard_error * amount.scale)
+    return amount if found is None else replace(amount, digits=found)
 
 
 def _smallest_error(rows: pd.DataFrame) -> float | None:

@@ -47,14 +47,19 @@ def mark(series: Series, row: Any, amount: Amounts) -> Mark:
 
 def axis_title(amount: Amounts) -> str:
     """Of an axis of effects."""
-    return "Treatment less control, points →" if amount.is_share else "Treatment less control →"
+    return f"Treatment less control{_comma(amount)} →"
 
 
 def to_date(title: str, curves: Sequence[Curve]) -> Figure:
     """The effect of all units up to each date. Rows have method: difference_to_date or always_valid."""
+    band = (
+        [Key("holds at all looks together", BAND, SQUARE)]
+        if any(has_band(own) for _, _, own, _ in curves)
+        else []
+    )
     keys = (
         Key("effect to date", BLUE, DIAMOND, dash=(1, 0)),
-        Key("holds at all looks together", BAND, SQUARE),
+        *band,
         Key("holds at one look only", GREY, dash=FIXED_DASH),
     )
     panels = tuple(
@@ -64,8 +69,14 @@ def to_date(title: str, curves: Sequence[Curve]) -> Figure:
     return Figure("to_date", title, "The effect to date by date, with intervals around it.", panels, keys)
 
 
+def has_band(rows: pd.DataFrame) -> bool:
+    """Whether there is an interval that holds at all looks."""
+    held = rows[rows["method"] == "always_valid"]
+    return bool((held["low"].notna() | held["high"].notna()).any())
+
+
 def by_age(title: str, curves: Sequence[Curve]) -> Figure:
-    """The effect on each day since the unit first met the change. Rows have part: the age in days."""
+    """The effect on each day since the assignment. Rows have part: the age in days."""
     panels = tuple(
         Panel(
             _points(
@@ -80,7 +91,7 @@ def by_age(title: str, curves: Sequence[Curve]) -> Figure:
         )
         for heading, caption, rows, amount in curves
     )
-    description = "The effect by days since units first met the change, with intervals."
+    description = "The effect by days since the assignment, with intervals."
     return Figure("by_age", title, description, panels, (Key("effect at that age", BLUE, DIAMOND),))
 
 
@@ -227,7 +238,12 @@ def _effect_axis() -> alt.Axis:
 
 
 def _unit(amount: Amounts) -> str:
-    return "Effect, points" if amount.is_share else "Effect"
+    return f"Effect{_comma(amount)}"
+
+
+def _comma(amount: Amounts) -> str:
+    """', points', ', EUR per user'"""
+    return f",{amount.unit}" if amount.unit else ""
 
 
 def _age_axis(ages: pd.Series) -> alt.X:

@@ -15,7 +15,7 @@ WITHHELD, BETTER, WORSE, CANNOT_TELL = "withheld", "better", "worse", "cannot te
 DECIDING = ("crossover", "ramp", "cluster", "cuped", "difference")
 BY_DATE = ("difference_to_date", "always_valid", "group_sequential")
 IN_SEGMENTS = ("always_valid", "cuped", "difference")  # the nearest to what decides first
-IN_PARTS = ("ramp_stage", "novelty")
+IN_PARTS = ("ramp_stage", "novelty", "novelty_later")
 LABEL = 40
 METHODS = {
     "difference": "plain difference, one look",
@@ -26,7 +26,9 @@ METHODS = {
     "group_sequential": "planned looks",
     "non_inferiority": "guardrail",
     "novelty": "effect at an age",
-    "novelty_trend": "change of the effect, a day",
+    "novelty_later": "mean effect of the later days",
+    "novelty_change": "later days less the first",
+    "novelty_trend": "change of the effect a day, after the first",
     "ramp": "average of the stages' effects",
     "ramp_stage": "effect in a stage",
     "crossover": "within units, both variants",
@@ -44,7 +46,7 @@ class Rows:
 
     def __init__(self, content: MeasureContent) -> None:
         self.content, self.results = content, content.results
-        self.amounts = amounts(content.results, content.shares)
+        self.amounts = amounts(content.results, content.shares, content.units)
         self.withheld = content.decision.verdict == WITHHELD
         named = content.results["treatment"].dropna().nunique()
         self._name_treatment = named > 1
@@ -73,7 +75,7 @@ class Rows:
         if row.method == "relative_lift":
             return finer(Amounts(unit_name="%"), row.standard_error)
         known = self.amounts.get(row.metric, Amounts())
-        return finer(known, row.standard_error) if row.method == "novelty_trend" else known
+        return finer(known, row.standard_error) if row.method.startswith("novelty") else known
 
     def method(self, metric: str) -> str:
         """The method that decides on the metric."""
@@ -99,6 +101,23 @@ class Rows:
             found.append(list(rows.itertuples(index=False, name="Row")))
         return found
 
+    def chance(self, row: Any) -> str:
+        """'p 0.0013, corrected for two metrics'; empty without a test."""
+        return chance(row, self.family(row))
+
+    def family(self, row: Any) -> str:
+        """What a row's p-value is corrected for: 'two metrics', 'four comparisons', 'three segments'."""
+        rows = self.results[self.results["p_adjusted"].notna() & (self.results["method"] == row.method)]
+        rows = rows[rows["population"] == row.population]
+        rows = rows[rows["date"].isna() if words.absent(row.date) else rows["date"] == row.date]
+        if row.segment != ALL:
+            own = (rows["metric"] == row.metric) & (rows["treatment"] == row.treatment)
+            return words.some_words(int((own & (rows["segment"] != ALL)).sum()), "segment", "segments")
+        many = int((rows["segment"] == ALL).sum())
+        if self._name_treatment:
+            return words.some_words(many, "comparison", "comparisons")
+        return words.some_words(many, "metric", "metrics")
+
     def sample_ratio(self, population: str) -> Any:
         """The check's row; None without one."""
         rows = self.results[self.results["method"] == "sample_ratio"]
@@ -118,7 +137,7 @@ class Rows:
         return [own for _, _, own in self.pairs(self.of("non_inferiority"))]
 
 
-def verdict_and_span(row: Any, amount: Amounts) -> str:
+def verdict_and_span(row: Any, amount: Amounts, family: str) -> str:
     """'No effect shown: a fall of 0.06 to a rise of 1.24 points fits the data.'"""
     said, span = words.text(row.verdict), amount.span(row.low, row.high)
     if words.absent(row.low) and words.absent(row.high):
@@ -126,7 +145,7 @@ def verdict_and_span(row: Any, amount: Amounts) -> str:
     if row.verdict in (BETTER, WORSE):
         return words.sentence(f"{said}: {span}")
     if row.low > 0 or row.high < 0:  # its own interval is not the one of several
-        return words.sentence(f"{said}, as one of several: by itself {span}")
+        return words.sentence(f"{said} once corrected for {family}; by itself {span}")
     return words.sentence(f"{said}: {span} fits the data")
 
 
@@ -134,17 +153,17 @@ def levels(row: Any, amount: Amounts) -> str:
     """'44.82% against 44.23%'"""
     if words.absent(row.value_treatment) or words.absent(row.value_control):
         return ""
-    return f"{amount.level(row.value_treatment)} against {amount.level(row.value_control)}"
+    unit = "" if amount.is_share else amount.unit
+    return f"{amount.level(row.value_treatment)} against {amount.level(row.value_control)}{unit}"
 
 
-def chance(row: Any) -> str:
-    """'p 0.002 (0.003 as one of several)'; empty without a test."""
+def chance(row: Any, family: str) -> str:
+    """'p 0.0031, corrected for two metrics'; empty without a test."""
     if words.absent(row.p_value):
         return ""
-    told = f"p\u00a0{probability(row.p_value)}"
     if words.absent(row.p_adjusted) or abs(row.p_adjusted - row.p_value) < 5e-5:
-        return told
-    return f"{told} ({probability(row.p_adjusted)} as one of several)"
+        return f"p\u00a0{probability(row.p_value)}"
+    return f"p\u00a0{probability(row.p_adjusted)}, corrected for {family}"
 
 
 def probability(value: Any) -> str:

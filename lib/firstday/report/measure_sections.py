@@ -18,7 +18,6 @@ from firstday.report.measure_rows import (
     PLANNING,
     TRIGGERED,
     Rows,
-    chance,
     joined,
     probability,
     segment,
@@ -26,10 +25,9 @@ from firstday.report.measure_rows import (
 from firstday.report.page import Cell, Section, Table, table
 
 MOST_ROWS, MOST_PANELS = 24, 6
-READINGS = {
-    "no sign of change": "no sign that the effect changes",
-    "unknown": "too little is known to say whether the effect changes",
-}
+ON_ITS_OWN = ("no change", "too little")  # readings that are no predicate of the effect
+TRENDS = ("fades", "grows", "rises", "falls")
+LASTING = ("novelty_later", "novelty_change", "novelty_trend")
 REST = "All are in experiment_results."
 
 
@@ -56,7 +54,7 @@ def _effects(rows: Rows) -> Section | None:
         other = plain.get((row.metric, row.treatment))
         if other is not None and row.method != "difference":
             marks.append(charts.mark(charts.PLAIN, other, amount))
-        chances = "" if rows.withheld else chance(row)
+        chances = "" if rows.withheld else rows.chance(row)
         if amount.is_share:
             shares.append(Row(joined([rows.label(row), chances]), tuple(marks)))
         else:
@@ -126,23 +124,33 @@ def _to_date(rows: Rows) -> Section | None:
         "to-date",
         title,
         findings=tuple(findings[:MOST_PANELS]),
-        how_to_read="Each date has all units assigned until then. The band holds at all looks together: once "
-        "it leaves 0, the test may be stopped. The dashed lines hold at one look, fixed before the start: "
-        "who stops on the first day on which they leave 0 is wrong far more often than planned. Early bands "
-        "that are far wider are cut off.",
+        how_to_read="Each date has all units assigned until then. "
+        + (BAND if any(charts.has_band(own) for _, _, own, _ in curves) else "")
+        + "The dashed lines hold at one look, fixed before the start: who stops on the first day on which "
+        "they leave 0 is wrong far more often than planned.",
         figure=charts.to_date(title, curves[:MOST_PANELS]),
         tables=(_numbers(rows, "Effects to date", rows.of(*BY_DATE)),),
     )
 
 
+BAND = (
+    "The band holds at all looks together: once it leaves 0, the test may be stopped; early bands that are "
+    "far wider are cut off. "
+)
+
+
 def clear_since(own: pd.DataFrame) -> str:
-    """Since when the band lies on one side of 0, without coming back."""
-    held = own[own["method"] == "always_valid"].sort_values("date")
+    """Since when the band lies on one side of 0, without coming back; of the dates that have a band."""
+    every = own[own["method"] == "always_valid"].sort_values("date")
+    held = every[every["low"].notna() | every["high"].notna()]
+    if held.empty:
+        notes = [str(note) for note in every["note"].unique() if not words.absent(note) and note]
+        return f"there is no band{f' ({notes[0]})' if notes else ''}, so do not stop by this"
     clear = (held["low"].astype(float) > 0) | (held["high"].astype(float) < 0)
-    if held.empty or not clear.any():
-        return (
-            "the band has 0 in it on every date" if len(held) else "there is no band, so do not stop by this"
-        )
+    if not clear.any():
+        if len(held) == len(every):
+            return "the band has 0 in it on every date"
+        return f"the band, which begins on {words.iso_date(held['date'].iloc[0])}, has 0 in it on every date"
     since = held.loc[clear[::-1].cummin()[::-1], "date"]
     if since.empty:
         return f"the band left 0 on {words.iso_date(held.loc[clear, 'date'].iloc[0])} and has come back"
@@ -162,20 +170,38 @@ def _by_age(rows: Rows) -> Section | None:
         findings=trends[:MOST_PANELS],
         how_to_read="Age is the number of days since the assignment. An effect that fades is a curiosity: "
         "the long-run effect is smaller than the average above. The points are of the same people, so do not "
-        "draw a line through them by eye.",
+        "draw a line through them by eye; the sentence compares the first day with the mean of the others.",
         figure=charts.by_age(title, curves[:MOST_PANELS]),
-        tables=(_numbers(rows, "Effects by age in days", rows.of("novelty", "novelty_trend")),),
+        tables=(_numbers(rows, "Effects by age in days", rows.of("novelty", *LASTING)),),
     )
 
 
 def _trend(rows: Rows, row: Any) -> str:
-    """'retention_1: the effect fades, by −0.012 points (−0.020 to −0.004) a day.'"""
-    word = words.text(row.note).removeprefix("a day: ")
-    reading = READINGS.get(word, f"the effect {word}")
-    if words.absent(row.low):
-        return f"{rows.label(row)}: {reading}."
-    change = rows.amount(row).effect_with(row.estimate, row.low, row.high)
-    return f"{rows.label(row)}: {reading}: {change} a day."
+    """'spent: the effect fades, by −0.012 EUR per user (−0.020 to −0.004) a day: +0.2 ... on the first day,
+    +0.1 ... a day on days 1 to 13.'
+    """
+    word = words.text(row.note)
+    said = word if word.startswith(ON_ITS_OWN) else f"the effect {word}"
+    if word.endswith(TRENDS):
+        said += f", by {rows.amount(row).effect_with(row.estimate, row.low, row.high)} a day"
+    figures = [
+        f"{rows.amount(part).effect_with(part.estimate, part.low, part.high)} {when}"
+        for part, when in _first_and_later(rows, row)
+    ]
+    return f"{rows.label(row)}: {said}{': ' if figures else ''}{', '.join(figures)}."
+
+
+def _first_and_later(rows: Rows, trend: Any) -> Iterator[tuple[Any, str]]:
+    """The rows of the first day and of the mean of those after it, each with when it is."""
+    found = rows.of("novelty", "novelty_later")
+    found = found[(found["metric"] == trend.metric) & (found["treatment"] == trend.treatment)]
+    for row in _tuples(found):
+        if words.absent(row.estimate):
+            continue
+        if row.method == "novelty_later":
+            yield row, f"a day on days {row.part}"
+        elif row.part == "0":
+            yield row, "on the first day"
 
 
 def _ramp(rows: Rows) -> Section | None:
@@ -212,7 +238,7 @@ def _methods(rows: Rows) -> Section:
     results = rows.results
     checks = results[results["method"] == "sample_ratio"]
     cells: dict[str, Cell] = {
-        "units": lambda row: "that met the change" if row.population == TRIGGERED else "all",
+        "units": lambda row: "exposed to the change" if row.population == TRIGGERED else "all",
         "chi²": lambda row: words.decimal(row.statistic),
         "p": lambda row: probability(row.p_value),
         "verdict": lambda row: words.text(row.verdict),
@@ -230,7 +256,7 @@ def _methods(rows: Rows) -> Section:
     tables = [table("Sample-ratio check", checks, cells, numeric=("chi²", "p"), opened=True)]
     if len(planned):
         tables.append(table("What the units can show", planned, shown, numeric=("value",)))
-    return Section("check", "The check of the shares, and the power", tables=tuple(tables))
+    return Section("check", "The check of the group sizes, and the power", tables=tuple(tables))
 
 
 def _whole(rows: Rows) -> pd.DataFrame:
@@ -246,23 +272,21 @@ def _whole(rows: Rows) -> pd.DataFrame:
 
 
 def _numbers(rows: Rows, caption: str, frame: pd.DataFrame) -> Table:
-    """Rows of results as a table; columns that say nothing are left out."""
+    """Rows of results as a table, p corrected where it is; columns that say nothing are left out."""
     cells: dict[str, Cell] = {
         "metric": rows.label,
         "segment": lambda row: segment(row.segment),
-        "units": lambda row: "met the change" if row.population == TRIGGERED else "all",
+        "units": lambda row: "exposed" if row.population == TRIGGERED else "all",
         "method": lambda row: METHODS.get(row.method, words.text(row.method)),
         "until": lambda row: words.NOTHING if words.absent(row.date) else words.iso_date(row.date),
         "part": lambda row: words.text(row.part),
         "effect": lambda row: rows.amount(row).effect(row.estimate),
         "interval": lambda row: rows.amount(row).bounds(row.low, row.high),
         "verdict": lambda row: words.text(row.verdict),
-        "p": lambda row: probability(row.p_value),
-        "p, one of several": lambda row: probability(row.p_adjusted),
+        "p": lambda row: probability(row.p_value if words.absent(row.p_adjusted) else row.p_adjusted),
         "treatment": lambda row: _arm(rows, row, "treatment"),
         "control": lambda row: _arm(rows, row, "control"),
-        "statistic": lambda row: words.decimal(row.statistic),
-        "note": lambda row: words.text(row.note),
+        "note": lambda row: _note(rows, row),
     }
     said = {
         "segment": (frame["segment"] != ALL).any(),
@@ -270,22 +294,26 @@ def _numbers(rows: Rows, caption: str, frame: pd.DataFrame) -> Table:
         "method": frame["method"].nunique() > 1,
         "until": frame["date"].notna().any(),
         "part": frame["part"].notna().any(),
-        "p, one of several": frame["p_adjusted"].notna().any(),
         "verdict": frame["verdict"].notna().any(),
         "note": (frame["note"].fillna("") != "").any(),
     }
     cells = {name: cell for name, cell in cells.items() if said.get(name, True)}
-    numeric = ("effect", "interval", "statistic", "p", "p, one of several", "treatment", "control")
+    numeric = ("effect", "interval", "p", "treatment", "control")
     return table(caption, frame, cells, numeric=numeric, rest=REST, cards=True)
 
 
+def _note(rows: Rows, row: Any) -> str:
+    """A trend's note is a verdict."""
+    return words.NOTHING if rows.withheld and row.method == "novelty_trend" else words.text(row.note)
+
+
 def _arm(rows: Rows, row: Any, arm: str) -> str:
-    """'44.82% of 44,700'"""
+    """'44.82% (n 44,700)'"""
     level, units = getattr(row, f"value_{arm}"), getattr(row, f"n_{arm}")
     known = rows.amounts.get(row.metric, Amounts())
     if words.absent(level):
         return words.number(units)
-    return f"{known.level(level)} of {words.number(units)}"
+    return f"{known.level(level)} (n\u00a0{words.number(units)})"
 
 
 def _units(row: Any) -> int:

@@ -26,8 +26,8 @@ WORDS = (
     ("PSI", "the population stability index, how unlike two shares by value are: 0 is alike"),
 )
 CAVEAT = (
-    "These rates are of what was shown to whom. Whether other lists would do better is for the drawn slots, "
-    "below, or an experiment to show."
+    "These rates are of the lists before, by the policies that made them, and say nothing of the new lists. "
+    "Whether those do better is for the drawn slots, below, or an experiment to show."
 )
 EVERYTHING, NEW = "all", "new lists"
 CLICK = "click_rate"
@@ -49,6 +49,7 @@ VARIETY = {
 DECIMALS = ("category_gini", "novelty", "categories_per_customer")  # the others are shares
 SCORE = "firstday_score"
 MOST_BARS, LABEL = 25, 60
+RATE_DIGITS = 2  # of rates in percent, which are small
 RATE = Series("click rate", BLUE, DIAMOND)
 
 
@@ -87,11 +88,12 @@ def recommend_report(content: RecommendContent) -> Report:
     html = render(
         "answer.html.j2",
         page,
-        verdict=_verdict(content),
-        notes=[*_moved(content.drift), *map(words.sentence, content.notes)],
+        verdict=recommend_verdict(content),
+        notes=[*map(words.sentence, content.notes), earned(content), *_moved(content.drift)],
         facts=_facts(content.monitoring),
-        facts_title="How the last lists were taken",
-        facts_caption=f"Of {content.window}. In brackets: 95% intervals, over customers.",
+        facts_title="What was shown before, and clicked",
+        facts_caption=f"In {content.window}{_policies(content.monitoring)}. In brackets: 95% intervals, over "
+        "customers.",
         caveat=CAVEAT if _all(content.monitoring, CLICK) else "",
         run=[
             (title, [(words.name(key), words.name(value)) for key, value in pairs.items()])
@@ -101,16 +103,26 @@ def recommend_report(content: RecommendContent) -> Report:
     return Report(html)
 
 
-def _verdict(content: RecommendContent) -> str:
+def recommend_verdict(content: RecommendContent) -> str:
+    """Who gets a list."""
     got = (
         f"{words.number(content.full)} of {words.number(content.customers)} customers got a full list of "
         f"{words.some(content.size, 'slot', 'slots')}"
     )
-    rate = _all(content.monitoring, CLICK)
-    if rate is None:
-        return f"{got}. In {words.name(content.window)} nothing was shown: there is no click rate."
-    clicked = words.share_with(rate.amount, rate.low, rate.high)
-    return f"{got}; in {words.name(content.window)} {clicked} of what was shown was clicked."
+    return f"{got}."
+
+
+def earned(content: RecommendContent) -> str:
+    """What is known of the new lists' click rate."""
+    first = words.sentence(content.off_policy[0]) if content.off_policy else "It was not asked."
+    return f"What the new lists would earn: {first[:1].lower()}{first[1:]}"
+
+
+def _policies(monitoring: pd.DataFrame) -> str:
+    """', by the policies hand and random'"""
+    rows = monitoring[(monitoring["dimension"] == "policy") & (monitoring["figure"] == CLICK)]
+    names = [words.name(name, LABEL) for name in rows["value"].dropna().head(5)]
+    return f", by the {'policy' if len(names) == 1 else 'policies'} {words.listed(names)}" if names else ""
 
 
 def _facts(monitoring: pd.DataFrame) -> list[Fact]:
@@ -150,7 +162,7 @@ def _taken(content: RecommendContent) -> Section:
         figure = Figure("taken", "Click rates", description, tuple(panels), (RATE.key(),))
     return Section(
         "taken",
-        "How the last lists were taken",
+        "What was shown before, and clicked",
         how_to_read="Further right was clicked more. What stands first is clicked more whatever it is, and "
         "each source has other customers: the rows are no comparison of what would happen otherwise.",
         figure=figure,
@@ -166,9 +178,12 @@ def _chart(clicks: pd.DataFrame) -> Any:
         shown = shown.sort_values("value", key=lambda slots: slots.astype(int))
     rows = []
     for row in shown.itertuples(index=False):
-        told = words.share_with(row.amount, row.low, row.high)
-        rows.append(Row(_value(row.value, LABEL), (Mark(RATE, row.amount, row.low, row.high, told),)))
-    return row_chart(rows, "click rate →", signed=False)
+        told = words.share_with(row.amount, row.low, row.high, RATE_DIGITS)
+        value, low, high = (
+            None if words.absent(one) else 100 * one for one in (row.amount, row.low, row.high)
+        )
+        rows.append(Row(_value(row.value, LABEL), (Mark(RATE, value, low, high, told),)))
+    return row_chart(rows, "click rate, % →", signed=False)
 
 
 def _value(value: Any, limit: int | None = None) -> str:
@@ -186,7 +201,11 @@ def _rates(rates: pd.DataFrame, dimension: str) -> Table:
     def rate(figure: str) -> Any:
         def cell(row: Any) -> str:
             found = by_value.get((None if words.absent(row.value) else row.value, figure))
-            return words.NOTHING if found is None else words.share_with(found.amount, found.low, found.high)
+            return (
+                words.NOTHING
+                if found is None
+                else words.share_with(found.amount, found.low, found.high, RATE_DIGITS)
+            )
 
         return cell
 
@@ -228,7 +247,7 @@ def _variety(monitoring: pd.DataFrame) -> Section:
 def _amount(figure: str, value: Any) -> str:
     if figure in DECIMALS:
         return words.decimal(value, 2)
-    return words.share(value, 2 if figure in RATES else 1)
+    return words.share(value, RATE_DIGITS if figure in RATES else 1)
 
 
 def _made(content: RecommendContent) -> Section:

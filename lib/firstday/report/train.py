@@ -1,4 +1,4 @@
-"""The report of the train job: does the ranker beat the simple ways, and what does it go by?"""
+"""The report of the train job: does the ranker beat simple baselines, and what does it go by?"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class TrainContent:
 
     comparisons, champion: sentences on the model against each baseline, and against the champion. metrics,
     features: ranker_metrics and ranker_features. slots: None for ready examples. sizes: by split, lists,
-    rows, and lists whose labels differ.
+    rows, and lists whose labels differ. settings: with the parameters that LightGBM got. trees: of the model.
     """
 
     run_id: str
@@ -60,6 +60,7 @@ class TrainContent:
     settings: Mapping[str, Any]
     inputs: Mapping[str, str]
     slots: SlotContent | None = None
+    trees: int | None = None
 
 
 def train_report(content: TrainContent) -> Report:
@@ -73,10 +74,13 @@ def train_report(content: TrainContent) -> Report:
     html = render(
         "answer.html.j2",
         page,
-        verdict="The model beats every baseline."
-        if content.beats
-        else "The model is not shown to beat every baseline: do not recommend by it.",
-        notes=[*content.comparisons, *([content.champion] if content.champion else []), *content.notes],
+        verdict=train_verdict(content),
+        notes=[
+            *content.comparisons,
+            *([content.champion] if content.champion else []),
+            *([f"It has {words.some(content.trees, 'tree', 'trees')}."] if content.trees else []),
+            *content.notes,
+        ],
         facts=_facts(content.metrics),
         facts_title="How well it orders",
         facts_caption="On the rows to measure on. In brackets: 95% intervals.",
@@ -88,6 +92,13 @@ def train_report(content: TrainContent) -> Report:
         ],
     )
     return Report(html)
+
+
+def train_verdict(content: TrainContent) -> str:
+    """Whether the model may be recommended by."""
+    if content.beats:
+        return "The model beats every baseline."
+    return "The model is not shown to beat every baseline: do not recommend by it."
 
 
 def _facts(metrics: pd.DataFrame) -> list[Fact]:
@@ -111,14 +122,14 @@ def _order(metrics: pd.DataFrame) -> Section:
     chart = row_chart(rows, f"{_shown(metric)} →", signed=False)
     figure = Figure(
         "order",
-        "The model beside the simple ways",
+        "The model beside simple baselines",
         f"{_shown(metric)} of the model and of {len(rows) - 1} others, with intervals.",
         (Panel(chart, wide=True),),
         (RANKER.key(), OTHER.key()),
     )
     return Section(
         "order",
-        "The model beside the simple ways",
+        "The model beside simple baselines",
         how_to_read="Further right is better. What counts is the gain on the same lists, in the table below: "
         "its interval is narrower than two intervals side by side suggest.",
         figure=figure,
@@ -139,7 +150,7 @@ def _figures(content: TrainContent) -> Section:
         "figures",
         "All figures",
         how_to_read="A model that is far better on the rows it learned from than on those it is measured on "
-        "has learned them by heart: take fewer leaves or trees.",
+        "overfits: take fewer leaves or trees.",
         tables=(
             table("Figures by rows and model", content.metrics, cells, numeric=list(cells)[3:], opened=True),
         ),
@@ -157,7 +168,7 @@ def _goes_by(features: pd.DataFrame) -> Section:
     unused = int((features["splits"] == 0).sum())
     return Section(
         "goes-by",
-        "What the model goes by",
+        "Which features the model uses",
         findings=(f"{unused} of {len(features)} features are not used.",) if unused else (),
         how_to_read="A feature that goes with clicks need not bring them.",
         tables=(
@@ -181,27 +192,31 @@ def _slots(content: SlotContent) -> Section:
     rows = []
     for row in content.table.itertuples(index=False):
         low, high = (None if words.absent(bound) else bound for bound in (row.low, row.high))
-        told = words.share_with(row.expected_click_rate, row.low, row.high)
+        told = words.share_with(row.expected_click_rate, row.low, row.high, 2)
         series = RECOMMENDED if words.true(row.recommended) else ANOTHER
         label = words.some(row.slots, "slot", "slots")
-        rows.append(Row(label, (Mark(series, row.expected_click_rate, low, high, told),)))
+        value, low, high = (
+            None if one is None else 100 * one for one in (row.expected_click_rate, low, high)
+        )
+        rows.append(Row(label, (Mark(series, value, low, high, told),)))
     figure = Figure(
         id_,
         title,
-        f"Expected clicks an exposure of lists of 1 to {len(rows)} slots, with intervals.",
-        (Panel(row_chart(rows, "clicks an exposure →", signed=False), wide=True),),
+        f"Expected click rate of lists of 1 to {len(rows)} slots, with intervals.",
+        (Panel(row_chart(rows, "click rate of the list, % →", signed=False), wide=True),),
         (RECOMMENDED.key(), ANOTHER.key()),
     )
     cells = {
-        "slots": lambda row: words.number(row.slots),
-        "clicks an exposure": lambda row: words.share_with(row.expected_click_rate, row.low, row.high),
+        "slots": lambda row: (
+            f"{words.number(row.slots)}{' (recommended)' if words.true(row.recommended) else ''}"
+        ),
+        "click rate": lambda row: words.share_with(row.expected_click_rate, row.low, row.high, 2),
         "clicks a list": lambda row: words.decimal(row.clicks_per_list, 4),
-        "its last slot's clicks an exposure": lambda row: words.share(row.last_slot_click_rate, 2),
-        "last slot looked at": lambda row: words.share_with(
+        "last slot: click rate": lambda row: words.share(row.last_slot_click_rate, 2),
+        "last slot: looked at": lambda row: words.share_with(
             row.examination, row.examination_low, row.examination_high
         ),
-        "looks at it in 7 days": lambda row: words.decimal(row.examination * content.lists_per_week, 2),
-        "recommended": lambda row: words.yes(row.recommended),
+        "last slot: looks in 7 days": lambda row: words.decimal(row.examination * content.lists_per_week, 2),
     }
     return Section(
         id_,
@@ -211,7 +226,9 @@ def _slots(content: SlotContent) -> Section:
         "often a slot is looked at is in proportion to the first, and in 7 days for a customer who looks at "
         f"the first each time; it is told by {content.way}. In brackets: 95% intervals.",
         figure=figure,
-        tables=(table("Lists by slots", content.table, cells, numeric=list(cells)[:-1], opened=True),),
+        tables=(
+            table("Lists by slots", content.table, cells, numeric=list(cells)[1:], opened=True, cards=True),
+        ),
     )
 
 

@@ -76,9 +76,11 @@ def decimal(value: Any, digits: int = 3) -> str:
     return "∞" if value == math.inf else _signed(f"{value:,.{digits}f}")
 
 
-def share_interval(low: Any, high: Any) -> str:
+def share_interval(low: Any, high: Any, digits: int = 1) -> str:
     """'69.3 to 76.6%'"""
-    return NOTHING if absent(low) or absent(high) else _signed(f"{100 * low:.1f} to {100 * high:.1f}%")
+    if absent(low) or absent(high):
+        return NOTHING
+    return _signed(f"{100 * low:.{digits}f} to {100 * high:.{digits}f}%")
 
 
 def points_interval(low: Any, high: Any) -> str:
@@ -93,10 +95,10 @@ def interval(low: Any, high: Any, digits: int = 2) -> str:
     return _signed(f"{low:.{digits}f} to {high:.{digits}f}")
 
 
-def share_with(value: Any, low: Any, high: Any) -> str:
+def share_with(value: Any, low: Any, high: Any, digits: int = 1) -> str:
     """'73.1% (69.3 to 76.6%)'"""
-    between = share_interval(low, high)
-    return share(value) if between == NOTHING else f"{share(value)} ({between})"
+    between = share_interval(low, high, digits)
+    return share(value, digits) if between == NOTHING else f"{share(value, digits)} ({between})"
 
 
 def points_with(value: Any, low: Any, high: Any) -> str:
@@ -156,6 +158,14 @@ def listed(items: list[str]) -> str:
 def some(value: Any, one: str, more: str) -> str:
     """'1 candidate turns', '3 candidates turn'"""
     return f"{number(value)} {one if value == 1 else more}"
+
+
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def some_words(value: int, one: str, more: str) -> str:
+    """'two metrics', '12 metrics'"""
+    return f"{NUMBERS[value] if value < len(NUMBERS) else number(value)} {one if value == 1 else more}"
 
 
 def sentence(value: Any) -> str:

@@ -36,7 +36,9 @@ class BankSettings(Settings):
     profile: Names = Field(
         (), description="Columns of customers to find similar ones by, the most telling first."
     )
-    actions: Names = Field((), description="App actions to count as features; * takes more than one.")
+    actions: Names = Field(
+        (), description="App actions to count as features; * takes more than one, - leaves out."
+    )
     max_bad_share: Share = Field(0.05, description="Stop when a larger share of an input's rows is bad.")
     input_time_zone: TimeZone | None = Field(
         None, description="Zone of input timestamps that carry none; without it such input is refused."

@@ -1,5 +1,7 @@
 """The plan of an experiment: who takes part, who gets what, and when. Written before anybody is assigned."""
 
+import difflib
+from collections.abc import Sequence
 from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -138,6 +140,25 @@ class ExperimentPlan(Settings):
     def treatments(self) -> tuple[str, ...]:
         return tuple(name for name in self.variants if name != self.control)
 
+    def of(self, variants: Sequence[str]) -> Self:
+        """The plan with these variants only, in its own order; shares as they are among them.
+
+        Raises SettingsError for a variant that is not planned, without the control, and for a ramp or
+        crossover, which need both variants.
+        """
+        unknown = [name for name in variants if name not in self.variants]
+        if unknown or self.control not in variants:
+            raise SettingsError(
+                f"--variants must be variants of the plan ({', '.join(self.variants)}), with its control",
+                value=unknown or variants,
+                next_step=f"name {self.control!r} and what is compared with it",
+            )
+        kept = {name: share for name, share in self.variants.items() if name in variants}
+        if (self.ramp or self.crossover) and len(kept) < len(self.variants):
+            raise SettingsError("a ramp or a crossover has all its variants", value=variants)
+        whole = sum(kept.values())
+        return self.model_copy(update={"variants": {name: share / whole for name, share in kept.items()}})
+
     @property
     def end(self) -> datetime | None:
         """When the last unit's variant ends; None for an experiment without an end."""
@@ -200,7 +221,7 @@ class ExperimentPlan(Settings):
             raise ValueError(f"unit, cluster and strata must be different columns, got {', '.join(columns)}")
         if self.cluster and self.strata:
             raise ValueError(
-                "strata deal unit by unit, and a cluster goes as a whole: give cluster or strata, not both"
+                "strata assign unit by unit, and a cluster goes as a whole: give cluster or strata, not both"
             )
 
     def _check_metrics(self) -> None:
@@ -306,7 +327,10 @@ def _repeated(node: Any) -> list[str]:
 def _explained(problem: Any) -> str:
     place = ".".join(str(part) for part in problem["loc"] if part != "[key]")
     if problem["type"] == "extra_forbidden":
-        return f"there is no key {place!r}"
+        *parents, last = place.split(".")
+        keys = (Metric if parents[:1] == ["metrics"] else ExperimentPlan).model_fields
+        near = difflib.get_close_matches(last, keys, n=1)
+        return f"there is no key {place!r}" + (f", did you mean {near[0]!r}?" if near else "")
     if problem["type"] == "missing":
         return f"{place} must be given"
     told = problem["msg"].removeprefix("Value error, ")

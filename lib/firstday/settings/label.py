@@ -42,7 +42,10 @@ class LabelSettings(Settings):
     old_label: str | None = Field(
         None, min_length=1, description="Column with the old labels, to compare with."
     )
-    features: Names = Field((), description="Columns that the classifier learns from; * takes more than one.")
+    features: Names = Field(
+        (),
+        description="Columns the classifier learns from; * takes more than one, - leaves out: '*,-gold'.",
+    )
     positive: str | None = Field(
         None, min_length=1, description="The class that is looked for, by name or number [default: the last]."
     )

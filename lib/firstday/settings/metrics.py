@@ -8,19 +8,20 @@ from pydantic import AfterValidator, Field, model_validator
 from firstday.settings.kinds import Duration, Names, Settings, duration_text
 
 MetricKind = Literal["retention", "moment", "count", "sum", "click_rate", "categories", "column"]
+RetentionKind = Literal["on", "within", "on_or_after"]
 Name = Annotated[str, Field(min_length=1)]
 PRE = "pre"  # as covariate: the metric's own quantity before the assignment
 MOMENT_WINDOW = timedelta(hours=24)
 FROM_IMPRESSIONS = ("click_rate", "categories")
 # What a kind is told by, beside its name, covariate and guardrail: (must be given, may be given).
 OPTIONS: dict[str, tuple[set[str], set[str]]] = {
-    "retention": ({"day"}, {"retention", "actions", "window"}),
+    "retention": ({"day"}, {"retention", "retention_kind", "actions", "window"}),
     "moment": ({"actions", "threshold"}, {"window"}),
     "count": (set(), {"actions", "window"}),
-    "sum": ({"value"}, {"actions", "window"}),
+    "sum": ({"value"}, {"actions", "window", "unit"}),
     "click_rate": (set(), {"window"}),
     "categories": (set(), {"actions", "window"}),
-    "column": ({"value"}, {"denominator", "value_at"}),
+    "column": ({"value"}, {"denominator", "value_at", "unit"}),
 }
 
 KIND_OPTIONS = sorted(set().union(*(must | may for must, may in OPTIONS.values())))
@@ -36,7 +37,8 @@ class Metric(Settings):
     """A metric: what is counted of each unit, from its assignment on.
 
     kind
-    - retention: 1 if the unit came back on day `day` (as `firstday discover` counts it), else 0.
+    - retention: 1 if the unit came back on day `day` (as `firstday discover` counts it), else 0; or, by
+      `retention_kind`, on any of the days 1 to `day` (within), or on it or later (on_or_after).
     - moment: 1 if it did `actions` at least `threshold` times within `window` (24 h), else 0.
     - count: how often it did `actions` (any action where none is named).
     - sum: the sum of the column `value` over its `actions`.
@@ -51,12 +53,18 @@ class Metric(Settings):
     retention: Literal["rolling", "calendar"] | None = Field(
         None, description="Day n as n times 24 h after the assignment [default], or as a calendar day."
     )
+    retention_kind: RetentionKind | None = Field(
+        None, description="A return on day n [default], within days 1 to n, or on_or_after day n."
+    )
     actions: Names = Field((), description="Names of the actions that count.")
     threshold: int | None = Field(None, ge=1, description="How often the moment asks for the action.")
     window: Duration | None = Field(
         None, description="Time after the assignment that counts [default: 24h of a moment, else all]."
     )
     value: Name | None = Field(None, description="Column with the number that is added up, or measured.")
+    unit: Annotated[Name, AfterValidator(_one_line)] | None = Field(
+        None, description="Unit of `value`, such as EUR, for the report."
+    )
     denominator: Name | None = Field(None, description="Column that `value` is a share of.")
     value_at: Name | None = Field(
         None, description="Column with the instant of `value`; before the assignment it counts as 0."
@@ -92,9 +100,10 @@ class Metric(Settings):
     def _consistent(self) -> Self:
         if self.kind == "column" and self.covariate == PRE:
             raise ValueError("a column has no past to look at: name a column as covariate, not 'pre'")
-        if self.day is not None and self.window is not None and self.window >= timedelta(days=self.day + 1):
+        first = 1 if self.retention_kind == "within" else self.day
+        if first is not None and self.window is not None and self.window >= timedelta(days=first + 1):
             raise ValueError(
-                f"window ({duration_text(self.window)}) must end before day {self.day} is over, or nothing "
+                f"window ({duration_text(self.window)}) must end before day {first} is over, or nothing "
                 "of that day counts as a return"
             )
         columns = [self.value, self.denominator, self.covariate]
@@ -106,6 +115,10 @@ class Metric(Settings):
     def counting_window(self) -> timedelta | None:
         """How long after the assignment counts; None: as long as the variant lasts."""
         return self.window or (MOMENT_WINDOW if self.kind in ("moment", "retention") else None)
+
+    def per(self, unit_name: str) -> str:
+        """The unit of its value, such as 'EUR per user'. unit_name: what a unit is called."""
+        return f"{f'{self.unit} ' if self.unit else ''}per {self.denominator or unit_name}"
 
     @property
     def is_ratio(self) -> bool:

@@ -1,7 +1,7 @@
 """Settings of `firstday recommend`."""
 
 from datetime import datetime, timedelta
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -39,14 +39,18 @@ class RecommendSettings(BankSettings):
         description="Recommend for this instant, by what was known then [default: the latest in the tables].",
     )
     valid_for: Duration = Field(timedelta(days=7), description="Time for which the lists hold.")
-    slots: int = Field(4, ge=1, le=100, description="Contents in a list.")
+    slots: Annotated[int, Field(ge=1, le=100)] | None = Field(
+        None, description="Contents in a list [default: as many as training recommended, else 4]."
+    )
     per_group: int | None = Field(
         None, ge=1, description="At most so many categories of one group, while others are left."
     )
     candidates: int = Field(12, ge=1, le=100, description="Categories that recall hands to the ranker.")
     diversity: Share = Field(0.3, description="How much recall minds likeness, against score.")
-    exploring_slot: int | None = Field(
-        4, ge=1, description="Slot that is drawn by chance, so that other policies can be judged; null: none."
+    exploring_slot: Annotated[int, Field(ge=1)] | Literal["last"] | None = Field(
+        "last",
+        description="Slot that is drawn by chance, so that other policies can be judged: its number, or "
+        "last; null: none.",
     )
     exploring_uniform: Share = Field(0.1, description="Share of that draw that is even over all categories.")
     boost: float = Field(0.5, ge=0, le=10, description="By how much a stated preference lifts the score.")
@@ -73,8 +77,20 @@ class RecommendSettings(BankSettings):
             raise ValueError("tables must be given: a folder or catalog.schema with the tables")
         if self.now is not None and self.now.tzinfo is None:
             raise ValueError("now must have an offset, as in 2024-05-31T00:00:00Z")
-        if self.exploring_slot is not None and self.exploring_slot > self.slots:
-            raise ValueError(
-                f"exploring_slot must be one of the {self.slots} slots, or null (--set exploring_slot=null)"
-            )
+        if self.slots is not None:
+            self.exploring(self.slots)
         return self
+
+    def exploring(self, slots: int) -> int | None:
+        """The slot of a list of so many that is drawn; None for none, as where it would be the only one.
+
+        Raises ValueError for a slot beyond them.
+        """
+        if self.exploring_slot is None or (self.exploring_slot == "last" and slots == 1):
+            return None
+        slot = slots if self.exploring_slot == "last" else self.exploring_slot
+        if slot > slots:
+            raise ValueError(
+                f"exploring_slot must be one of the {slots} slots, or null (--set exploring_slot=null)"
+            )
+        return slot

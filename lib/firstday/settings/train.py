@@ -57,7 +57,9 @@ class TrainSettings(BankSettings):
     group: str = Field(
         "group", min_length=1, description="Column that says which rows were one list, or one query."
     )
-    features: Names = Field(("f*",), description="Columns to learn from; * takes more than one.")
+    features: Names = Field(
+        ("f*",), description="Columns to learn from; * takes more than one, - leaves out: '*,-row_id'."
+    )
     weight: str | None = Field(None, min_length=1, description="Column with the weight of a row.")
     category: str | None = Field(
         None,

@@ -1,9 +1,7 @@
 """Where a table is: a path, or a name in the catalog. Decided here, once, for inputs and outputs."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from delta.tables import DeltaTable
@@ -11,24 +9,10 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
+from firstday.addresses import EXTENSION, FORMATS, is_path
 from firstday.errors import UserError, reason
 
-FORMATS = {"parquet": "parquet", "pq": "parquet", "csv": "csv", "tsv": "csv"} | dict.fromkeys(
-    ("json", "jsonl", "ndjson"), "json"
-)
-EXTENSION = rf"\.({'|'.join(FORMATS)})(?:\.(?:gz|bz2|zst|lz4|snappy|deflate))?$"
-
-
-def is_path(address: str) -> bool:
-    """Whether `address` is a path; otherwise it is the name of a table or of a schema."""
-    return (
-        "/" in address
-        or "\\" in address
-        or address.startswith(".")
-        or "." not in address
-        or re.search(EXTENSION, address.lower()) is not None
-        or Path(address).exists()
-    )
+__all__ = ["EXTENSION", "FORMATS", "is_path"]
 
 
 def exists(spark: SparkSession, address: str) -> bool:

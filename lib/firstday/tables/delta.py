@@ -140,6 +140,18 @@ class Store:
         fields = delta_frame(self.spark, self.location(name)).schema.fields
         return StructType([item for item in fields if item.name != RUN_ID])
 
+    def is_ours(self, name: str) -> bool:
+        """Whether an existing table has the column that every table of a run has."""
+        return RUN_ID in delta_frame(self.spark, self.location(name)).schema.names
+
+    def writers(self) -> dict[str, set[str]]:
+        """By table, the jobs that have published rows of it here."""
+        tables = F.explode(F.map_keys(F.from_json("row_counts", "map<string,bigint>"))).alias("name")
+        found: dict[str, set[str]] = {}
+        for row in self._runs().select("job", tables).distinct().collect():
+            found.setdefault(row["name"], set()).add(row["job"])
+        return found
+
     def create(self, name: str, schema: StructType) -> None:
         """Create the table unless it exists. Of two runs that do so at once, the second finds the first's."""
         for attempt in range(ATTEMPTS):

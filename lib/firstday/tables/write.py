@@ -27,6 +27,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
+from firstday import logs
 from firstday.errors import ConflictError, OutputError
 from firstday.parallel import side_by_side
 from firstday.tables.check import Checked, refuse_beyond
@@ -99,15 +100,22 @@ class Output:
             error.add_note(f"Rows of run {self.run_id} could not be removed; the next run does it. {failure}")
 
     def begin(self) -> None:
-        """Raise OutputError where an existing table has other columns; nothing has been written then."""
+        """Raise OutputError where an existing table is another job's, not of firstday, or has other columns;
+        nothing has been written then.
+        """
+        with logs.step("Opening the output"):
+            self._begin()
+
+    def _begin(self) -> None:
         self.store.require()
         schemas = {**self.schemas, **SHARED}
         existing = [name for name in schemas if self.store.exists(name)]
+        self.base = self.store.latest_run(job=self.job) if RUNS_TABLE in existing else None
+        self._require_own([name for name in existing if name not in SHARED])
         for name in existing:
             self._require_same(name, schemas[name])
         # Attempts are made by the first one, as the job's tables are by their first rows.
         self._create({QUARANTINE_TABLE: QUARANTINE, RUNS_TABLE: RUNS})
-        self.base = self.store.latest_run(job=self.job) if RUNS_TABLE in existing else None
         self.store.attempt(self.job, self.run_id, self.started_at)
 
     def previous(self, name: str) -> DataFrame | None:
@@ -146,6 +154,10 @@ class Output:
         horizon: datetime | None = None,
     ) -> Run:
         """Make this run's rows the published ones. Raises ConflictError when another run was quicker."""
+        with logs.step("Publishing"):
+            return self._publish(inputs, settings, horizon)
+
+    def _publish(self, inputs: Iterable[Input], settings: Mapping[str, Any], horizon: datetime | None) -> Run:
         # A table without rows, too, is there to be read.
         self._create({name: schema for name, schema in self.schemas.items() if name not in self._rows})
         began = self.store.attempts(self.job, but=self.run_id)
@@ -226,6 +238,27 @@ class Output:
         self._rows.setdefault(name, 0)  # also where it fails half-way
         with data_errors():
             self._rows[name] += self.store.append(name, frame, self.run_id, schema)
+
+    def _require_own(self, existing: Iterable[str]) -> None:
+        """A job that has published here has been through this already: its tables are its own."""
+        existing = sorted(existing)
+        if self.base is not None or not existing:
+            return
+        writers = self.store.writers()
+        for name in existing:
+            others = sorted(writers.get(name, set()) - {self.job})
+            if others:
+                raise OutputError(
+                    f"firstday {self.job} must not overwrite the table {name} of firstday {others[0]}",
+                    value=self.store.location(name),
+                    next_step="name another --out",
+                )
+            if not self.store.is_ours(name):
+                raise OutputError(
+                    f"firstday {self.job} must not write to a table {name} that no firstday job has made",
+                    value=self.store.location(name),
+                    next_step="name another --out, or move that table away",
+                )
 
     def _require_same(self, name: str, schema: StructType) -> None:
         existing, wanted = _types(self.store.schema(name)), _types(schema)

@@ -20,7 +20,7 @@ from firstday.labels.models import (
 from firstday.labels.models.base import ClassShares, Counted, Floats, LabelModel, Weights
 from firstday.labels.models.calibrated import Calibrated
 from firstday.labels.models.dependencies import Groups
-from firstday.labels.models.latent_class import LatentClasses
+from firstday.labels.models.mixture import LatentClasses
 
 KINDS: dict[str, Callable[[Counted, Floats | None, Groups], LabelModel]] = {
     "auto": auto.fit,
