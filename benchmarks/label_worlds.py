@@ -20,8 +20,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from benchmarks.fraud_worlds import ABSTAIN, FRAUD, fraud_votes
-from firstday.labels.models import dependencies, fitting, latent_class
+from firstday.labels.models import components, dependencies, fitting, latent_class
 from firstday.labels.models.base import Floats, LabelModel
+from firstday.labels.models.components import Search
 from firstday.labels.patterns import Packing, Patterns
 
 Ints = NDArray[np.integer]
@@ -156,18 +157,18 @@ def searching_once() -> Iterator[None]:
     """The latent class model's search, and the limits of shares, do not know the balance; within this they
     are made once for the same patterns. (They take nearly all of the time.)
     """
-    made: dict[bytes, latent_class.Search] = {}
+    made: dict[bytes, Search] = {}
     limits: dict[int, tuple[Floats, Floats]] = {}
-    search: Callable[..., latent_class.Search] = latent_class.search
+    search: Callable[..., Search] = components.search
     share_limits = latent_class.share_limits
 
-    def remembered(counted: Patterns, *more: object, **named: object) -> latent_class.Search:
+    def remembered(counted: Patterns, *more: object, **named: object) -> Search:
         key = counted.votes.indices.tobytes() + counted.rows.tobytes() + repr((more, named)).encode()
         if key not in made:
             made[key] = search(counted, *more, **named)
         return made[key]
 
-    def limits_of(found: latent_class.Search) -> tuple[Floats, Floats]:
+    def limits_of(found: Search) -> tuple[Floats, Floats]:
         if id(found) not in limits:  # `made` keeps it, so that no other gets its id
             limits[id(found)] = share_limits(found)
         return limits[id(found)]
