@@ -1,8 +1,9 @@
 """How good the labels are: label models, ours and others', on real votes with gold.
 
 `python -m benchmarks.label_quality [--data ../shared/data] [--more FOLDER]` fits on train votes without gold,
-scores on test and prints Markdown; `--more` adds every FOLDER/*/votes.npz (train, test, gold, classes). What
-the rivals answer depends on the votes alone, so it is kept under out/ and only ours is fitted again.
+scores on test and prints Markdown; `--more` adds every FOLDER/*/votes.npz (train, test, gold, classes). Then
+the same for the fraud votes of `--data`, where a class is rare: fitted and scored on the same rows. What the
+rivals answer depends on the votes alone, so it is kept under out/ and only ours is fitted again.
 """
 
 import argparse
@@ -13,9 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import average_precision_score, log_loss, precision_score
 
-from benchmarks import label_rivals
+from benchmarks import label_rivals, label_worlds
 from benchmarks.label_rivals import ABSTAIN, Floats, Ints
+from benchmarks.label_worlds import PLAIN_EM, RareSet
 from firstday.errors import FirstdayError
 from firstday.labels.models import fitting
 from firstday.labels.patterns import Packing, Patterns
@@ -24,6 +27,7 @@ SAME = 1e-9  # probabilities that differ by less are tied
 F1 = ("cage_sms", "sms_cage", "sms")  # scored by F1 of class 1, as they are elsewhere; accuracy on the others
 KEPT = label_rivals.OUT / "label_quality"
 FAILED = "–"
+LEAST_LIKELY = 1e-4  # probabilities are this far from 0 and 1 where a log loss is taken
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,11 @@ class VoteSet:
     test: Ints
     gold: Ints
     classes: int
+
+    @property
+    def balance(self) -> Floats:
+        """(k,): the true one of the test rows."""
+        return np.bincount(self.gold[self.gold != ABSTAIN], minlength=self.classes) / self.gold.size
 
     @property
     def digest(self) -> str:
@@ -88,8 +97,10 @@ def score(one: VoteSet, probabilities: Floats) -> float:
     return 100 * float(2 * both / (share[:, 1].sum() + (gold == 1).sum()))
 
 
-def rival(model: str, votes: list[VoteSet]) -> dict[str, float | str]:
-    """By set, the score or why there is none; what was not answered before is fitted now, in one process."""
+def answers(model: str, votes: list[VoteSet]) -> dict[str, Floats | str]:
+    """By set, a rival's P(class) of the test rows or why there is none; what was not answered before is
+    fitted now, in one process.
+    """
     version = hashlib.sha256(Path(label_rivals.__file__).read_bytes() + label_rivals.PINS.read_bytes())
     folder = KEPT / version.hexdigest()[:16]
     folder.mkdir(parents=True, exist_ok=True)
@@ -99,16 +110,24 @@ def rival(model: str, votes: list[VoteSet]) -> dict[str, float | str]:
         for one in votes:
             if not kept[one.name].exists():
                 files += [Path(name) / f"{one.name}.npz", kept[one.name]]
-                np.savez(files[-2], train=one.train, test=one.test, classes=one.classes)
+                given = {"balance": one.balance} if model in label_rivals.KNOWING else {}
+                np.savez(files[-2], train=one.train, test=one.test, classes=one.classes, **given)
         if files:
             # One thread: on votes as small as these more of them mostly wait for each other.
             label_rivals.run(model, *files, threads=1)
-    scores: dict[str, float | str] = {}
+    found: dict[str, Floats | str] = {}
     for one in votes:
         with np.load(kept[one.name]) as told:
-            failed = str(told["failed"]) if "failed" in told else None
-            scores[one.name] = failed or score(one, told["probabilities"])
-    return scores
+            found[one.name] = str(told["failed"]) if "failed" in told else told["probabilities"]
+    return found
+
+
+def rival(model: str, votes: list[VoteSet]) -> dict[str, float | str]:
+    """By set, the score or why there is none."""
+    told = answers(model, votes)
+    return {
+        one.name: answer if isinstance(answer := told[one.name], str) else score(one, answer) for one in votes
+    }
 
 
 def ours(one: VoteSet, kind: str) -> tuple[float | str, str]:
@@ -118,7 +137,9 @@ def ours(one: VoteSet, kind: str) -> tuple[float | str, str]:
         model = fitting.fit(Patterns.of(one.train, one.classes), kind)
     except FirstdayError as error:
         return str(error), kind
-    return score(one, model.posterior(packing.unpack(packing.pack(one.test)))), model.kind
+    found = model.posterior(packing.unpack(packing.pack(one.test)))
+    found[(one.test == ABSTAIN).all(axis=1)] = 1 / one.classes  # no class is decided there: as for the rivals
+    return score(one, found), model.kind
 
 
 def table(votes: list[VoteSet], columns: dict[str, dict[str, float | str]], taken: dict[str, str]) -> str:
@@ -152,8 +173,79 @@ def table(votes: list[VoteSet], columns: dict[str, dict[str, float | str]], take
     return "\n".join(lines)
 
 
+# --- fraud votes: a class is rare
+
+
+def of_rare(one: RareSet, told: Floats) -> dict[str, float]:
+    """Measures of one model's P(class 1), (rows,)."""
+    label = label_worlds.called(one, told)
+    covered = ~one.silent
+    return {
+        "F1": label_worlds.f1(one, told),
+        "precision": float(precision_score(one.gold, label, zero_division=0)),
+        # Silent rows come last: nobody looks at them.
+        "average precision": float(average_precision_score(one.gold, np.where(covered, told, -1))),
+        "log loss of covered rows": float(
+            log_loss(one.gold[covered], np.clip(told[covered], LEAST_LIKELY, 1 - LEAST_LIKELY))
+        ),
+        "told / true share of covered rows": float(told[covered].mean() / one.gold[covered].mean()),
+    }
+
+
+def rare(found: list[RareSet]) -> str:
+    """A table a measure; then what auto tells of the share of all rows."""
+    votes = [VoteSet(f"fraud_{one.name}", one.votes, one.votes, one.gold, 2) for one in found]
+    measures: dict[str, dict[str, dict[str, float]]] = {}  # model, set, measure
+    failures, shares = [], []
+    for model in (*label_rivals.MODELS, *label_rivals.KNOWING):
+        measures[model] = {}
+        for one, answer in zip(found, answers(model, votes).values(), strict=True):
+            if isinstance(answer, str):
+                failures.append(f"{model} on {one.name}: {answer.rstrip('.')}.")
+            else:
+                measures[model][one.name] = of_rare(one, answer[:, 1])
+    for kind in (PLAIN_EM, "latent_class", "auto"):
+        title = "plain EM" if kind == PLAIN_EM else kind
+        measures[title] = {}
+        for one in found:
+            fitted = fitting.fit(Patterns.of(one.votes, 2), kind)
+            measures[title][one.name] = of_rare(one, label_worlds.posterior(fitted, one.votes))
+            if kind == "auto":
+                limits = fitted.class_shares
+                said = (
+                    "–" if limits is None else limits.doubt or f"{limits.low[1]:.2%} to {limits.high[1]:.2%}"
+                )
+                told = fitted.balance[1]
+                shares.append(f"| {one.name} | {one.gold.mean():.2%} | {told:.2%} | {said} | {fitted.kind} |")
+    lines, edge = [], f"|{' --- |' * (len(measures) + 1)}"
+    for measure in of_rare(found[0], np.full(len(found[0].gold), 0.5)):
+        cells = pd.DataFrame(
+            {model: {name: of[measure] for name, of in sets.items()} for model, sets in measures.items()},
+            index=[one.name for one in found],
+            columns=list(measures),
+        )
+        cells.loc["**mean**"] = cells.mean(skipna=False)
+        lines += [
+            f"{measure}:",
+            "",
+            f"| set | {' | '.join(measures)} |",
+            edge,
+        ]
+        for name, row in cells.iterrows():
+            told_ = " | ".join(FAILED if pd.isna(value) else f"{value:.3f}" for value in row)
+            lines.append(f"| {name} | {told_} |")
+        lines.append("")
+    lines += [
+        "Share of all rows:",
+        "",
+        "| set | true | auto tells | limits | auto took |",
+        f"|{' --- |' * 5}",
+    ]
+    return "\n".join([*lines, *shares, "", *failures])
+
+
 def main() -> None:
-    """Fit all, print the table."""
+    """Fit all, print the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--more", type=Path)
@@ -172,6 +264,8 @@ def main() -> None:
         if kind == "auto":
             taken = {name: took for name, (_, took) in fitted.items()}
     print(table(votes, columns, taken))
+    found = label_worlds.shared(asked.data)
+    print(f"\n## Fraud votes\n\n{rare(found)}")
 
 
 if __name__ == "__main__":

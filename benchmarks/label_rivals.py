@@ -1,7 +1,7 @@
 """Other people's label models, in an environment of their own, out/rivals.
 
 Inside it: `python label_rivals.py MODEL IN.npz OUT.npz [IN.npz OUT.npz ...]` fits and writes `probabilities`,
-or `failed` with the reason; IN has train, test (rows × functions, -1 abstains) and classes.
+or `failed` with the reason; IN has train, test (rows × functions, -1 abstains), classes and perhaps balance.
 `python label_rivals.py time MODEL VOTES.npy` prints the seconds of fitting and predicting the same votes, and
 the peak of memory, as JSON. From outside: `run(...)` does the same, and makes the environment the first time.
 """
@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 import time
@@ -25,24 +26,28 @@ Ints = NDArray[np.integer]
 Floats = NDArray[np.float64]
 
 ABSTAIN = -1
+MOST_SECONDS = 180  # of a processor's time for one fit
 OUT = Path(__file__).resolve().parents[1] / "out"
 HOME = OUT / "rivals"
 PINS = Path(__file__).with_name("requirements-rivals.txt")
 
 
-def majority(train: Ints, test: Ints, classes: int) -> Floats:  # noqa: ARG001 - as the others are called
+def majority(train: Ints, test: Ints, classes: int, balance: Floats) -> Floats:  # noqa: ARG001 - as all are called
     """Snorkel's majority vote: ties are shared."""
     return importlib.import_module("snorkel.labeling.model").MajorityLabelVoter(classes).predict_proba(test)
 
 
-def snorkel(train: Ints, test: Ints, classes: int, epochs: int) -> Floats:
-    """Snorkel's label model, uniform balance, as it comes."""
+def snorkel(
+    train: Ints, test: Ints, classes: int, balance: Floats, epochs: int, is_given: bool = False
+) -> Floats:
+    """Snorkel's label model, as it comes: of uniform balance, or given the balance."""
     model = importlib.import_module("snorkel.labeling.model").LabelModel(cardinality=classes, verbose=False)
-    model.fit(train, n_epochs=epochs, seed=123, progress_bar=False)
+    known = balance.tolist() if is_given else None
+    model.fit(train, class_balance=known, n_epochs=epochs, seed=123, progress_bar=False)
     return model.predict_proba(test)
 
 
-def mace(train: Ints, test: Ints, classes: int, repaired: bool) -> Floats:
+def mace(train: Ints, test: Ints, classes: int, balance: Floats, repaired: bool) -> Floats:  # noqa: ARG001
     """crowd-kit's MACE. It has no predict: it is fitted on all votes, and gives the test rows' probabilities.
 
     As it comes it numbers workers and labels here in the order they come, there in the order they sort, which
@@ -64,18 +69,24 @@ def mace(train: Ints, test: Ints, classes: int, repaired: bool) -> Floats:
     return found[-len(test) :]
 
 
-MODELS: dict[str, Callable[[Ints, Ints, int], Floats]] = {
+MODELS: dict[str, Callable[[Ints, Ints, int, Floats], Floats]] = {
     "majority": majority,
     "snorkel-100": partial(snorkel, epochs=100),
     "snorkel-500": partial(snorkel, epochs=500),
     "mace": partial(mace, repaired=False),
     "mace-repaired": partial(mace, repaired=True),
 }
+KNOWING = {"snorkel-500-balance": partial(snorkel, epochs=500, is_given=True)}  # what votes alone do not tell
 
 
-def fit(model: str, train: Ints, test: Ints, classes: int) -> Floats:
-    """P(class) of the test rows; uniform where nobody votes. Raises ValueError where there is none."""
-    found = MODELS[model](train, test, classes)
+def fit(model: str, train: Ints, test: Ints, classes: int, balance: Floats) -> Floats:
+    """P(class) of the test rows; uniform where nobody votes. Raises ValueError where there is none, or where
+    it takes too long.
+    """
+    signal.signal(signal.SIGPROF, _too_long)
+    signal.setitimer(signal.ITIMER_PROF, MOST_SECONDS)
+    found = (MODELS | KNOWING)[model](train, test, classes, balance)
+    signal.setitimer(signal.ITIMER_PROF, 0)
     found[(test == ABSTAIN).all(axis=1)] = 1 / classes
     unknown = int((~np.isfinite(found)).any(axis=1).sum())
     if unknown:
@@ -83,12 +94,17 @@ def fit(model: str, train: Ints, test: Ints, classes: int) -> Floats:
     return found
 
 
+def _too_long(*_: object) -> None:
+    raise ValueError(f"more than {MOST_SECONDS} s of a processor's time")
+
+
 def write(model: str, given: str, out: str) -> None:
     """Fit on one set; a failure is written down, so that the other sets go on."""
     with np.load(given) as arrays:
         train, test, classes = arrays["train"], arrays["test"], int(arrays["classes"])
+        balance = arrays["balance"] if "balance" in arrays else np.full(classes, 1 / classes)
     try:
-        np.savez_compressed(out, probabilities=fit(model, train, test, classes))
+        np.savez_compressed(out, probabilities=fit(model, train, test, classes, balance))
     except Exception as error:  # noqa: BLE001 - Snorkel raises plain ones
         np.savez_compressed(out, failed=np.array(str(error) or type(error).__name__))
 
@@ -99,7 +115,7 @@ def timed(model: str, given: str) -> str:
     classes = int(votes.max()) + 1
     importlib.import_module("snorkel.labeling.model")
     start = time.perf_counter()
-    MODELS[model](votes, votes, classes)
+    MODELS[model](votes, votes, classes, np.full(classes, 1 / classes))
     seconds = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return json.dumps({"seconds": seconds, "peak_mb": peak})
