@@ -27,7 +27,9 @@ from firstday.labels.models.components import Candidate, Search, one_a_class, se
 from firstday.labels.models.mixture import Encoded, Fit, LatentClasses, climb, expected_sums, maximise
 from firstday.labels.patterns import Patterns
 
-LAST_STEPS = 2_000  # of the last climb, over all patterns
+LAST_STEPS = 2_000  # of the last climb, over all patterns, where they say how common the classes are
+FEW_STEPS = 10  # ... where they do not: there likelihood goes on to rise as the classes get lost
+ENOUGH_CALLED = 0.5  # of the rows that a class has, those that are called at least under a given balance
 MOST_JOBS = 45  # of Spark, one a step, where patterns are too many for the driver
 MOST_PATTERNS = 3_000  # that blocks and components are searched on
 FIRST_REACH, REACH = 0.05, 2.0  # steps of the log odds of a share by which its limits are looked for
@@ -106,8 +108,12 @@ def attempt(counted: Counted, balance: Floats | None = None) -> tuple[LabelModel
     if balance is not None and known.doubt is None and ((balance < known.low) | (balance > known.high)).any():
         kept, notes = None, (_contradicted(balance, known),)
     elif balance is not None:
-        best, known = _given(found.best, sampled, balance), ClassShares(balance, balance, None)
-    last = _on_all(counted, best, kept)
+        given = _given(found.best, sampled, balance)
+        if _calls_enough(given, balance):
+            best, known = given, ClassShares(balance, balance, None)
+        else:
+            kept, notes = None, (_calls_none(balance),)
+    last = _on_all(counted, best, kept, LAST_STEPS if known.doubt is None else FEW_STEPS)
     expected, votes = counted.expect(last.scores), counted.given.sum(axis=1)
     model = LabelModel(
         "latent_class",
@@ -121,7 +127,7 @@ def attempt(counted: Counted, balance: Floats | None = None) -> tuple[LabelModel
         },
         notes=(*notes, *_described(last, counted.voters)),
         iterations=last.steps,
-        converged=last.converged,
+        converged=last.converged or (known.doubt is not None and best.fit.converged),
         class_shares=known,
     )
     return model, _doubt(found.best, last.of_class(), ratios)
@@ -147,6 +153,22 @@ def _given(best: Candidate, sampled: Patterns, balance: Floats) -> Candidate:
     return anew if is_named and anew.criterion() > on.criterion() else on
 
 
+def _calls_enough(given: Candidate, balance: Floats) -> bool:
+    """Whether rows that are more likely than not of the rarest class are at least ENOUGH_CALLED of as many as
+    the class has. Where votes do not say how common it is, a balance may leave every row below one half.
+    """
+    rare, encoded = int(balance.argmin()), given.encoded
+    called = given.fit.scores.posterior(encoded.votes).argmax(axis=1) == rare
+    return bool(encoded.rows[called].sum() >= ENOUGH_CALLED * balance[rare] * encoded.rows.sum())
+
+
+def _calls_none(balance: Floats) -> str:
+    return (
+        f"with --balance {', '.join(f'{share:.1%}' for share in balance)} hardly a row would be more likely "
+        "than not of the rarer class: it is left aside"
+    )
+
+
 def _contradicted(balance: Floats, known: ClassShares) -> str:
     spans = zip(known.low, known.high, strict=True)
     return (
@@ -155,18 +177,18 @@ def _contradicted(balance: Floats, known: ClassShares) -> str:
     )
 
 
-def _on_all(counted: Counted, best: Candidate, balance: Floats | None) -> Fit:
-    """The candidate's fit, gone on with over all patterns."""
+def _on_all(counted: Counted, best: Candidate, balance: Floats | None, steps: int) -> Fit:
+    """The candidate's fit, gone on with over all patterns for at most so many steps."""
     blocks, scores = Blocks.of(best.encoded.blocks.groups, counted), best.fit.scores
     sums, mass, _ = counted.add(partial(expected_sums, scores, blocks))
     begun = maximise(blocks, sums, mass, scores.classes, balance)[0]
     if counted.on_driver is not None:
-        return climb(Encoded(*counted.on_driver, blocks).expect, begun, balance, LAST_STEPS)
+        return climb(Encoded(*counted.on_driver, blocks).expect, begun, balance, steps)
 
     def in_spark(now: LatentClasses) -> Sums:
         return counted.add(partial(expected_sums, now, now.blocks))
 
-    return climb(in_spark, begun, balance, MOST_JOBS)
+    return climb(in_spark, begun, balance, min(steps, MOST_JOBS))
 
 
 def _class_shares(found: Search, ratios: Floats) -> ClassShares:
