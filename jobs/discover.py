@@ -63,9 +63,11 @@ def run(settings: DiscoverSettings, run_id: str) -> Path | None:
         since = _count_from(settings, windows, output)
         inputs = read(spark, settings, windows, since, now, output)
         horizon = horizon_of(settings, inputs, now)
-        tested = _tested(settings, output)
         with _counted(inputs, since, horizon, settings, windows, output) as counted:
-            cohorts = cohorts_by_date(counted.kept.moment_counts, settings.days)
+            cohorts, tested = (
+                cohorts_by_date(counted.kept.moment_counts, settings.days),
+                _tested(settings, output),
+            )
             with _found(counted.kept, counted.timing, cohorts, settings, inputs, tested) as found:
                 shown, changed = side_by_side(
                     partial(_write, counted.kept.moment_counts, found, settings, output),

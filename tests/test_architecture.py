@@ -51,7 +51,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 }
 DATAFRAME_IO = {"write", "writeTo", "writeStream", "readStream", "saveAsTable", "insertInto"}
 SESSION_IO = {"read", "table", "catalog"}
-MOST_LINES = 400
+MOST_LINES = 420
 
 
 def modules() -> dict[str, Path]:

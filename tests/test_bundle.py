@@ -83,7 +83,7 @@ def settings_of(
     given = [f"--{key}={resolved(value, target)}" for key, value in wheel["named_parameters"].items()]
     ran: list[tuple[cli.Job, Settings]] = []
 
-    def noted(job: cli.Job, settings: Settings, debug: bool) -> int:
+    def noted(_: str, job: cli.Job, settings: Settings, *__: object) -> int:
         ran.append((job, settings))
         return 0
 

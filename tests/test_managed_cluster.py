@@ -22,7 +22,8 @@ ALLOWED = {
 CONFIGURES = (
     "lib/firstday/session.py",
     "lib/firstday/install.py",
-)  # of local mode; before there is a session
+    "lib/firstday/tables/read.py",
+)  # of local mode; before there is a session; how files are read, and a platform may refuse it
 
 
 class Conf:

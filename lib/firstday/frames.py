@@ -78,6 +78,8 @@ def matching(names: Sequence[str], patterns: Sequence[str], what: str) -> list[s
     leave out of all names. Raises SettingsError where a pattern takes none, or nothing is left; `what` says
     what the patterns are for.
     """
+    if not patterns:
+        return []
     taken, left_out = (
         [each for each in patterns if each.startswith("-") is minus] for minus in (False, True)
     )

@@ -8,7 +8,14 @@ from firstday.settings.metrics import Metric
 
 
 def test_the_headline_tells_treatments_apart() -> None:
-    shown = {"p_value": 0.001, "segment": "all", "population": "all", "control": "control"}
+    shown = {
+        "method": "welch",
+        "standard_error": None,
+        "p_value": 0.001,
+        "segment": "all",
+        "population": "all",
+        "control": "control",
+    }
     rows = [
         ("d1", "push", 0.04, "better"),
         ("d1", "nudge", -0.012, "worse"),

@@ -50,9 +50,11 @@ class Files:
         return status(["measure", *where, *flags])
 
 
-def told(err: str) -> str:
+def told(streams: Any) -> str:
+    """What a job said: its messages, and its result on standard output."""
+    err, out = (streams, "") if isinstance(streams, str) else (streams.err, streams.out)
     lines = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
-    return " ".join(line["message"] for line in lines) or err
+    return " ".join([*(line["message"] for line in lines), out]) if lines else err
 
 
 def row(results: pd.DataFrame, method: str, metric: str | None = None, segment: str = "all") -> pd.Series:

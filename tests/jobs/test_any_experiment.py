@@ -64,24 +64,24 @@ def test_variants_as_they_are_logged(
     stray = units.assign(variant=units["variant"].where(units.index > 2, "treatmnt"))
     capfd.readouterr()
     assert files.units(stray, *COLUMNS) == 2
-    message = told(capfd.readouterr().err)
+    message = told(capfd.readouterr())
     assert "'treatmnt': 3 of 400" in message
     assert "--variants" in message
     assert "--shares" in message
     collected.clear()
     assert files.units(stray, *COLUMNS, "--variants", "control,treatment") == 0
     assert row(collected.rows("experiment_results"), "difference")[["n_control", "n_treatment"]].sum() == 397
-    assert "3 units of other variants" in told(capfd.readouterr().err)
+    assert "3 units of other variants" in told(capfd.readouterr())
     # Units in both arms are left out and counted; many of them are refused.
     both = pd.concat([units, units[:4].assign(variant="treatment"), units[:4].assign(variant="control")])
     both = both.drop_duplicates(["user_id", "variant"])
     collected.clear()
     assert files.units(both, *COLUMNS) == 0
-    assert "4 units were in two variants" in told(capfd.readouterr().err)
+    assert "4 units were in two variants" in told(capfd.readouterr())
     assert row(collected.rows("experiment_results"), "difference")[["n_control", "n_treatment"]].sum() == 396
     many = pd.concat([units, units[units["variant"] == "control"][:50].assign(variant="treatment")])
     assert files.units(many, *COLUMNS) == 2
-    assert "A unit has one variant" in told(capfd.readouterr().err)
+    assert "A unit has one variant" in told(capfd.readouterr())
 
 
 def test_a_whale_is_named_and_may_be_capped(
@@ -92,7 +92,7 @@ def test_a_whale_is_named_and_may_be_capped(
     units["spend"] = units["spend"] + treated
     units.loc[0, "spend"] = 1_000_000.0
     assert files.units(units, *COLUMNS) == 0
-    assert "one unit of 'control' carries 98%" in told(capfd.readouterr().err)
+    assert "one unit of 'control' carries 98%" in told(capfd.readouterr())
     assert row(collected.rows("experiment_results"), "difference")["verdict"] == "no effect shown"
     for cap, limit in (("30", 30.0), ("99.5%", np.quantile(units["spend"], 0.995))):
         collected.clear()
@@ -101,7 +101,7 @@ def test_a_whale_is_named_and_may_be_capped(
         capped = units["spend"].clip(upper=limit)
         assert one["estimate"] == pytest.approx(capped[treated].mean() - capped[~treated].mean())
         assert one["verdict"] == "better"
-        assert "spend is capped at" in told(capfd.readouterr().err)
+        assert "spend is capped at" in told(capfd.readouterr())
 
 
 def test_text_of_truth_values_and_what_is_none(
@@ -145,7 +145,7 @@ def test_what_is_delivered_twice_counts_once(
     collected.clear()
     twice = pd.concat([events, again]).sort_values("user_id", ignore_index=True)
     assert files.log(assignments, twice, metrics=metrics) == 0
-    assert f"{len(again):,} rows of events were delivered before" in told(capfd.readouterr().err)
+    assert f"{len(again):,} rows of events were delivered before" in told(capfd.readouterr())
     found = collected.rows("experiment_results")
     columns = ["metric", "method", "estimate", "value_treatment", "value_control"]
     pd.testing.assert_frame_equal(found[columns], right[columns])
@@ -183,9 +183,9 @@ def test_impressions_by_their_id_and_kinds_by_any_case(
     assert (one["value_control"], one["value_treatment"]) == pytest.approx(
         (right["control"], right["treatment"])
     )
-    assert "720 rows of impressions were delivered before" in told(capfd.readouterr().err)
+    assert "720 rows of impressions were delivered before" in told(capfd.readouterr())
     assert measured(shown, reactions.assign(kind="clicked")) == 2
-    assert "'clicked'" in told(capfd.readouterr().err)
+    assert "'clicked'" in told(capfd.readouterr())
 
 
 def test_assignments_from_exposures(
@@ -221,7 +221,7 @@ def test_ids_that_never_meet_stop_a_measurement(
     assignments, events = app(60)
     padded = events.assign(user_id=events["user_id"].str.upper())
     assert files.log(assignments, padded, metrics=[VISITS]) == 2
-    assert "written alike" in told(capfd.readouterr().err)
+    assert "written alike" in told(capfd.readouterr())
     assert not collected.runs
 
 

@@ -114,7 +114,7 @@ def test_a_log_is_enough(collected: Collected, log: Log, tmp_path: Path) -> None
 
 def notes_of(collected: Collected) -> list[str]:
     """The report's text, a piece a line."""
-    page = str(collected.files["report.html"])
+    page = str(collected.files["discover.html"])
     return page.replace("</", "\n</").split("\n")
 
 
@@ -140,7 +140,7 @@ def test_one_clock_that_runs_ahead_closes_no_days(
     for each in (log, stray):
         inputs = ("--users", each.folder / "users.parquet", "--events", each.folder / "events.parquet")
         assert ran(collected, *inputs, days="7") == right
-    assert "1 row of the log lies beyond" in told(capfd.readouterr().err)
+    assert "1 row of the log lies beyond" in told(capfd.readouterr())
     as_told = ran(collected, *inputs, "--horizon", "2024-06-16T00:00:00Z", days="7")
     assert {value[0] for value in as_told.values()} == {count}
 
@@ -202,7 +202,7 @@ def test_names_that_differ_by_case_or_blanks(
     capfd.readouterr()
     split = ran(collected, "--users", users, "--events", file)
     assert {key[1] for key in split} == {"browse", "like", "send", "Browse ", "Like ", "Send "}
-    assert "differ by case or blanks only" in told(capfd.readouterr().err)
+    assert "differ by case or blanks only" in told(capfd.readouterr())
     right = brute_force(log, (), (1,), 5)
     assert ran(collected, "--users", users, "--events", file, "--fold-actions") == right
 

@@ -50,7 +50,7 @@ def test_numbers_of_text_files_are_numbers(
     expected = {str(n): int(count >= 2) for n, count in zip(rows["row_id"], votes, strict=True)}
     assert soft["label"].astype(int).to_dict() == expected
     assert set(summary.index) == set(right)
-    assert "debit (whole number)" in told(capfd.readouterr().err)
+    assert "debit (whole number)" in told(capfd.readouterr())
 
     # One word among numbers is one bad row; as much text as numbers stops the job.
     odd = rows.astype({"score": str, "debit": str})
@@ -65,7 +65,7 @@ def test_numbers_of_text_files_are_numbers(
     typed = tmp_path / "rows.parquet"
     odd.to_parquet(typed)
     assert labelled(typed, functions) == 2
-    message = told(capfd.readouterr().err)
+    message = told(capfd.readouterr())
     assert "text may not be compared with a number" in message.lower()
     assert "'score'" in message
 
@@ -83,7 +83,7 @@ def test_signs_are_told_from_classes(
     votes.to_csv(file, index=False)
     flags = ("label", "--votes", file, "--out", "memory", "--model-kind", "majority")
     assert status(flags) == 2
-    message = told(capfd.readouterr().err)
+    message = told(capfd.readouterr())
     assert "--votes-coding signs" in message
     assert "--votes-coding classes" in message
     assert status([*flags, "--votes-coding", "signs"]) == 0

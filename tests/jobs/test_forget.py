@@ -117,7 +117,7 @@ def holding(out: Path, text: str) -> list[str]:
         (["forget", "--user", "1"], "must be an output of firstday"),
         (["forget"], "user must be given"),
         (["forget", "--user", ""], "at least one id"),
-        (["forget", "--set", "user=0012"], "ids are texts"),
+        (["forget", "--set", "user=0012"], "must be an output of firstday"),
         (["maintain"], "must be an output of firstday"),
         (["maintain", "--retention", "1h"], "--no-reader-is-older"),
     ],

@@ -85,7 +85,7 @@ def test_functions_that_teach_the_rule_to_itself_are_refused(
             (overlap, ["--features", "kind", "--old-label", "sanctioned"], "kind: string"),
             (overlap, ["--features", "friends"], "--old-label and --features"),
             (overlap, ["--classes", "3"], "2 classes"),
-            (overlap, ["--features", "frends", "--old-label", "sanctioned"], "mean friends"),
+            (overlap, ["--features", "frends", "--old-label", "sanctioned"], "mean 'friends'"),
             (overlap, ["--features", "zz_*", "--old-label", "sanctioned"], "zz_*"),
             (overlap, ["--features", "is_*", "--gold", "is_fraud", "--old-label", "sanctioned"], "is_fraud"),
             (overlap, ["--gold", "friends"], "few_friends"),

@@ -1,6 +1,5 @@
 """firstday loop: mistakes are told before anything runs; changes are seen in the inputs of a step."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -49,8 +48,7 @@ def test_a_mistake_in_any_step_is_told_before_anything_runs(
     monkeypatch.setattr("firstday.jobs.loop.get_session", refuse)
     file = written(tmp_path, out=str(tmp_path / "out"), steps=steps)
     assert status(["loop", "--config", file]) == 2
-    [line] = capsys.readouterr().err.splitlines()
-    message = json.loads(line)["message"]
+    [message] = capsys.readouterr().err.splitlines()
     assert told in message
     assert f"tep {[*steps][-1]}" in message or "called as" in message
     assert not (tmp_path / "out").exists()

@@ -88,7 +88,9 @@ def test_dates_read_only_their_partitions(spark: SparkSession, tmp_path: Path) -
     log = spark.read.parquet(str(tmp_path / "log"))
     windows, day = Windows(days=(1,)), START.date() + 10 * DAY
     read = restrict(log, windows, [day], "on date")
+    spark.conf.set("spark.sql.maxMetadataStringLength", "1000")
     scan = read._jdf.queryExecution().executedPlan().toString()
+    spark.conf.unset("spark.sql.maxMetadataStringLength")
     partitions = scan.split("PartitionFilters: [")[1].split("]")[0]
     # Users of the day have labels until two days later; a day on either side is read for zones.
     assert f">= {day - DAY}" in partitions

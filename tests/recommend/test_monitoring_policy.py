@@ -80,7 +80,7 @@ def test_refusals_in_words(spark: SparkSession) -> None:
         ([row], [("u", 4, "a", "a0", 0.5)], "none of the 1 drawn impressions can be compared"),
         ([*many, ("bad", "u1", "a", "a0", 4, ago(1), "p", 0.0)], lists, "propensity is above 0.*'0.0'"),
         (many, elsewhere, "contents that the log could show"),
-        (many, lists, "worth 25 rows, and it takes 100"),
+        (many, lists, "25 effective rows, 100 needed"),
     ]
     for impressions, new, told in cases:
         found = value(spark, impressions, [], new)

@@ -176,7 +176,7 @@ def theirs(row: dict[str, object]) -> bool:
 
 def test_every_declared_table_says_whose_its_rows_are_or_is_known_to_hold_no_person() -> None:
     """A new table with people under another name for their id has to be thought of."""
-    of_people = {"soft_labels", "ranker_scores", "recommendations", "not_shown", "assignments"}
+    of_people = {"label_audit", "soft_labels", "ranker_scores", "recommendations", "not_shown", "assignments"}
     found = {name for name, schema in SCHEMAS.items() if forget._condition(name, schema.names, 1)}
     assert found == of_people
     others = {column for name in SCHEMAS.keys() - of_people for column in SCHEMAS[name].names}

@@ -134,9 +134,12 @@ def _histogram(rows: DataFrame, name: str) -> pd.DataFrame:
 
 
 def _threshold(histogram: pd.DataFrame, rule: Rule, total: float) -> float:
-    """On the tuning rows the lowest score that holds the precision, the one that costs least, or the lowest
-    that calls no more than the capacity's share of all rows; NOBODY where there is none.
+    """One half without a rule; else, on the tuning rows, the lowest score that holds the precision, the one
+    that costs least, or the lowest that calls no more than the capacity's share of all rows; NOBODY where
+    there is none.
     """
+    if not rule.is_given:
+        return 0.5
     tune = histogram[histogram[classifier.PART] == classifier.TUNE].sort_values("score", ascending=False)
     if rule.precision is not None:
         found = compare.threshold_for(tune["score"], tune["positive"], rule.precision, weights=tune["rows"])

@@ -77,7 +77,11 @@ class LabelSettings(InputSettings):
     audited_random: Location | None = Field(
         None, description="The same of rows (row_id, answer) that are a random sample of all rows."
     )
-    precision: OpenShare = Field(0.9, description="Precision that the classifier's threshold is set for.")
+    precision: OpenShare | None = Field(
+        None,
+        description="Precision, against the label model, that the classifier's threshold is set for "
+        "[default: as rows are called].",
+    )
     allow_overlap: bool = Field(
         False, description="Let label functions read features, or columns of the old label's rule."
     )

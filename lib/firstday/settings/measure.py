@@ -199,7 +199,7 @@ class MeasureSettings(LogSettings):
             raise ValueError("--assignments need --plan, which says what is measured")
         if self.exposure_action is not None and self.events is None:
             raise ValueError("--exposure-action is an action of --events: give them")
-        columns = ("metric", "covariate", "date", "triggered", "cap", "variants")
+        columns = ("metric", "covariate", "date", "triggered", "cap")
         if given := [name for name in columns if getattr(self, name)]:
             raise ValueError(
                 f"--{given[0]} names a column of --units; with --assignments the plan has the metrics"
