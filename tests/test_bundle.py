@@ -88,6 +88,7 @@ def settings_of(
         return 0
 
     monkeypatch.setattr(cli, "_execute", noted)
+    monkeypatch.setattr("firstday.preflight.check", lambda _: None)  # files are the workspace's
     point.load()(given)
     [found] = ran
     assert point.value == f"{found[0].module}:main"
