@@ -20,7 +20,7 @@ from firstday.report import words
 from firstday.report.index import Effect, IndexContent, Stage
 from firstday.report.measure_rows import chance
 from firstday.report.page import Fact
-from firstday.settings import MeasureSettings, read_plan
+from firstday.settings import LabelSettings, MeasureSettings, read_plan
 from firstday.tables import read_published
 from firstday.tables.address import is_path
 
@@ -119,7 +119,7 @@ Published = Callable[[str], DataFrame]
 Told = tuple[str, list[Fact]]
 
 
-def _label(published: Published, _: Step) -> Told:
+def _label(published: Published, step: Step) -> Told:
     [model] = published("label_model").select("kind", "voters").collect()
     [decision] = published("label_decision").collect()
     rows, name = published("soft_labels").count(), words.name(decision["positive"])
@@ -135,7 +135,22 @@ def _label(published: Published, _: Step) -> Told:
         Fact(f"share of {name}", share, how_sure),
         Fact("voters", words.number(model["voters"]), f"weighed by the label model {model['kind']}"),
     ]
+    if isinstance(step.settings, LabelSettings) and step.settings.features:
+        facts.append(_before_after(published, known=step.settings.gold is not None))
     return answer, facts
+
+
+def _before_after(published: Published, known: bool) -> Fact:
+    """F1 of a model of the old labels and of one of the corrected ones, on the same test rows."""
+    against = "gold" if known else "label model"
+    found = published("label_comparison").where((F.col("against") == against) & (F.col("measure") == "f1"))
+    f1 = {row["model"]: words.share(row["value"]) for row in found.collect()}
+    what = "the known labels" if known else "what the label model decided, from which the second one learned"
+    return Fact(
+        "F1 of a classifier of the old labels, of the corrected ones",
+        f"{f1.get('before', words.NOTHING)}, {f1.get('after', words.NOTHING)}",
+        f"against {what}",
+    )
 
 
 def _discover(published: Published, _: Step) -> Told:
