@@ -222,7 +222,7 @@ def journeys(seed: int) -> ChainsApp:
         App(counts, retained, date, cause if effect else None, actions),
         events.timing(actions),
         tuple(np.flatnonzero(goes_to[:, cause] > 0.1).tolist()),
-        "journeys",
+        "journeys and a trait" if with_trait else "journeys",
     )
 
 

@@ -18,7 +18,7 @@ from firstday.moments.families import Families
 from firstday.moments.within import EFFECTS, JACKKNIFE_ITERATIONS, jackknife_error
 
 # The effect between dates is expected within this range of the one within them.
-EXPECTED_RANGE = (0.5, 0.75, 1.0, 1.5, 2.0)
+EXPECTED_RANGE = (0.75, 1.0, 1.33)
 MOST_LOG_FACTOR = 5.0  # what the dates may count for at most, either way
 FITTED_TO_DATES = 4  # the mean, two common movements and an action's own
 SHARED_SHOCKS = 0.5  # how far the size of an action's own shocks is taken from all actions'
@@ -45,29 +45,44 @@ class Between:
 def between_dates(data: DateProducts, families: Families) -> Between:
     """The slopes; their error is the larger of least squares' and a jackknife's over dates."""
     together = families.together
-    within = data.within()
-    loadings = engagement_loadings(within[:-1, :-1], together)
-    effect, error = _slopes(data, within, loadings, together)
-    left_out = data.within_left_out()
-    each = engagement_loadings(
-        left_out[:, :-1, :-1], together, start=loadings, iterations=JACKKNIFE_ITERATIONS
-    )
+    within, left_out = data.within(), data.within_left_out()
+    if families.anchorless:
+        # No factors measure engagement; how actions go with retention does, where none of them is a cause.
+        moving, each = within[:-1, -1:], left_out[:, :-1, -1:]
+    else:
+        loadings = engagement_loadings(within[:-1, :-1], together)
+        moving = _movements(loadings, data)
+        each = np.array(
+            [
+                _movements(loadings_left_out, data.without(date))
+                for date, loadings_left_out in enumerate(
+                    engagement_loadings(
+                        left_out[:, :-1, :-1], together, start=loadings, iterations=JACKKNIFE_ITERATIONS
+                    )
+                )
+            ]
+        )
+    effect, error = _slopes(data, within, moving, together)
     slopes = np.array(
         [_slopes(data.without(date), left_out[date], each[date], together)[0] for date in range(data.dates)]
     )
     return Between(effect, np.maximum(error, jackknife_error(slopes)[0]), data.dates)
 
 
-def _slopes(data: DateProducts, within: Floats, loadings: Floats, together: Flags) -> tuple[Floats, Floats]:
-    """(actions,) slopes and least-squares errors."""
+def _movements(loadings: Floats, data: DateProducts) -> Floats:
+    """(actions, 2) how actions follow where dates move everybody: by how they measure engagement, and along
+    curves that differ with how often they are done.
+    """
+    frequency = data.mean[:-1] - np.average(data.mean[:-1], weights=loadings**2 + 1e-300)
+    return np.column_stack([loadings, loadings * frequency])
+
+
+def _slopes(data: DateProducts, within: Floats, moving: Floats, together: Flags) -> tuple[Floats, Floats]:
+    """(actions,) slopes and least-squares errors. moving: (actions, movements) how each follows what is common."""
     covariance, with_retention = within[:-1, :-1], within[:-1, -1]
     weights = data.users
-    mean = weights @ data.means / weights.sum()
+    mean = data.mean
     centred = data.means - mean
-    # Where dates move everybody, actions follow by how they measure engagement, and along curves that differ
-    # with how often they are done.
-    frequency = mean[:-1] - np.average(mean[:-1], weights=loadings**2 + 1e-300)
-    moving = np.column_stack([loadings, loadings * frequency])
     response = -np.expm1(-mean[:-1])
     shifts, common = _date_covariance(data.between(within)[:-1, :-1], covariance, moving, together, response)
     # The dates' means weighed by how much of them is the date's and not its users' chance.

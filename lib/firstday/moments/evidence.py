@@ -27,7 +27,12 @@ FAMILY_TRAIT = 0.12
 MOST_FAMILY_TRAITS = 0.6
 LONE_TRAIT = 0.01
 PASSING_ON = 0.8  # of an action that leads to a cause: that pushing it brings the cause about
-MOST_ANCHORLESS = 0.5  # a probability where there is nothing to compare with
+# Learned on invented apps, on which the posterior is too cautious in the middle: the power that makes it true
+# (temperature scaling: Guo, Pleiss, Sun & Weinberger 2017), at CAUSE_SHARE.
+SHARPENING = 1.5
+# Where no factors measure engagement their misfit is larger than any that is averaged over: the power of the
+# likelihood within dates (a tempered posterior: Grunwald & van Ommen 2017).
+ANCHORLESS_POWER = 0.25
 
 
 @dataclass(frozen=True)
@@ -93,18 +98,21 @@ def assess(
     data = data.only(np.flatnonzero(np.diag(data.within())[:-1] >= LEAST_VARIANCE).tolist())
     if len(data.actions) < FEWEST_ACTIONS or data.dates < FEWEST_DATES:
         return None
-    related = families(data.within()[:-1, :-1], None if timing is None else timing.only(data.actions))
+    known = None if timing is None else timing.only(data.actions)
+    related = families(data.within()[:-1, :-1], float(data.freedom.sum()), known)
     inside, dates = within_dates(data, related), between_dates(data, related)
+    if related.anchorless:
+        inside = inside.tempered(ANCHORLESS_POWER)
     factors = dates.log_factors(inside.scale)
     log_none, log_trait, by_effect = _joint(inside, factors, related)
-    log_none, log_trait = log_none + np.log1p(-cause_share), log_trait + np.log1p(-cause_share)
-    by_effect = by_effect + np.log(cause_share)
     log_cause = logsumexp(by_effect, axis=1)
-    total = logsumexp(np.concatenate([log_cause, [log_none, log_trait]]))
-    p_cause, p_none, p_trait = (np.exp(each - total) for each in (log_cause, log_none, log_trait))
-    if related.anchorless and p_cause.max() > MOST_ANCHORLESS:
-        p_cause = np.minimum(p_cause, MOST_ANCHORLESS)
-        p_none = 1 - p_trait - p_cause.sum()
+    # The odds of CAUSE_SHARE are in all of these.
+    p_cause, p_none, p_trait = _posterior(
+        log_cause + np.log(CAUSE_SHARE),
+        log_none + np.log1p(-CAUSE_SHARE),
+        log_trait + np.log1p(-CAUSE_SHARE),
+        1.0 if related.anchorless else SHARPENING,
+    )
     weights = np.exp(by_effect - log_cause[:, None])
     within_factor, trend_factor = _bayes_factors(inside, factors)
     return ActionEvidence(
@@ -121,11 +129,24 @@ def assess(
         dates.error,
         trend_factor,
         p_cause,
-        float(p_trait),
-        float(p_none),
-        cause_share,
+        p_trait,
+        p_none,
+        CAUSE_SHARE,
         passing_on,
-    )
+    ).with_share(cause_share)
+
+
+def _posterior(
+    log_cause: Floats, log_none: float, log_trait: float, power: float
+) -> tuple[Floats, float, float]:
+    """P of each action as the cause, of nothing but engagement, and of a trait and no cause. Logs of prior times
+    likelihood; the power is of each cause and of no cause.
+    """
+    log_free = np.logaddexp(log_none, log_trait)
+    powered = power * np.append(log_cause, log_free)
+    p = np.exp(powered - logsumexp(powered))
+    none = float(p[-1] * np.exp(log_none - log_free))
+    return p[:-1], none, float(p[-1]) - none
 
 
 def _joint(inside: Within, date_factors: Floats, related: Families) -> tuple[float, float, Floats]:
@@ -134,6 +155,8 @@ def _joint(inside: Within, date_factors: Floats, related: Families) -> tuple[flo
     """
     sizes, actions = related.sizes, len(date_factors)
     trait = np.where(sizes > 1, FAMILY_TRAIT, LONE_TRAIT)
+    if related.anchorless:  # all of them are in one
+        trait = np.full(actions, MOST_FAMILY_TRAITS / actions)
     of_families = trait[sizes > 1].sum()
     if of_families > MOST_FAMILY_TRAITS:
         trait = np.where(sizes > 1, trait * MOST_FAMILY_TRAITS / of_families, trait)

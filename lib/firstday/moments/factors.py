@@ -104,6 +104,21 @@ def number_of_factors(
     return limit
 
 
+def unexplained(covariance: Floats, loadings: Floats, free: Flags) -> float:
+    """Root mean square of the correlations that the loadings leave, divided by that of those they explain, over
+    pairs that are not free: how far, in proportion, what they say of another variable may be wrong.
+    """
+    actions, factors = loadings.shape
+    scale = np.sqrt(np.diag(covariance))
+    explained = loadings @ loadings.T / np.outer(scale, scale)
+    left = covariance / np.outer(scale, scale) - explained
+    pairs = np.triu(~free, 1)
+    freedom = pairs.sum() - factors * actions + factors * (factors - 1) / 2
+    if freedom <= 0:
+        return np.inf
+    return float(np.sqrt((left[pairs] ** 2).sum() / freedom / max((explained[pairs] ** 2).mean(), 1e-12)))
+
+
 def _misfit(covariance: Floats, loadings: Floats, users: float, free: Flags | None) -> float:
     """Sum of squared residual correlations in units of their sampling variance, a degree of freedom."""
     actions, factors = loadings.shape

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from firstday.moments.factors import Flags, Floats, residual_correlation
+from firstday.moments.factors import (
+    Flags,
+    Floats,
+    number_of_factors,
+    principal_axes,
+    residual_correlation,
+    unexplained,
+)
 
 LEAST_LEAD = 0.10  # of an action's events, more with the leader before than after
 LEAST_LEAD_Z = 4.0
@@ -18,6 +25,9 @@ LEAST_RESIDUAL = 0.08  # correlation beside engagement, for who leads to follow 
 JOINING_RESIDUAL = 0.20  # from which two actions are of one family, whoever leads
 JOINING_ROUNDS = 3
 LARGEST_FAMILY = 0.6  # share of the actions
+# Of `unexplained`: invented apps with families have less than 0.15, apps whose users walk from action to action
+# more.
+MOST_UNEXPLAINED = 0.15
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,8 @@ class Timing:
 class Families:
     """number: (actions,) the family of each action, from 0. lead[a, b]: share of b's events that have an a
     before rather than after them, where a leads b, else 0. anchorless: nearly all actions follow from one
-    another, so that there is nothing to compare with; each is then a family of its own.
+    another, or no few factors explain how the others go together, so that there is no measure of engagement to
+    compare with; each is then a family of its own.
     """
 
     number: NDArray[np.int64]
@@ -64,7 +75,11 @@ class Families:
 
     @property
     def together(self) -> Flags:
-        """(actions, actions) whether two are of one family."""
+        """(actions, actions) whether the covariance of two is left free: in a family all are; without any, those
+        of which one leads the other.
+        """
+        if self.anchorless:
+            return np.asarray((self.lead > 0) | (self.lead.T > 0) | np.eye(len(self.number), dtype=bool))
         return np.asarray(self.number[:, None] == self.number)
 
     @property
@@ -73,15 +88,16 @@ class Families:
         return np.bincount(self.number)
 
 
-def families(covariance: Floats, timing: Timing | None) -> Families:
-    """From the covariance within dates and, if there is one, the timing of the same actions."""
+def families(covariance: Floats, users: float, timing: Timing | None) -> Families:
+    """From the covariance within dates, of so many users, and, if there is one, the timing of the same actions."""
     actions = len(covariance)
     lead = np.zeros((actions, actions)) if timing is None else _arcs(covariance, timing)
     groups = _Groups(actions)
     for one, other in np.argwhere(lead > 0):
         groups.join(one, other)
+    anchorless = Families(np.arange(actions), lead, anchorless=True)
     if groups.largest > LARGEST_FAMILY * actions:
-        return Families(np.arange(actions), lead, anchorless=True)
+        return anchorless
     for _ in range(JOINING_ROUNDS):
         residual = residual_correlation(covariance, groups.together)
         pairs = np.argwhere(np.triu((residual >= JOINING_RESIDUAL) & ~groups.together))
@@ -89,7 +105,15 @@ def families(covariance: Floats, timing: Timing | None) -> Families:
             break
         for one, other in sorted(pairs.tolist(), key=lambda pair: (-residual[*pair], pair)):
             groups.join(one, other, LARGEST_FAMILY * actions)
-    return Families(groups.number, lead, anchorless=False)
+    found = Families(groups.number, lead, anchorless=False)
+    loadings = common_loadings(covariance, users, found)
+    return anchorless if unexplained(covariance, loadings, found.together) > MOST_UNEXPLAINED else found
+
+
+def common_loadings(covariance: Floats, users: float, related: Families) -> Floats:
+    """(actions, factors) on as many factors as the families can carry and need."""
+    factors = number_of_factors(covariance, users, related.together, most=len(related.sizes) // 4)
+    return principal_axes(covariance, factors, related.together)
 
 
 def _arcs(covariance: Floats, timing: Timing) -> Floats:

@@ -7,14 +7,14 @@ with one effect on the outcome, Joreskog & Goldberger's MIMIC model 1975). A tra
 actions and retention, adds to a whole family.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import log_ndtr, logsumexp
 
 from firstday.moments.dates import DateProducts
-from firstday.moments.factors import Floats, engagement_loadings, number_of_factors, principal_axes
-from firstday.moments.families import Families
+from firstday.moments.factors import Floats, engagement_loadings, principal_axes
+from firstday.moments.families import Families, common_loadings
 
 # How far a mere companion's covariance may be from what the factors explain, as a share of that (and of a
 # quarter of the usual one); which, is not known, so all count equally.
@@ -54,6 +54,11 @@ class Within:
     curvature: Floats
     crossed: Floats
 
+    def tempered(self, power: float) -> "Within":
+        """The same with likelihoods to this power."""
+        names = ("log_none", "slope", "curvature", "crossed")
+        return replace(self, **{name: power * getattr(self, name) for name in names})
+
     def log_cause(self) -> Floats:
         """(h, m, k, e) log likelihood of each action as the cause, by its effect."""
         effect = EFFECTS * self.scale
@@ -88,8 +93,7 @@ def within_dates(data: DateProducts, families: Families) -> Within:
     actions, together = len(observed), families.together
     sizes = families.sizes
     users = float(data.freedom.sum())
-    factors = number_of_factors(covariance, users, together, most=len(sizes) // 4)
-    loadings = principal_axes(covariance, factors, together)
+    loadings = common_loadings(covariance, users, families)
     frequency = engagement_loadings(covariance, together) * data.mean[:-1]
     # Actions that are done more often follow engagement along another curve, and retention has a curve of its
     # own: where it saturates, the covariance falls, for the same loading, with how often an action is done.
@@ -131,7 +135,7 @@ def within_dates(data: DateProducts, families: Families) -> Within:
     )
     kernel_s = kernel @ covariance
     return Within(
-        factors,
+        loadings.shape[1],
         observed,
         expected,
         error,
