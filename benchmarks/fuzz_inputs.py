@@ -24,7 +24,7 @@ import pandas as pd
 
 from firstday import cli
 from firstday.errors import FirstdayError
-from firstday.session import get_session
+from firstday.spark.session import get_session
 from firstday.tables import check, data_errors, open_input, schemas
 from firstday.tables.schemas import Contract, Field
 

@@ -12,11 +12,11 @@ from firstday.cli import run_job
 from firstday.errors import DataError, OutputError, SettingsError
 from firstday.experiments import assign
 from firstday.experiments.sample_ratio import sample_ratio
-from firstday.frames import cached
 from firstday.inputs.discovered import write_plan
 from firstday.inputs.reading import reading
-from firstday.session import get_session
 from firstday.settings import AssignSettings, ExperimentPlan, read_plan
+from firstday.spark.frames import cached
+from firstday.spark.session import get_session
 from firstday.tables import Checked, Output, check, open_input, open_output
 from firstday.tables.schemas import Contract, Field
 from firstday.tracking import tracked_run

@@ -17,10 +17,8 @@ from firstday import logs
 from firstday.cli import run_job
 from firstday.errors import DataError, SettingsError
 from firstday.experiments.results import RESULTS
-from firstday.frames import cached
 from firstday.inputs.discover import anchor_action_of, horizon_of, read, return_actions_of, users_of
 from firstday.inputs.reading import notes_of
-from firstday.local_rows import local_rows
 from firstday.moments import analyse, counts, labelled, metrics, outputs, story
 from firstday.moments.collect import cohorts_by_date, to_driver
 from firstday.moments.findings import Findings, choosing_until, find
@@ -29,8 +27,10 @@ from firstday.moments.tested import Tested, arm_name, experiment_outcomes
 from firstday.parallel import side_by_side
 from firstday.redact import redacted_values
 from firstday.segments import ALL
-from firstday.session import get_session
 from firstday.settings import DiscoverSettings
+from firstday.spark.frames import cached
+from firstday.spark.local_rows import local_rows
+from firstday.spark.session import get_session
 from firstday.tables import Checked, Output, Run, open_output, read_published, schemas
 from firstday.tracking import TrackedRun, tracked_run
 from firstday.windows import Windows, microseconds

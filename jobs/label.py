@@ -13,7 +13,6 @@ from pyspark.sql import functions as F
 
 from firstday import logs
 from firstday.cli import run_job
-from firstday.frames import cached
 from firstday.inputs.label import Inputs, read, read_audited
 from firstday.labels import audit, audit_rows, before_after, decision, outputs, soft, summary, votes
 from firstday.labels.called import Called, call
@@ -24,8 +23,9 @@ from firstday.labels.models.base import Counted, LabelModel
 from firstday.labels.models.calibrated import calibrated
 from firstday.labels.patterns import Patterns
 from firstday.labels.periods import by_period
-from firstday.session import get_session
 from firstday.settings import LabelSettings
+from firstday.spark.frames import cached
+from firstday.spark.session import get_session
 from firstday.tables import Output, column, open_output
 from firstday.tracking import TrackedRun, tracked_run
 

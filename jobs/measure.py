@@ -15,11 +15,11 @@ from firstday.experiments.aggregate import plain
 from firstday.experiments.analyse import Found, analyse
 from firstday.experiments.analyse_tables import Tables, tables
 from firstday.experiments.results import Question
-from firstday.frames import from_pandas
 from firstday.inputs.measure import Inputs, opened
 from firstday.inputs.measure_log import refuse_unmet
-from firstday.session import get_session
 from firstday.settings import MeasureSettings, read_plan
+from firstday.spark.frames import from_pandas
+from firstday.spark.session import get_session
 from firstday.tables import Output, open_output
 from firstday.tracking import tracked_run
 

@@ -14,22 +14,22 @@ from pyspark.sql import functions as F
 from firstday import logs
 from firstday.cli import run_job
 from firstday.errors import DataError, SettingsError
-from firstday.frames import from_pandas
 from firstday.inputs import bank
 from firstday.parallel import side_by_side
-from firstday.recommend import contents, filters, lists, recommendation_outputs, steps, weights
-from firstday.recommend.encoding import Encoding
-from firstday.recommend.examples import BINARY
-from firstday.recommend.fatigue import Fatigue
-from firstday.recommend.monitoring import MonitoringTables, monitored
-from firstday.recommend.monitoring_drift import drift, encoded_columns, unpacked
-from firstday.recommend.monitoring_policy import policy_value
-from firstday.recommend.ranker import Ranker
-from firstday.recommend.recall.greedy import Merging
-from firstday.recommend.slot_count import refuse_unseen
-from firstday.recommend.slots import Exploring, Slots
-from firstday.session import get_session
+from firstday.ranking.encoding import Encoding
+from firstday.ranking.examples import BINARY
+from firstday.ranking.ranker import Ranker
+from firstday.ranking.slot_count import refuse_unseen
+from firstday.recommendations import contents, filters, lists, recommendation_outputs, steps, weights
+from firstday.recommendations.fatigue import Fatigue
+from firstday.recommendations.monitoring import MonitoringTables, monitored
+from firstday.recommendations.monitoring_drift import drift, encoded_columns, unpacked
+from firstday.recommendations.monitoring_policy import policy_value
+from firstday.recommendations.recall.greedy import Merging
+from firstday.recommendations.slots import Exploring, Slots
 from firstday.settings import RecommendSettings
+from firstday.spark.frames import from_pandas
+from firstday.spark.session import get_session
 from firstday.tables import Output, open_output, read_published
 from firstday.tracking import tracked_run
 

@@ -7,13 +7,13 @@ import pandas as pd
 
 from firstday import logs
 from firstday.cli import run_job
-from firstday.session import get_session
 from firstday.settings import SimulateSettings
 from firstday.simulation import simulate
 from firstday.simulation.app import simulate_app, truth
 from firstday.simulation.bank import simulate_bank
 from firstday.simulation.fraud import simulate_fraud
 from firstday.simulation.tables import BANK_TABLES, LOOP_TABLES, TABLES, accounts
+from firstday.spark.session import get_session
 from firstday.tables import open_output
 
 

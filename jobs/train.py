@@ -17,21 +17,21 @@ from pyspark.sql import functions as F
 from firstday import logs
 from firstday.cli import run_job
 from firstday.errors import FirstdayError
-from firstday.frames import cached, drawn, from_pandas
 from firstday.inputs.train import Examples, parameters_of, read
-from firstday.local_rows import local_rows
 from firstday.parallel import side_by_side
-from firstday.recommend import examples, explain, outputs, ranking, verdict
-from firstday.recommend.baselines import with_baselines
-from firstday.recommend.encoding import Encoding
-from firstday.recommend.examples import BINARY, LIST, SPLIT, TIE, TRAIN, VALID, VECTOR
-from firstday.recommend.learning import ASKED
-from firstday.recommend.monitoring_drift import encoded_columns, profile, unpacked
-from firstday.recommend.ranker import Ranker, fit, watched
-from firstday.recommend.slot_count import SlotCount, slot_count
-from firstday.recommend.slot_sums import slot_sums
-from firstday.session import get_session, leaving
+from firstday.ranking import examples, explain, outputs, ranking, verdict
+from firstday.ranking.baselines import with_baselines
+from firstday.ranking.encoding import Encoding
+from firstday.ranking.examples import BINARY, LIST, SPLIT, TIE, TRAIN, VALID, VECTOR
+from firstday.ranking.learning import ASKED
+from firstday.ranking.ranker import Ranker, fit, watched
+from firstday.ranking.slot_count import SlotCount, slot_count
+from firstday.ranking.slot_sums import slot_sums
+from firstday.recommendations.monitoring_drift import encoded_columns, profile, unpacked
 from firstday.settings import TrainSettings
+from firstday.spark.frames import cached, drawn, from_pandas
+from firstday.spark.local_rows import local_rows
+from firstday.spark.session import get_session, leaving
 from firstday.tables import open_output
 from firstday.tracking import Registered, TrackedRun, tracked_run
 

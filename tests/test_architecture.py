@@ -15,10 +15,10 @@ from firstday.tables import forget, maintain
 REPOSITORY = Path(__file__).parents[1]
 # What all stages may import.
 SHARED = (
-    *("errors", "redact", "settings", "frames", "expressions", "parallel", "local_rows"),
+    *("errors", "redact", "settings", "spark.frames", "spark.local_rows", "expressions", "parallel"),
     *("tables.schemas", "windows", "segments", "rounding"),
 )
-STAGES = ("moments", "labels", "recommend", "experiments", "report", "simulation")
+STAGES = ("moments", "labels", "ranking", "recommendations", "experiments", "report", "simulation")
 # What each module or package of firstday may import of firstday. Jobs may import all but one another;
 # `inputs` is the part of a job that reads.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
@@ -26,28 +26,23 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "errors": ("redact",),
     "addresses": (),
     "rounding": (),
-    "preflight": ("addresses", "errors", "loop.steps", "session", "settings"),
+    "preflight": ("addresses", "errors", "loop.steps", "spark.session", "settings"),
     "settings": ("errors", "settings"),
     "parallel": (),
-    "java": ("errors",),
-    "jars": ("errors",),
-    "local_rows": (),
-    "frames": ("errors", "local_rows", "tables.schemas"),
+    "spark": ("errors", "logs", "spark", "tables.schemas"),
     "expressions": ("errors", "expressions", "tables.schemas"),
     "windows": ("errors", "settings"),
     "segments": ("errors", "tables.schemas"),
     "logs": ("errors", "redact"),
-    "jvm_names": (),
-    "python_daemon": (),
-    "session": ("errors", "jars", "java", "jvm_names", "logs"),
-    "install": ("errors", "jars", "java", "session"),
     "cli": ("errors", "logs", "preflight", "redact", "settings"),
-    "tables": ("addresses", "errors", "logs", "local_rows", "parallel", "redact", "settings", "tables"),
+    "tables": ("addresses", "errors", "logs", "spark.local_rows", "parallel", "redact", "settings", "tables"),
     "tracking": ("errors", "logs", "redact", "settings"),
     "inputs": (*SHARED, "inputs", "logs", "loop", "tables", *STAGES),
     "loop": (*SHARED, "logs", "loop", "simulation"),
     **{stage: (*SHARED, stage) for stage in STAGES},
     "report": (*SHARED, "report", "labels"),
+    "ranking": (*SHARED, "ranking", "recommendations.recall"),
+    "recommendations": (*SHARED, "recommendations", "ranking"),
 }
 DATAFRAME_IO = {"write", "writeTo", "writeStream", "readStream", "saveAsTable", "insertInto"}
 SESSION_IO = {"read", "table", "catalog"}

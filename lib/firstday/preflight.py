@@ -19,7 +19,6 @@ import yaml
 from firstday.addresses import is_path
 from firstday.errors import DataError, OutputError, SettingsError
 from firstday.loop.steps import steps_of
-from firstday.session import launched_outside
 from firstday.settings import (
     AssignSettings,
     ExperimentPlan,
@@ -31,6 +30,7 @@ from firstday.settings import (
     read_plan,
 )
 from firstday.settings.bank import BankSettings
+from firstday.spark.session import launched_outside
 
 # Settings that are addresses of what is read.
 READ = (

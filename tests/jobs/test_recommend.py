@@ -12,7 +12,7 @@ import pytest
 from firstday.jobs import recommend, train
 
 from firstday.errors import SettingsError
-from firstday.recommend.recall import relevance
+from firstday.recommendations.recall import relevance
 from firstday.settings import RecommendSettings, TrainSettings, load
 from firstday.simulation import Bank, simulate_bank
 from firstday.simulation.tables import BANK_TABLES

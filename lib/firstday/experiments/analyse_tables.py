@@ -12,9 +12,9 @@ from firstday.experiments.aggregate import Units, aggregate, retention_by_catego
 from firstday.experiments.outcomes import Outcomes
 from firstday.experiments.panel_outcomes import panel_table, periods
 from firstday.experiments.results import CATEGORIES, SUMS, Question
-from firstday.frames import to_driver
 from firstday.parallel import side_by_side
 from firstday.settings.metrics import Metric
+from firstday.spark.frames import to_driver
 
 MOST_ROWS = 500_000
 MOST_CLUSTERS = 20_000

@@ -10,13 +10,13 @@ from pyspark.sql import functions as F
 
 from firstday import logs
 from firstday.errors import DataError
-from firstday.frames import cut, matching
 from firstday.inputs.log import folded
 from firstday.inputs.reading import has_event_id, noted, reading, said
-from firstday.local_rows import local_rows
 from firstday.parallel import side_by_side
-from firstday.recommend.history import facts
+from firstday.ranking.history import facts
 from firstday.settings.bank import TABLES, BankSettings, Table
+from firstday.spark.frames import cut, matching
+from firstday.spark.local_rows import local_rows
 from firstday.tables import Checked, Output, check, find_table
 from firstday.tables.horizon import complete_until
 from firstday.tables.infer import inferred, note, typed

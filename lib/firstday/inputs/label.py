@@ -11,13 +11,13 @@ from pyspark.sql.types import NumericType, StringType
 from firstday.errors import DataError, SettingsError
 from firstday.expressions.conditions import refuse_mixed
 from firstday.expressions.uses import Uses
-from firstday.frames import matching
 from firstday.inputs.reading import reading
 from firstday.labels import classifier, functions, votes
 from firstday.labels.columns import positive_class, refuse_leaks, wide_voters
 from firstday.labels.models import fitting
 from firstday.labels.models.base import LabelModel
 from firstday.settings import LabelSettings
+from firstday.spark.frames import matching
 from firstday.tables import Checked, Input, Output, check, column, open_input, read_published, schemas
 from firstday.tables.contract import bind
 from firstday.tables.infer import inferred, note, typed

@@ -15,11 +15,11 @@ from firstday.experiments.caps import capped
 from firstday.experiments.outcomes import Outcomes
 from firstday.experiments.results import Question
 from firstday.experiments.unit_table import checked_units, unit_outcomes
-from firstday.frames import cached
 from firstday.inputs.measure_log import Measured, in_two_variants, measured, released
 from firstday.inputs.reading import notes_of, reading
 from firstday.settings import ExperimentPlan, MeasureSettings
 from firstday.settings.metrics import Metric
+from firstday.spark.frames import cached
 from firstday.tables import Checked, Output, check, column, open_input
 from firstday.tables.schemas import Contract, Field
 

@@ -9,12 +9,11 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from firstday.errors import DataError, SettingsError
-from firstday.frames import drawn, matching, with_vector
 from firstday.inputs import bank
 from firstday.inputs.reading import reading
-from firstday.recommend import learning
-from firstday.recommend.encoding import Encoding
-from firstday.recommend.examples import (
+from firstday.ranking import learning
+from firstday.ranking.encoding import Encoding
+from firstday.ranking.examples import (
     BINARY,
     CATEGORY,
     KEY,
@@ -30,9 +29,10 @@ from firstday.recommend.examples import (
     VECTOR,
     WEIGHT,
 )
-from firstday.recommend.slot_sums import shown
+from firstday.ranking.slot_sums import shown
 from firstday.settings import TrainSettings
 from firstday.settings.train import Boosting
+from firstday.spark.frames import drawn, matching, with_vector
 from firstday.tables import Checked, Input, Output, check, column, open_input, read_published
 from firstday.tables.schemas import Contract, Field
 from firstday.tables.values import number
@@ -197,7 +197,7 @@ def _contract(table: str, features: Sequence[str], settings: TrainSettings) -> C
 
 
 def _example(rows: DataFrame, features: Sequence[str], settings: TrainSettings) -> DataFrame:
-    """Columns of `firstday.recommend.examples` instead of the user's."""
+    """Columns of `firstday.ranking.examples` instead of the user's."""
     # -0.0 and NaN are told from 0.0 and null by a hash, but not by LightGBM: the contract has settled NaN.
     values = [column(name) + F.lit(0.0) for name in features]
     order, key = _order(rows, settings)

@@ -148,7 +148,7 @@ def _require_utc(spark: SparkSession) -> None:
         raise FirstdayError(
             "the Spark session must be in UTC, or times would be read wrongly",
             value=f"spark.sql.session.timeZone={zone}",
-            next_step="get the session from firstday.session.get_session",
+            next_step="get the session from firstday.spark.session.get_session",
         )
 
 
