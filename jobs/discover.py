@@ -88,7 +88,7 @@ def run(settings: DiscoverSettings, run_id: str) -> Path | None:
             horizon=horizon,
         )
         where = output.write_file("discover.html", report.html.encode())
-        _track(tracked, inputs, found.findings, facts, published, report)
+        _track(tracked, inputs, found.findings, facts, published, report, settings.quick)
     return Path(where) if where else None
 
 
@@ -361,7 +361,7 @@ def _report(
             tallies={**facts.tallies, **_quarantined(inputs)},
             labels=changed.told() if changed else None,
         )
-        return discover_report(content, png=not settings.quick)
+        return discover_report(content)
 
 
 def _quarantined(inputs: Sequence[Checked]) -> Mapping[str, int]:
@@ -375,6 +375,7 @@ def _track(
     facts: story.Facts,
     published: Run,
     report: "Report",
+    quick: bool,
 ) -> None:
     with logs.step("Recording the run"):
         tracked.log_inputs([checked.source for checked in inputs])
@@ -390,7 +391,7 @@ def _track(
         )
         tracked.set_tags({"verdict": findings.choice.verdict, "reason": findings.choice.reason})
         tracked.log_report("discover.html", report.html)
-        for name, image in report.figures.items():
+        for name, image in report.figures.items() if not quick else ():
             tracked.log_figure(name, image)
 
 

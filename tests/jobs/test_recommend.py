@@ -67,7 +67,7 @@ def test_from_a_log_to_lists(
     assert metrics["train", "model", "auc"] > metrics["train", "category mean", "auc"] > 0.5
     # A model of ready examples, or one that is not shown to be good, is refused; the latter unless forced.
     monkeypatch.setattr(
-        "firstday.jobs.recommend.read_published",
+        "firstday.tables.sources.read_published",
         lambda spark, out, name: collected_by_place[out].read(name, "learned"),
     )
     asked = {"tables": str(tables), "ranker": "ranker", "out": "lists", "force": "true"}

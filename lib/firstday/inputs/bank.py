@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from firstday import logs
@@ -17,7 +17,7 @@ from firstday.ranking.history import facts
 from firstday.settings.bank import TABLES, BankSettings, Table
 from firstday.spark.frames import cut, matching
 from firstday.spark.local_rows import local_rows
-from firstday.tables import Checked, Output, check, find_table
+from firstday.tables import Checked, Sources, check
 from firstday.tables.horizon import complete_until
 from firstday.tables.infer import inferred, note, typed
 from firstday.tables.meeting import Side, meet
@@ -55,9 +55,8 @@ class Bank:
 
 
 def read(
-    spark: SparkSession,
+    sources: Sources,
     settings: BankSettings,
-    output: Output,
     *,
     needed: Sequence[Table],
     actions: Sequence[str] | None = None,
@@ -71,7 +70,7 @@ def read(
     def checked_one(name: Table) -> Checked | None:
         address = settings.address(name)
         how = reading(settings, name)
-        source = find_table(spark, address, name, reading=how) if address else None
+        source = sources.find_table(address, name, how) if address else None
         if source is not None and name == "customers":
             kept = {"user_id", "joined_at", "anchored_at", *settings.segment}
             kinds = inferred(source, [each for each in source.columns if each not in kept])
@@ -90,7 +89,7 @@ def read(
 
     opened = side_by_side(*(partial(checked_one, name) for name in TABLES))
     found = {name: one for name, one in zip(TABLES, opened, strict=True) if one is not None}
-    output.quarantine(*found.values(), max_bad_share=settings.max_bad_share)
+    sources.quarantine(*found.values(), max_bad_share=settings.max_bad_share)
     for name in (*REQUIRED, *needed):
         if found[name].profile.rows == found[name].profile.bad_rows:
             raise DataError(f"{name} must have rows", value=found[name].source.source)
@@ -98,7 +97,7 @@ def read(
     said(*found.values())
     tables: dict[str, DataFrame] = {name: completed(name, checked.good) for name, checked in found.items()}
     for missing, schema in ABSENT.items():
-        tables.setdefault(missing, local_rows(spark, [], schema))
+        tables.setdefault(missing, local_rows(sources.spark, [], schema))
     timed: tuple[Table, ...] = ("impressions", "reactions", "transactions", "events")
     earliest = found["impressions"].profile.earliest if "impressions" in found else None
     end = complete_until([found[name] for name in timed if name in found])

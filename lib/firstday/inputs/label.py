@@ -4,7 +4,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import NumericType, StringType
 
@@ -18,10 +18,10 @@ from firstday.labels.models import fitting
 from firstday.labels.models.base import LabelModel
 from firstday.settings import LabelSettings
 from firstday.spark.frames import matching
-from firstday.tables import Checked, Input, Output, check, column, open_input, read_published, schemas
+from firstday.tables import Checked, Input, Sources, check, column, schemas
 from firstday.tables.contract import bind
 from firstday.tables.infer import inferred, note, typed
-from firstday.tables.read import TEXT_FORMATS
+from firstday.tables.read import TEXT_FORMATS, Reading
 from firstday.tables.values import whole
 
 
@@ -44,51 +44,47 @@ class Inputs:
     notes: tuple[str, ...] = ()
 
 
-def read(spark: SparkSession, settings: LabelSettings, output: Output) -> Inputs:
+def read(sources: Sources, settings: LabelSettings) -> Inputs:
     """Votes that exist, or those of the label functions on the rows, and the model to apply, if one is named.
-    Bad rows are set aside in `output`.
+    Bad rows are set aside.
 
     Raises SettingsError or DataError where settings, model, functions and data do not fit each other.
     """
-    earlier = _earlier(spark, settings)
+    earlier = _earlier(sources, settings)
     if settings.functions is None:
-        inputs = _votes_given(spark, settings, earlier, output)
+        inputs = _votes_given(sources, settings, earlier)
     else:
-        inputs = _votes_made(spark, settings, earlier, output)
+        inputs = _votes_made(sources, settings, earlier)
     if settings.gold:
         names = inputs.class_names
         votes.refuse_other_classes(inputs.checked.good, settings.gold, inputs.cast.classes, names)
     return inputs
 
 
-def read_audited(
-    spark: SparkSession, settings: LabelSettings, inputs: Inputs, output: Output
-) -> DataFrame | None:
+def read_audited(sources: Sources, settings: LabelSettings, inputs: Inputs) -> DataFrame | None:
     """The rows of --audited or --audited-random with their answers, checked; None where neither is given."""
     address = settings.audited or settings.audited_random
     if address is None:
         return None
-    source = open_input(spark, address, name="audited", time_zone=settings.input_time_zone)
+    source = sources.open(address, "audited", Reading(settings.input_time_zone))
     contract = schemas.label_answers(is_random=settings.audited is None)
-    good = _checked(source, contract, settings, output).good
+    good = _checked(source, contract, settings, sources).good
     votes.refuse_other_classes(good, "answer", inputs.cast.classes, inputs.class_names)
     return good
 
 
-def _earlier(spark: SparkSession, settings: LabelSettings) -> LabelModel | None:
+def _earlier(sources: Sources, settings: LabelSettings) -> LabelModel | None:
     if settings.model is None:
         return None
-    row = read_published(spark, settings.model, "label_model").first()
+    row = sources.published(settings.model, "label_model").first()
     assert row is not None  # a published run has one
     return fitting.from_json(row["model"])
 
 
-def _votes_given(
-    spark: SparkSession, settings: LabelSettings, earlier: LabelModel | None, output: Output
-) -> Inputs:
+def _votes_given(sources: Sources, settings: LabelSettings, earlier: LabelModel | None) -> Inputs:
     assert settings.votes is not None
     others = [name for name in (settings.gold, settings.period, settings.stake) if name]
-    source = open_input(spark, settings.votes, name="votes", reading=reading(settings, "votes"))
+    source = sources.open(settings.votes, "votes", reading(settings, "votes"))
     if earlier and settings.classes not in (None, earlier.classes):
         raise SettingsError(
             f"--classes must be the {earlier.classes} classes of the model",
@@ -103,7 +99,7 @@ def _votes_given(
     columns = ["vote"] if long else list(voters or wide_voters(names, others))
     classes = earlier.classes if earlier else settings.classes or len(settings.balance) or None
     contract = schemas.long_votes(classes, others) if long else schemas.wide_votes(columns, classes, others)
-    checked = _checked(source, contract.with_amount(settings.stake), settings, output)
+    checked = _checked(source, contract.with_amount(settings.stake), settings, sources)
     shown = classes or votes.classes_shown(checked.good, columns)
     if long:
         found = Inputs(checked, votes.from_long(checked.good, shown, voters, others), earlier)
@@ -172,9 +168,7 @@ def _passed_over(rows: DataFrame, voters: Sequence[str]) -> tuple[int, tuple[str
     return found.votes, (told,)
 
 
-def _votes_made(
-    spark: SparkSession, settings: LabelSettings, earlier: LabelModel | None, output: Output
-) -> Inputs:
+def _votes_made(sources: Sources, settings: LabelSettings, earlier: LabelModel | None) -> Inputs:
     assert settings.rows is not None
     assert settings.functions is not None
     rules = functions.load(settings.functions)
@@ -187,7 +181,7 @@ def _votes_made(
         )
     if earlier:
         _refuse_other_functions(rules, earlier)
-    source = open_input(spark, settings.rows, name="rows", reading=reading(settings, "rows"))
+    source = sources.open(settings.rows, "rows", reading(settings, "rows"))
     features = matching(source.columns, settings.features, "--features")
     kept_apart = [name for name in ("row_id", settings.gold, settings.old_label, settings.period) if name]
     source, numbers, notes = _typed(source, rules, {*features} - {*kept_apart}, kept_apart)
@@ -206,7 +200,7 @@ def _votes_made(
     positive = positive_class(settings.positive, rules.classes) if features else None
     wanted = {*kept_apart, *features}.union(*resolved.reads.values()) - {"row_id"}
     contract = schemas.label_rows(sorted(wanted), numbers).with_amount(settings.stake)
-    checked = _checked(source, contract, settings, output)
+    checked = _checked(source, contract, settings, sources)
     checked = replace(checked, notes=notes)
     voted = resolved.votes(checked.good)
     votes.refuse_other_votes(voted, names, classes)
@@ -266,7 +260,7 @@ def _typed(
     return typed(source, kinds), declared, (told,) if told else ()
 
 
-def _checked(source: Input, contract: schemas.Contract, settings: LabelSettings, output: Output) -> Checked:
+def _checked(source: Input, contract: schemas.Contract, settings: LabelSettings, sources: Sources) -> Checked:
     checked = check(source, contract, now=datetime.now(UTC))
-    output.quarantine(checked, max_bad_share=settings.max_bad_share)
+    sources.quarantine(checked, max_bad_share=settings.max_bad_share)
     return checked

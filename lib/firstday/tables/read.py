@@ -127,10 +127,21 @@ def open_input(
             kind, version, frame = _open_delta(spark, source)
         else:
             kind, version, frame = _open_files(spark, source, name, how)
-        frame = mapped(frame, how.columns)
-        if how.time_zone is not None:
-            frame = _with_instants(frame, how.time_zone)
+        frame = _as_declared(frame, how)
     return Input(name, source, kind, version, frame, how.time_zone, how.time_unit)
+
+
+def of_frame(spark: SparkSession, frame: DataFrame, source: str, name: str, how: Reading) -> Input:
+    """A DataFrame as the input `name`, read as an address would be; `source` is what reports call it."""
+    _require_utc(spark)
+    with opening(name, source):
+        frame = _as_declared(frame, how)
+    return Input(name, source, "DataFrame", "as handed over", frame, how.time_zone, how.time_unit)
+
+
+def _as_declared(frame: DataFrame, how: Reading) -> DataFrame:
+    frame = mapped(frame, how.columns)
+    return frame if how.time_zone is None else _with_instants(frame, how.time_zone)
 
 
 def _prepare(spark: SparkSession) -> None:
