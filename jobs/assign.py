@@ -21,7 +21,7 @@ def run(settings: AssignSettings, run_id: str) -> Path | None:
         return runner.run("assign", settings, run_id)
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     sources = Sources(get_session("firstday assign"))
-    return write_plan(sources, found, settings.ranks, settings.starts_at or midnight, settings.plan)
+    return write_plan(sources, found, settings.ranks, settings.starts_at or midnight, str(settings.plan))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -108,15 +108,15 @@ def _answer(found: Found, notes: tuple[str, ...]) -> Answer:
     rows = found.results[(found.results["segment"] == "all") & found.results["part"].isna()]
     facts = [
         Fact(
-            " ".join(str(row[key]) for key in ("metric", "treatment", "method") if isinstance(row[key], str)),
+            f"{row['metric']} of {row['treatment']}",
             row["estimate"],
-            "difference",
+            row["method"],
             row["low"],
             row["high"],
             str(row["verdict"] or ""),
         )
         for row in _plain(rows[rows["population"] == "all"]).to_dict("records")
-        if row["estimate"] is not None
+        if row["estimate"] is not None and row["metric"] is not None
     ]
     return Answer(decision.verdict, f"{decision.ship} {decision.headline}".strip(), tuple(facts), notes)
 

@@ -171,7 +171,7 @@ def _passed_over(rows: DataFrame, voters: Sequence[str]) -> tuple[int, tuple[str
 def _votes_made(sources: Sources, settings: LabelSettings, earlier: LabelModel | None) -> Inputs:
     assert settings.rows is not None
     assert settings.functions is not None
-    rules = functions.load(settings.functions)
+    rules = sources.given.get(settings.functions) or functions.load(settings.functions)
     classes, names = len(rules.classes), [rule.name for rule in rules.functions]
     if settings.classes not in (None, classes) or len(settings.balance) not in (0, classes):
         raise SettingsError(

@@ -100,6 +100,21 @@ def load(path: str) -> LabelFunctions:
     return loaders[file.suffix.lower()](file)
 
 
+def gathered(functions: Sequence[Body], classes: Sequence[str]) -> LabelFunctions:
+    """Decorated functions as those of a file; classes: the names of 0, 1, ...
+
+    Raises SettingsError where one is not decorated, or a name stands there twice.
+    """
+    for each in functions:
+        if not hasattr(each, NAME):
+            raise SettingsError(
+                "label functions must be marked by @label_function", value=getattr(each, "__name__", each)
+            )
+    return LabelFunctions(
+        tuple(classes), tuple(LabelFunction(getattr(each, NAME), each) for each in functions)
+    )
+
+
 @dataclass(frozen=True)
 class Resolved:
     """Label functions that were checked against the columns of a frame.

@@ -107,8 +107,12 @@ class Figure:
     @property
     def chart(self) -> alt.TopLevelMixin:
         """The whole picture as an Altair chart, to be shown, changed or saved."""
+        spec = self.spec(WIDTH)
+        kinds = {"vconcat": alt.VConcatChart, "hconcat": alt.HConcatChart, "layer": alt.LayerChart}
+        kind: Any = next((kinds[key] for key in kinds if key in spec), alt.Chart)
         with debug_mode(False):
-            return alt.Chart.from_dict(self.spec(WIDTH), validate=False)
+            chart: alt.TopLevelMixin = kind.from_dict(spec, validate=False)
+        return chart
 
     def spec(self, width: int) -> Record:
         """Title, legend and all panels in one Vega-Lite specification, so many pixels wide."""

@@ -11,11 +11,12 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import IntegerType, LongType, StructType
 
-from firstday.errors import LimitError, SettingsError
+from firstday.errors import DataError, LimitError, SettingsError
 from firstday.spark.local_rows import local_rows
 from firstday.tables.schemas import column
 
 ADAPTIVE = "spark.sql.adaptive.enabled"
+LARGEST_WHOLE = 2**53  # up to which a double holds every whole number
 BITS = 53  # of a hash, as many as a double holds
 
 
@@ -111,6 +112,51 @@ def with_vector(rows: DataFrame, features: Sequence[str], name: str) -> DataFram
     missing = F.lit(float("nan"))
     numbers = [F.coalesce(column(feature).cast("double"), missing) for feature in features]
     return rows.withColumn(name, array_to_vector(F.array(*numbers)))
+
+
+def of_pandas(spark: SparkSession, frame: pd.DataFrame, name: str) -> DataFrame:
+    """A user's pandas DataFrame, as a file of it would be: times without a zone have none, floats that are
+    all whole are whole numbers (pandas makes them floats beside a missing one), the index is ignored.
+
+    Raises DataError where a column holds values of several types.
+    """
+    import pyarrow as pa
+    from pyspark.sql.pandas.types import from_arrow_schema
+
+    columns = {str(key): _whole(values) for key, values in frame.items()}
+    plain = pd.DataFrame(columns).reset_index(drop=True)
+    if len(columns) < len(frame.columns):
+        raise DataError(f"the columns of {name} must have names of their own", value=list(frame.columns))
+    try:
+        schema = pa.Table.from_pandas(plain, preserve_index=False).schema
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
+        raise DataError(
+            f"a column of {name} must have values of one type",
+            value=str(error),
+            next_step="convert it, as in frame['column'].astype(str)",
+        ) from None
+    return spark.createDataFrame(plain, from_arrow_schema(_without_nulls(schema), True))
+
+
+def _whole(values: "pd.Series[Any]") -> "pd.Series[Any]":
+    """Floats that are all whole as whole numbers; categories as what they are of."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        values = values.astype(values.cat.categories.dtype)
+    values = values.reset_index(drop=True)
+    if not pd.api.types.is_float_dtype(values.dtype):
+        return values
+    known = values.dropna()
+    if len(known) and (known.abs() < LARGEST_WHOLE).all() and (known % 1 == 0).all():
+        return values.astype("Int64")
+    return values
+
+
+def _without_nulls(schema: Any) -> Any:
+    """A column without any value is text."""
+    import pyarrow as pa
+
+    fields = [field.with_type(pa.string()) if pa.types.is_null(field.type) else field for field in schema]
+    return pa.schema(fields)
 
 
 def from_pandas(spark: SparkSession, frame: pd.DataFrame, schema: StructType) -> DataFrame:

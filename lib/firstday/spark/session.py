@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -17,8 +18,9 @@ from firstday.errors import FirstdayError
 from firstday.spark import jars, java
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
+GLOBAL_VIEWS = "spark.sql.globalTempDatabase"
 DELTA = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
@@ -61,6 +63,57 @@ def get_session(app_name: str, local_cores: str = "*") -> "SparkSession":
     if not on_databricks():
         _remember_names(spark)
     return spark
+
+
+def session(app_name: str = "firstday", cores: str = "*") -> "SparkSession":
+    """The session that is active, as it is; without one, what `get_session` starts."""
+    from pyspark.sql import SparkSession
+
+    return SparkSession.getActiveSession() or get_session(app_name, cores)
+
+
+# What our own session is set to, whatever the caller's is: results are not to depend on these.
+OWN = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "false",
+    "spark.sql.caseSensitive": "false",
+    "spark.sql.timestampType": "TIMESTAMP_LTZ",
+    "spark.sql.execution.arrow.pyspark.enabled": "true",
+}
+REDACTED = "*********(redacted)"
+
+
+def own_session(spark: "SparkSession") -> "SparkSession":
+    """A session beside `spark`, on the same cluster and catalog, with its settings but for OWN.
+
+    Settings are of a session, and a lazy table is read with those of the session that made it.
+    """
+    own = spark.newSession()
+    theirs = {row["key"]: row["value"] for row in spark.sql("SET").collect()}
+    ours = {row["key"]: row["value"] for row in own.sql("SET").collect()}
+    for key, value in ({**theirs, **OWN}).items():
+        if ours.get(key) != value and value != REDACTED and own.conf.isModifiable(key):
+            own.conf.set(key, value)
+    own.catalog.setCurrentCatalog(spark.catalog.currentCatalog())
+    own.catalog.setCurrentDatabase(spark.catalog.currentDatabase())
+    return own
+
+
+def in_session(frame: "DataFrame", own: "SparkSession") -> "DataFrame":
+    """The same rows as a DataFrame of another session: a view that all sessions see hands the plan over."""
+    name = f"firstday_{uuid.uuid4().hex}"
+    frame.createGlobalTempView(name)
+    try:
+        return own.table(f"{own.conf.get(GLOBAL_VIEWS)}.{name}")
+    finally:
+        own.catalog.dropGlobalTempView(name)
+
+
+def temporary_view(spark: "SparkSession", name: str) -> "DataFrame | None":
+    """The view of this name that only this session knows; None where there is none."""
+    if not name.isidentifier() or not spark.catalog.tableExists(name):
+        return None
+    return spark.table(name) if spark.catalog.getTable(name).isTemporary else None
 
 
 def start_local(conf: dict[str, str]) -> "SparkSession":

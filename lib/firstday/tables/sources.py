@@ -18,17 +18,17 @@ Tables = Mapping[str, DataFrame]
 class Sources:
     """The inputs of one run of a stage.
 
-    given: by the address that stands for it in the settings, a DataFrame, or the tables of an earlier result
-    by name. output: where the run's results go, and its bad rows before that; without one the bad rows are
-    kept in `checked` alone, and there is no earlier run. registered: as `tracking.registered`. failing: is
-    given the error before a process has to be ended.
+    given: by the address that stands for it in the settings, a DataFrame, the tables of an earlier result by
+    name, or what else is taken instead of a file. output: where the run's results go, and its bad rows before
+    that; without one the bad rows are kept in `checked` alone, and there is no earlier run. registered: as
+    `tracking.registered`. failing: is given the error before a process has to be ended.
     """
 
     def __init__(
         self,
         spark: SparkSession,
         *,
-        given: Mapping[str, DataFrame | Tables] | None = None,
+        given: Mapping[str, Any] | None = None,
         output: Output | None = None,
         registered: Callable[[str, str, str], Any] = lambda *_: None,
         failing: Callable[[BaseException], None] = lambda _: None,
