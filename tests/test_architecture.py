@@ -48,7 +48,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "recommendations": (*SHARED, "recommendations", "ranking"),
 }
 # A stage's pipeline goes from its inputs to its result; the rest of a stage knows of neither.
-PIPELINE = ("inputs", "logs", "report", "result", "tables", "tracking")
+PIPELINE = ("experiments.results", "inputs", "logs", "report", "result", "tables", "tracking")
 DATAFRAME_IO = {"write", "writeTo", "writeStream", "readStream", "saveAsTable", "insertInto"}
 SESSION_IO = {"read", "table", "catalog"}
 MOST_LINES = 420

@@ -69,10 +69,10 @@ def assert_same(found: pd.DataFrame, expected: pd.DataFrame) -> None:
 def test_measure_and_label_publish_what_the_jobs_publish(spark: SparkSession, tmp_path: Path) -> None:
     spends().to_parquet(tmp_path / "units.parquet")
     asked = ["--control", "control", "--metric", "spend,came"]
-    out = {name: str(tmp_path / name) for name in ("job", "function", "voted", "labelled")}
+    out = {name: tmp_path / name for name in ("job", "function", "voted", "labelled")}
     assert status(["measure", "--units", tmp_path / "units.parquet", *asked, "--out", out["job"]]) == 0
     measured = fd.measure(spends(), control="control", metric=["spend", "came"])
-    measured.save(out["function"], track=False)
+    measured.save(str(out["function"]), track=False)
     for table in measured.tables:
         assert_same(published(out["function"], table), published(out["job"], table))
     assert (tmp_path / "function" / "measure.html").exists()
@@ -82,10 +82,10 @@ def test_measure_and_label_publish_what_the_jobs_publish(spark: SparkSession, tm
     assert effect.value == pytest.approx(means["b"] - means["control"])
     # A second save is a run of its own.
     first = measured.run_id
-    measured.save(out["function"], track=False)
-    runs = spark.read.format("delta").load(f"{out['function']}/runs").select("run_id").toPandas()["run_id"]
+    measured.save(str(out["function"]), track=False)
+    runs = spark.read.format("delta").load(f"{out['function']}/runs").select("run_id").collect()
     assert len(runs) == 2
-    assert first in set(runs)
+    assert first in {row["run_id"] for row in runs}
     # Labels: functions that are decorated, and those of a file; Spark's rows, and pandas'.
     rows = accounts()
     rules = Path(inspect.getfile(many_posts)).read_text()
@@ -101,7 +101,7 @@ def test_measure_and_label_publish_what_the_jobs_publish(spark: SparkSession, tm
     assert status(["label", *given, "--out", out["voted"]]) == 0
     frame = spark.createDataFrame(rows)
     with fd.label(frame, [many_posts, no_friends, busy]) as labelled:
-        labelled.save(out["labelled"], track=False)
+        labelled.save(str(out["labelled"]), track=False)
         kept = labelled.tables["soft_labels"]
         for table in labelled.tables:
             assert_same(published(out["labelled"], table), published(out["voted"], table))
@@ -117,7 +117,7 @@ def test_a_call_neither_sees_nor_changes_the_session_s_settings(spark: SparkSess
         "spark.sql.ansi.enabled": "true",
         "spark.sql.caseSensitive": "true",
     }
-    before = {key: spark.conf.get(key) for key in strange}
+    before: dict[str, Any] = {key: spark.conf.get(key) for key in strange}
     units = spends().assign(came_at="2024-03-01T00:00:00Z")
     units.loc[0, "spend"] = None
     asked: dict[str, Any] = {"control": "control", "metric": ["spend"]}
@@ -159,14 +159,14 @@ def test_mistakes_are_one_sentence_and_bad_rows_are_handed_back() -> None:
 def test_assignments_chain_and_results_show_themselves(spark: SparkSession) -> None:
     plan = {"experiment": "x", "variants": {"control": 0.5, "b": 0.5}, "starts_at": "2024-01-01T00:00:00Z"}
     assigned = fd.assign(spends()[["user_id"]], plan)
-    assert sum(fact.value for fact in assigned.answer.facts) == pytest.approx(1)
+    assert sum(float(fact.value or 0) for fact in assigned.answer.facts) == pytest.approx(1)
     bundle = assigned._repr_mimebundle_()
     assert "<pre>" in bundle["text/html"]
     world = fd.simulate("fraud", users=50)
     assert world.tables["accounts"].count() == 50
     assert world.quarantine.count() == 0
     shown = fd.measure(spends(), control="control", metric=["spend"])._repr_mimebundle_()
-    assert shown["text/html"].startswith("<iframe")
+    assert "<iframe" in str(shown["text/html"])[:10]
     assert shown["image/png"][:4] == b"\x89PNG"
     assert "spend" in shown["text/plain"]
 

@@ -8,11 +8,11 @@ from typing import Any, cast
 
 import pandas as pd
 import pytest
-from firstday.jobs import discover
 
 from firstday.errors import SettingsError
+from firstday.moments.pipeline import count_from
 from firstday.settings import DiscoverSettings
-from firstday.tables import Output
+from firstday.tables import Sources
 from firstday.windows import Windows
 from tests.jobs.small import LABEL_TABLES, TABLES, Collected, made, run
 
@@ -62,4 +62,4 @@ def test_the_first_date_to_count_anew(asked: dict[str, Any], first: date | None)
     settings = DiscoverSettings(users="u", events="e", out="o", days=(1, 3), **asked)
     horizon = datetime(2024, 3, 10, 12, tzinfo=UTC)
     before = SimpleNamespace(base=SimpleNamespace(horizon=horizon, settings=settings.model_dump(mode="json")))
-    assert discover._count_from(settings, Windows.of(settings), cast(Output, before)) == first
+    assert count_from(settings, Windows.of(settings), cast(Sources, before)) == first
