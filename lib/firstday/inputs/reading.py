@@ -62,7 +62,8 @@ def reading(settings: InputSettings, table: str) -> Reading:
     columns |= {name: paths for name, paths in given.items() if "." not in name}
     own = {name: paths for name, paths in given.items() if name.startswith(f"{table}.")}
     columns |= {name.removeprefix(f"{table}."): paths for name, paths in own.items()}
-    return Reading(zone, unit, settings.encoding, columns)
+    needed = frozenset(name.removeprefix(f"{table}.") for name in own)
+    return Reading(zone, unit, settings.encoding, columns, needed)
 
 
 def has_event_id(settings: LogSettings) -> bool:

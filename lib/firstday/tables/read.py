@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import xor
@@ -34,8 +34,8 @@ from firstday.tables.address import (
     parquet_integers,
 )
 from firstday.tables.faults import opening
-from firstday.tables.paths import mapped
-from firstday.tables.schemas import column, table_schema
+from firstday.tables.paths import leads_somewhere, mapped
+from firstday.tables.schemas import column, quoted, table_schema
 from firstday.tables.values import TimeUnit, micros_of
 
 # In inputs read from text: the whole row, where it could not be split into columns, otherwise null.
@@ -43,6 +43,7 @@ UNREADABLE = "firstday_unreadable_row"
 
 TEXT_FORMATS = ("csv", "json")
 UTF8 = "utf-8"
+ROW_TEXT = '(?:[^"\\r\\n]++|"[^"]*+")++'  # up to a line's end that is not between quotes
 NANOS = "spark.sql.legacy.parquet.nanosAsLong"
 MOST_HEADERS = 1_000  # files whose headers are looked at one by one; more are taken to have the same
 UTC_NAMES = frozenset({"UTC", "Etc/UTC", "GMT", "Z"})
@@ -66,13 +67,15 @@ class Reading:
 
     time_zone: of times that carry none. time_unit: of times that are numbers. encoding: of text files.
     columns: for a column that the jobs know, those that it is taken from: names, or paths into nested columns
-    (`properties.plan`); the first that is not null counts.
+    (`properties.plan`); the first that is not null counts. needed: those of them that are said of this input,
+    so that one of their paths must be there.
     """
 
     time_zone: str | None = None
     time_unit: TimeUnit | None = None
     encoding: str = UTF8
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    needed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,7 @@ class Input:
     frame: DataFrame
     time_zone: str | None
     time_unit: TimeUnit | None = None
+    mapped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # as `Reading.columns`
 
     @property
     def described(self) -> str:
@@ -127,10 +131,18 @@ def open_input(
             kind, version, frame = _open_delta(spark, source)
         else:
             kind, version, frame = _open_files(spark, source, name, how)
+        for each in how.needed:
+            if not leads_somewhere(frame, how.columns[each]):
+                places = " or ".join(how.columns[each])
+                raise DataError(
+                    f"{each} of {name} is to be taken from {places}, which must be there",
+                    value=frame.columns,
+                    next_step="mend --columns",
+                )
         frame = mapped(frame, how.columns)
         if how.time_zone is not None:
             frame = _with_instants(frame, how.time_zone)
-    return Input(name, source, kind, version, frame, how.time_zone, how.time_unit)
+    return Input(name, source, kind, version, frame, how.time_zone, how.time_unit, how.columns)
 
 
 def _prepare(spark: SparkSession) -> None:
@@ -264,13 +276,28 @@ def _read_parquet(spark: SparkSession, path: str, name: str, time_zone: str | No
 
     Read as if they were in UTC, zoneless timestamps cost nothing; a cast costs as much as the scan.
     """
-    reader = spark.read.option("mergeSchema", "true")
     try:
-        frame = reader.parquet(path)
+        return _read_parquet_alike(spark, [path], {}, name, time_zone)
     except (PySparkException, Py4JJavaError) as error:
         if not re.search("(?i)failed to merge|failed merging", str(error)):
             raise
-        raise _other_types(spark, path, name) from error
+        parts = _by_precision(spark, path)
+        if len(parts) == 1:
+            raise _other_types(spark, path, name) from error
+        root = {"basePath": path}
+        try:  # zoneless times stay so, to be alike
+            frames = [_read_parquet_alike(spark, own, root, name, None) for own in parts]
+        except (PySparkException, Py4JJavaError):
+            raise _other_types(spark, path, name) from error
+        _refuse_two_types(name, [*zip(frames, parts, strict=True)])
+        return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
+
+
+def _read_parquet_alike(
+    spark: SparkSession, paths: list[str], options: Mapping[str, str], name: str, time_zone: str | None
+) -> DataFrame:
+    """Files of which the times are all of one precision."""
+    frame = spark.read.options(**options).option("mergeSchema", "true").parquet(*paths)
     nanoseconds = _nanoseconds(spark, name, frame)
     zoneless = _zoneless(frame)
     if time_zone is not None and zoneless:
@@ -278,10 +305,31 @@ def _read_parquet(spark: SparkSession, path: str, name: str, time_zone: str | No
             StructField(each.name, TimestampType() if each.name in zoneless else each.dataType)
             for each in frame.schema
         )
-        frame = _shifted(spark.read.schema(StructType(list(fields))).parquet(path), zoneless, time_zone)
+        reader = spark.read.options(**options).schema(StructType(list(fields)))
+        frame = _shifted(reader.parquet(*paths), zoneless, time_zone)
     return frame.withColumns(
         {each: F.timestamp_micros(micros_of(column(each))).cast(kind) for each, kind in nanoseconds.items()}
     )
+
+
+def _by_precision(spark: SparkSession, path: str) -> list[list[str]]:
+    """The files by which of their columns are nanoseconds: writers of different versions differ in that."""
+    found: dict[frozenset[str], list[str]] = {}
+    listed = spark.read.format("binaryFile").option("recursiveFileLookup", "true").load(path).inputFiles()
+    for file in sorted(listed)[:MOST_HEADERS]:
+        fine = {each for each, kind in parquet_integers(spark, file).items() if kind is not None}
+        found.setdefault(frozenset(fine), []).append(literal_path(unquote(file)))
+    return [*found.values()] if len(listed) <= MOST_HEADERS else [[path]]
+
+
+def _refuse_two_types(name: str, frames: Sequence[tuple[DataFrame, list[str]]]) -> None:
+    seen: dict[str, tuple[str, str]] = {}
+    for frame, files in frames:
+        for each in frame.schema:
+            own = each.dataType.simpleString(), files[0]
+            first = seen.setdefault(each.name.lower(), own)
+            if first[0] != own[0]:
+                raise _two_types(name, each.name, first, own)
 
 
 def _nanoseconds(spark: SparkSession, name: str, frame: DataFrame) -> dict[str, str]:
@@ -341,12 +389,56 @@ def _read_csv_alike(spark: SparkSession, paths: list[str], options: Mapping[str,
     """Files of one header. A line's end is no data, whichever system it is of."""
     options = options if _of_old_macs(spark, paths, options) else {**options, "lineSep": "\n"}
     names = spark.read.options(**options).csv(paths).columns
+    _refuse_names_twice(spark, paths, options, names)
     schema = table_schema((name, StringType()) for name in [*names, UNREADABLE])
     # enforceSchema: with a header of another order, columns would be mixed up in silence.
     reader = spark.read.options(**options, enforceSchema="false", columnNameOfCorruptRecord=UNREADABLE)
     frame = reader.schema(schema).csv(paths)
+    if _has_lone_returns(spark, paths):
+        frame = _with_rows_within(frame, options)
     plain = (_without_line_end(column(name)).alias(name.rstrip("\r")) for name in names)
     return frame.select(*plain, column(UNREADABLE))
+
+
+def _refuse_names_twice(
+    spark: SparkSession, paths: list[str], options: Mapping[str, str], names: Sequence[str]
+) -> None:
+    """Raise DataError where a header has a name twice, also but for case: Spark numbers such columns."""
+    stems = [name.removesuffix(str(at)).lower() for at, name in enumerate(names) if name.endswith(str(at))]
+    if len(set(stems)) == len(stems):
+        return
+    header = spark.read.options(**{**options, "header": "false"}).csv(paths).first()
+    told = [(name or "").rstrip("\r").lower() for name in header or ()]
+    again = sorted({name for name in told if name and told.count(name) > 1})
+    if again:
+        raise DataError(
+            "a header has each name once, whatever its case, as Spark does not tell them apart",
+            value=again,
+            next_step="rename one of them where the file is written",
+        )
+
+
+def _has_lone_returns(spark: SparkSession, paths: list[str]) -> bool:
+    """Whether a carriage return stands within a line: a file joined from an old Mac's and others."""
+    lines = spark.read.option("lineSep", "\n").text(paths)
+    return not lines.where(F.col("value").rlike("\r.*[^\r]")).isEmpty()
+
+
+def _with_rows_within(frame: DataFrame, options: Mapping[str, str]) -> DataFrame:
+    """Rows that could not be read as they hold other line ends than the rest, row by row.
+
+    A line's end between quotes is part of a value. Where a quote is never closed, a row stays as it is.
+    """
+    whole = column(UNREADABLE)
+    closed = F.length(F.regexp_replace(whole, '[^"]', "")) % 2 == 0
+    several = F.coalesce(whole.rlike("[\\r\\n]") & closed, F.lit(False))
+    lines = F.regexp_extract_all(whole, F.lit(ROW_TEXT), F.lit(0))
+    own = {"sep": options["sep"], "escape": options["escape"], "columnNameOfCorruptRecord": UNREADABLE}
+    schema = ", ".join(f"{quoted(each.name)} string" for each in frame.schema)
+    parsed = F.transform(lines, lambda line: F.from_csv(line, schema, own))
+    as_they_are = F.array(F.struct(*(column(each).alias(each) for each in frame.columns)))
+    rows = F.explode(F.when(several, parsed).otherwise(as_they_are)).alias("row")
+    return frame.select(rows).select("row.*")
 
 
 def _without_line_end(text: Column) -> Column:
