@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from firstday import logs
 from firstday.cli import run_job
 from firstday.frames import cached
-from firstday.inputs.label import Inputs, read, read_audited
+from firstday.inputs.label import Inputs, read, read_audited, try_functions
 from firstday.labels import audit, audit_rows, before_after, decision, outputs, soft, summary, votes
 from firstday.labels.called import Called, call
 from firstday.labels.columns import positive_class
@@ -24,6 +24,7 @@ from firstday.labels.models.base import Counted, LabelModel
 from firstday.labels.models.calibrated import calibrated
 from firstday.labels.patterns import Patterns
 from firstday.labels.periods import by_period
+from firstday.report.trial import trial_text
 from firstday.session import get_session
 from firstday.settings import LabelSettings
 from firstday.tables import Output, column, open_output
@@ -39,6 +40,9 @@ PATTERNS_A_TASK = 50_000  # answered in half a second; more tasks are more Pytho
 def run(settings: LabelSettings, run_id: str) -> Path | None:
     """Label the rows and publish. Returns where the report is; None if the output is a schema."""
     spark = get_session("firstday label")
+    if settings.check:
+        logs.result(trial_text(try_functions(spark, settings)))
+        return None
     with (
         tracked_run(
             settings.experiment_name, "label", run_id=run_id, settings=settings.model_dump(mode="json")

@@ -213,6 +213,15 @@ def test_assignments_from_exposures(
     found = collected.rows("experiment_results")
     columns = ["metric", "method", "estimate", "n_treatment", "n_control"]
     pd.testing.assert_frame_equal(found[columns], right[columns])
+    # Who is in no arm says so in the same column, and is left out as of a table of assignments.
+    outside = others.assign(experiment="push", variant="not_in_test", user_id=others["user_id"] + "x")
+    outside["properties"] = [{"flag": "push", "response": "not_in_test"}] * len(outside)
+    both = pd.concat([log, outside]).drop(columns=["experiment", "variant"])
+    both["occurred_at"] = both["occurred_at"].astype("datetime64[us, UTC]")
+    flags += ["--variants", "control,treatment"]
+    collected.clear()
+    assert status(["measure", "--events", files.saved("both", both), *flags, "--out", "memory"]) == 0
+    pd.testing.assert_frame_equal(collected.rows("experiment_results")[columns], right[columns])
 
 
 def test_ids_that_never_meet_stop_a_measurement(

@@ -11,18 +11,20 @@ from pyspark.sql.types import NumericType, StringType
 from firstday.errors import DataError, SettingsError
 from firstday.expressions.conditions import refuse_mixed
 from firstday.expressions.uses import Uses
-from firstday.frames import matching
-from firstday.inputs.reading import reading
+from firstday.frames import cached, matching
+from firstday.inputs.reading import reading, typed_by_use
 from firstday.labels import classifier, functions, votes
 from firstday.labels.columns import positive_class, refuse_leaks, wide_voters
 from firstday.labels.models import fitting
 from firstday.labels.models.base import LabelModel
+from firstday.labels.trial import Trial, tried
 from firstday.settings import LabelSettings
 from firstday.tables import Checked, Input, Output, check, column, open_input, read_published, schemas
 from firstday.tables.contract import bind
-from firstday.tables.infer import inferred, note, typed
 from firstday.tables.read import TEXT_FORMATS
 from firstday.tables.values import whole
+
+TRIED = 1_000  # rows that --check looks at
 
 
 @dataclass(frozen=True)
@@ -187,7 +189,51 @@ def _votes_made(
         )
     if earlier:
         _refuse_other_functions(rules, earlier)
+    found = _functions_on_rows(spark, settings, rules)
+    checked = _checked(found.source, found.contract, settings, output)
+    checked = replace(checked, notes=found.notes)
+    voted = found.resolved.votes(checked.good)
+    votes.refuse_other_votes(voted, names, classes)
+    ordered = earlier.voters if earlier else names
+    cast = votes.from_wide(voted, ordered, classes)
+    positive = positive_class(settings.positive, rules.classes) if found.features else None
+    return Inputs(checked, cast, earlier, rules.classes, found.features, positive, notes=found.notes)
+
+
+def try_functions(spark: SparkSession, settings: LabelSettings) -> Trial:
+    """The label functions on the first TRIED rows; nothing is written. Raises as `read` does."""
+    assert settings.functions is not None
+    rules = functions.load(settings.functions)
+    found = _functions_on_rows(spark, settings, rules, TRIED)
+    checked = check(found.source, found.contract, now=datetime.now(UTC))
+    names = [rule.name for rule in rules.functions]
+    with cached(found.resolved.votes(checked.good)) as voted:
+        votes.refuse_other_votes(voted, names, len(rules.classes))
+        columns = sorted({"row_id", *names}.union(*found.resolved.reads.values()))
+        rows = voted.select(*(column(name) for name in columns)).toPandas()
+    reads = found.resolved.reads
+    return tried(rows, names, rules.classes, reads, checked.profile.reasons, found.notes)
+
+
+@dataclass(frozen=True)
+class _OnRows:
+    """Label functions, checked against the rows that they are to vote on, and what is read of these."""
+
+    source: Input
+    resolved: functions.Resolved
+    contract: schemas.Contract
+    features: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def _functions_on_rows(
+    spark: SparkSession, settings: LabelSettings, rules: functions.LabelFunctions, first: int | None = None
+) -> _OnRows:
+    """first: of so many rows only. Raises SettingsError or DataError where they do not fit each other."""
+    assert settings.rows is not None
     source = open_input(spark, settings.rows, name="rows", reading=reading(settings, "rows"))
+    if first is not None:
+        source = replace(source, frame=source.frame.limit(first))
     features = matching(source.columns, settings.features, "--features")
     kept_apart = [name for name in ("row_id", settings.gold, settings.old_label, settings.period) if name]
     source, numbers, notes = _typed(source, rules, {*features} - {*kept_apart}, kept_apart)
@@ -203,16 +249,9 @@ def _votes_made(
             source.frame.columns, settings.old_label_columns, "--old-label-columns"
         )  # refuses what is not there
         functions.refuse_overlap(resolved.reads, features, settings.old_label_columns)
-    positive = positive_class(settings.positive, rules.classes) if features else None
     wanted = {*kept_apart, *features}.union(*resolved.reads.values()) - {"row_id"}
     contract = schemas.label_rows(sorted(wanted), numbers).with_amount(settings.stake)
-    checked = _checked(source, contract, settings, output)
-    checked = replace(checked, notes=notes)
-    voted = resolved.votes(checked.good)
-    votes.refuse_other_votes(voted, names, classes)
-    ordered = earlier.voters if earlier else names
-    cast = votes.from_wide(voted, ordered, classes)
-    return Inputs(checked, cast, earlier, rules.classes, tuple(features), positive, notes=notes)
+    return _OnRows(source, resolved, contract, tuple(features), notes)
 
 
 def _refuse_other_functions(rules: functions.LabelFunctions, earlier: LabelModel) -> None:
@@ -245,25 +284,15 @@ def _others(source: Input) -> list[str]:
 def _typed(
     source: Input, rules: functions.LabelFunctions, features: Set[str], kept_apart: Sequence[str]
 ) -> tuple[Input, frozenset[str], tuple[str, ...]]:
-    """The input with types that text files cannot say; the columns that are to be numbers; a note on both.
-
-    Numbers are features, and what a function uses as one or compares with one. Of the others those are typed
-    of which all values are of a type, unless a function uses them as text; ids and labels stay as they are.
-    """
+    """`typed_by_use` by the label functions and features; ids and labels stay as they are."""
     if source.format not in TEXT_FORMATS:
         return source, frozenset(), ()
     found = Uses()
     for each in functions.resolve(rules, _as_checked(source.frame)).uses.values():
         found.add(each)
-    free = [name for name in _others(source) if name not in {*kept_apart, *found.texts}]
-    kinds = inferred(source, [name for name in free if name not in found.numbers])
-    numbers = found.numbers | features | {name for name, kind in kinds.items() if "number" in kind}
-    for _ in found.pairs:  # what is compared with a number is one, and so on along the pairs
-        numbers |= {each for pair in found.pairs if numbers & {*pair} for each in pair}
-    kinds = {name: kind for name, kind in kinds.items() if name not in found.numbers | features}
-    declared = frozenset(numbers) & {*free} - {*kinds}
-    told = note(source, kinds)
-    return typed(source, kinds), declared, (told,) if told else ()
+    names = [name for name in _others(source) if name not in kept_apart]
+    made, numbers, told = typed_by_use(source, names, found, features)
+    return made, numbers, (told,) if told else ()
 
 
 def _checked(source: Input, contract: schemas.Contract, settings: LabelSettings, output: Output) -> Checked:
