@@ -112,6 +112,8 @@ def _trained(rows: DataFrame, found: Examples, settings: TrainSettings, tracked:
             seed=settings.seed,
         )
         step.note(features=len(ranker.features))
+    if ranker.note:
+        logs.log.info(ranker.note)
     return ranker
 
 
