@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 
 from firstday.errors import DataError
 from firstday.tables import Input, check, open_input
+from firstday.tables.faults import explained
 from firstday.tables.infer import inferred, typed
 from firstday.tables.read import Reading
 from firstday.tables.schemas import Contract, Field, events
@@ -195,3 +196,19 @@ def test_names_of_columns_in_any_case_but_once(spark: SparkSession, tmp_path: Pa
         other.write_bytes("\n".join(text).encode("utf-16" if name == "16.csv" else "latin-1"))
         with pytest.raises(DataError, match="--encoding"):
             rows(spark, other, events())
+
+
+def test_a_damaged_footer_is_the_file_s_fault() -> None:
+    """As Spark says it where a byte of the footer's Thrift is another: it names no file."""
+    said = (
+        "An error occurred while calling o77.parquet.\n: org.apache.spark.SparkException: Job aborted\n"
+        "\tat org.apache.spark.sql.execution.datasources.parquet.ParquetFileFormat$."
+        "readParquetFootersInParallel(ParquetFileFormat.scala:443)\n"
+        "Caused by: shaded.parquet.org.apache.thrift.transport.TTransportException: Socket is closed.\n"
+        "\tat org.apache.parquet.format.Util.readFileMetaData(Util.java:334)"
+    )
+    told = explained(said, "units", "units.parquet")
+    assert told is not None
+    assert told.exit_status == 2
+    assert "units.parquet" in str(told)
+    assert explained("java.lang.NullPointerException", "units", "units.parquet") is None
