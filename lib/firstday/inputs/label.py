@@ -11,18 +11,20 @@ from pyspark.sql.types import NumericType, StringType
 from firstday.errors import DataError, SettingsError
 from firstday.expressions.conditions import refuse_mixed
 from firstday.expressions.uses import Uses
-from firstday.inputs.reading import reading
+from firstday.inputs.reading import reading, typed_by_use
 from firstday.labels import classifier, functions, votes
 from firstday.labels.columns import positive_class, refuse_leaks, wide_voters
 from firstday.labels.models import fitting
 from firstday.labels.models.base import LabelModel
+from firstday.labels.trial import Trial, tried
 from firstday.settings import LabelSettings
-from firstday.spark.frames import matching
+from firstday.spark.frames import cached, matching
 from firstday.tables import Checked, Input, Sources, check, column, schemas
 from firstday.tables.contract import bind
-from firstday.tables.infer import inferred, note, typed
 from firstday.tables.read import TEXT_FORMATS, Reading
 from firstday.tables.values import whole
+
+TRIED = 1_000  # rows that --check looks at
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ def _passed_over(rows: DataFrame, voters: Sequence[str]) -> tuple[int, tuple[str
 def _votes_made(sources: Sources, settings: LabelSettings, earlier: LabelModel | None) -> Inputs:
     assert settings.rows is not None
     assert settings.functions is not None
-    rules = sources.given.get(settings.functions) or functions.load(settings.functions)
+    rules = _rules(sources, settings)
     classes, names = len(rules.classes), [rule.name for rule in rules.functions]
     if settings.classes not in (None, classes) or len(settings.balance) not in (0, classes):
         raise SettingsError(
@@ -181,7 +183,58 @@ def _votes_made(sources: Sources, settings: LabelSettings, earlier: LabelModel |
         )
     if earlier:
         _refuse_other_functions(rules, earlier)
+    found = _functions_on_rows(sources, settings, rules)
+    checked = _checked(found.source, found.contract, settings, sources)
+    checked = replace(checked, notes=found.notes)
+    voted = found.resolved.votes(checked.good)
+    votes.refuse_other_votes(voted, names, classes)
+    ordered = earlier.voters if earlier else names
+    cast = votes.from_wide(voted, ordered, classes)
+    positive = positive_class(settings.positive, rules.classes) if found.features else None
+    return Inputs(checked, cast, earlier, rules.classes, found.features, positive, notes=found.notes)
+
+
+def _rules(sources: Sources, settings: LabelSettings) -> functions.LabelFunctions:
+    """The label functions that were handed over, or those of a file."""
+    assert settings.functions is not None
+    rules: functions.LabelFunctions | None = sources.given.get(settings.functions)
+    return rules or functions.load(settings.functions)
+
+
+def try_functions(sources: Sources, settings: LabelSettings) -> Trial:
+    """The label functions on the first TRIED rows; nothing is written. Raises as `read` does."""
+    assert settings.functions is not None
+    rules = _rules(sources, settings)
+    found = _functions_on_rows(sources, settings, rules, TRIED)
+    checked = check(found.source, found.contract, now=datetime.now(UTC))
+    names = [rule.name for rule in rules.functions]
+    with cached(found.resolved.votes(checked.good)) as voted:
+        votes.refuse_other_votes(voted, names, len(rules.classes))
+        columns = sorted({"row_id", *names}.union(*found.resolved.reads.values()))
+        rows = voted.select(*(column(name) for name in columns)).toPandas()
+    reads = found.resolved.reads
+    return tried(rows, names, rules.classes, reads, checked.profile.reasons, found.notes)
+
+
+@dataclass(frozen=True)
+class _OnRows:
+    """Label functions, checked against the rows that they are to vote on, and what is read of these."""
+
+    source: Input
+    resolved: functions.Resolved
+    contract: schemas.Contract
+    features: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def _functions_on_rows(
+    sources: Sources, settings: LabelSettings, rules: functions.LabelFunctions, first: int | None = None
+) -> _OnRows:
+    """first: of so many rows only. Raises SettingsError or DataError where they do not fit each other."""
+    assert settings.rows is not None
     source = sources.open(settings.rows, "rows", reading(settings, "rows"))
+    if first is not None:
+        source = replace(source, frame=source.frame.limit(first))
     features = matching(source.columns, settings.features, "--features")
     kept_apart = [name for name in ("row_id", settings.gold, settings.old_label, settings.period) if name]
     source, numbers, notes = _typed(source, rules, {*features} - {*kept_apart}, kept_apart)
@@ -197,16 +250,9 @@ def _votes_made(sources: Sources, settings: LabelSettings, earlier: LabelModel |
             source.frame.columns, settings.old_label_columns, "--old-label-columns"
         )  # refuses what is not there
         functions.refuse_overlap(resolved.reads, features, settings.old_label_columns)
-    positive = positive_class(settings.positive, rules.classes) if features else None
     wanted = {*kept_apart, *features}.union(*resolved.reads.values()) - {"row_id"}
     contract = schemas.label_rows(sorted(wanted), numbers).with_amount(settings.stake)
-    checked = _checked(source, contract, settings, sources)
-    checked = replace(checked, notes=notes)
-    voted = resolved.votes(checked.good)
-    votes.refuse_other_votes(voted, names, classes)
-    ordered = earlier.voters if earlier else names
-    cast = votes.from_wide(voted, ordered, classes)
-    return Inputs(checked, cast, earlier, rules.classes, tuple(features), positive, notes=notes)
+    return _OnRows(source, resolved, contract, tuple(features), notes)
 
 
 def _refuse_other_functions(rules: functions.LabelFunctions, earlier: LabelModel) -> None:
@@ -239,25 +285,15 @@ def _others(source: Input) -> list[str]:
 def _typed(
     source: Input, rules: functions.LabelFunctions, features: Set[str], kept_apart: Sequence[str]
 ) -> tuple[Input, frozenset[str], tuple[str, ...]]:
-    """The input with types that text files cannot say; the columns that are to be numbers; a note on both.
-
-    Numbers are features, and what a function uses as one or compares with one. Of the others those are typed
-    of which all values are of a type, unless a function uses them as text; ids and labels stay as they are.
-    """
+    """`typed_by_use` by the label functions and features; ids and labels stay as they are."""
     if source.format not in TEXT_FORMATS:
         return source, frozenset(), ()
     found = Uses()
     for each in functions.resolve(rules, _as_checked(source.frame)).uses.values():
         found.add(each)
-    free = [name for name in _others(source) if name not in {*kept_apart, *found.texts}]
-    kinds = inferred(source, [name for name in free if name not in found.numbers])
-    numbers = found.numbers | features | {name for name, kind in kinds.items() if "number" in kind}
-    for _ in found.pairs:  # what is compared with a number is one, and so on along the pairs
-        numbers |= {each for pair in found.pairs if numbers & {*pair} for each in pair}
-    kinds = {name: kind for name, kind in kinds.items() if name not in found.numbers | features}
-    declared = frozenset(numbers) & {*free} - {*kinds}
-    told = note(source, kinds)
-    return typed(source, kinds), declared, (told,) if told else ()
+    names = [name for name in _others(source) if name not in kept_apart]
+    made, numbers, told = typed_by_use(source, names, found, features)
+    return made, numbers, (told,) if told else ()
 
 
 def _checked(source: Input, contract: schemas.Contract, settings: LabelSettings, sources: Sources) -> Checked:

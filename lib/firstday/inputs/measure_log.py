@@ -27,7 +27,6 @@ from firstday.windows import microseconds
 
 VARIANT, EXPERIMENT = "variant", "experiment"  # of an exposure: what was shown, and in which experiment
 EVENT_ID = Field("event_id", "id", nullable=True, optional=True)
-EVENT_ID = Field("event_id", "id", nullable=True, optional=True)
 DAILY = ("count", "sum", "click_rate")  # kinds that a day of a unit has a value of
 
 
@@ -113,6 +112,8 @@ def exposed(events: Checked, settings: MeasureSettings, plan: ExperimentPlan) ->
     rows = events.good.where(of_action & column(VARIANT).isNotNull())
     if EXPERIMENT in events.good.columns:
         rows = rows.where(column(EXPERIMENT) == F.lit(plan.experiment))
+    if settings.variants:
+        rows = rows.where(F.trim(column(VARIANT)).isin(list(settings.variants)))
     assignments = rows.select(
         column("user_id").alias("unit_id"),
         F.trim(column(VARIANT)).alias("variant"),
@@ -248,11 +249,7 @@ class _Reader:
                 Field("action", "text"),
                 Field("occurred_at", "instant"),
                 Field("category", "text", nullable=True, optional=True),
-                *(
-                    [Field("event_id", "id", nullable=True, optional=True)]
-                    if has_event_id(self.settings)
-                    else []
-                ),
+                *([EVENT_ID] if has_event_id(self.settings) else []),
                 *(
                     (
                         Field(VARIANT, "text", nullable=True),

@@ -60,6 +60,8 @@ def train_stage(sources: Sources, settings: TrainSettings, run_id: str) -> Resul
             rows, capped = examples.capped(rows, sizes)
             step.note(**{f"{split}_lists": size.lists for split, size in sizes.items()})
         ranker = _trained(rows, found, settings, sources)
+        if ranker.note:
+            logs.log.info(ranker.note)
         with logs.step("Measuring beside the baselines") as step:
             measured = _measured(stack, rows, found, ranker, champion, settings)
             step.note(**{each.other.replace(" ", "_"): f"{each.gain:+.4f}" for each in measured.against})

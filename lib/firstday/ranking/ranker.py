@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -17,6 +18,7 @@ from firstday.ranking.examples import IN_ORDER, LABEL, LAMBDARANK, LIST, SPLIT, 
 from firstday.settings.train import Boosting
 from firstday.spark.frames import drawn, not_adaptive
 
+MOST_TOGETHER = 56  # values of a category that several workers learn from together
 TUNING, TUNED, TUNE_SALT = "firstday_tuning", 0.15, 17  # lists that say when to stop
 # SynapseML's names of LightGBM's parameters, where they are not the same in camel case.
 NAMES = {
@@ -40,10 +42,13 @@ NAMES = {
 
 @dataclass(frozen=True)
 class Ranker:
-    """A trained ranker. native: LightGBM's text of it. features: in the order of the vector."""
+    """A trained ranker. native: LightGBM's text of it. features: in the vector's order. note: what to know
+    of how it was trained, or ''.
+    """
 
     native: str
     features: tuple[str, ...]
+    note: str = ""
 
     @property
     def trees(self) -> int:
@@ -75,23 +80,24 @@ def fit(
     With early stopping, a share of the lists (TUNED, by a hash) is not learned from, but says when trees no
     longer help. In local mode all rows are one task's and LightGBM has all cores: the same rows give the same
     trees. On a cluster each core is a worker; two fits may then differ slightly, as sums are added up in
-    another order.
+    another order. A text of many values is learned by one worker; see `tasks_for`.
     """
     spark = rows.sparkSession
-    tasks = workers(spark)
+    slots = [at for at, name in enumerate(features) if name in set(categorical)]
+    tasks = tasks_for(rows, slots, workers(spark))
     tuned = drawn(LIST, TUNE_SALT) < (TUNED if parameters.early_stopping_round else 0.0)
     kept = rows.where(F.col(SPLIT) == TRAIN).select(*IN_ORDER, LABEL, WEIGHT, VECTOR, tuned.alias(TUNING))
     # Whole lists, in order: LambdaRank breaks ties of the first trees by it.
     placed = kept.repartition(tasks, LIST).sortWithinPartitions(*IN_ORDER)
     learner = _learner(objective, tasks, features, parameters, seed)
-    slots = [at for at, name in enumerate(features) if name in set(categorical)]
     if slots:
         learner = learner.setCategoricalSlotIndexes(slots)
     if monotone:
         learner = learner.setMonotoneConstraints([monotone.get(name, 0) for name in features])
     with not_adaptive(spark):
         fitted = learner.fit(placed)
-    return Ranker(str(fitted.getNativeModel()), tuple(features))
+    note = f"A feature has more than {MOST_TOGETHER} values: one worker learned from all rows."
+    return Ranker(str(fitted.getNativeModel()), tuple(features), note if tasks < workers(spark) else "")
 
 
 def workers(spark: SparkSession) -> int:
@@ -99,6 +105,20 @@ def workers(spark: SparkSession) -> int:
     context = spark.sparkContext
     master = str(context.master)
     return 1 if master == "local" or master.startswith("local[") else context.defaultParallelism
+
+
+def tasks_for(rows: DataFrame, slots: Sequence[int], most: int) -> int:
+    """How many tasks train at once, of `most`: one where a category (by its place in VECTOR) has more than
+    MOST_TOGETHER values, as SynapseML 1.1.3 ends the executors with a native crash there (at 100 values on
+    two workers; 56 train).
+    """
+    if most == 1 or not slots:
+        return most
+    values = vector_to_array(F.col(VECTOR))
+    highest = rows.agg(F.greatest(F.lit(-1.0), *(F.max(F.nanvl(values[at], F.lit(-1.0))) for at in slots)))
+    row = highest.first()
+    assert row is not None  # an aggregate of all rows
+    return most if row[0] + 1 <= MOST_TOGETHER else 1  # codes are counted from 0
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from operator import and_
@@ -12,6 +13,7 @@ from pyspark.sql import functions as F
 from firstday.errors import LimitError, SettingsError
 from firstday.expressions.builtins import nearest
 from firstday.expressions.conditions import Conditions, analyse, check_condition, refuse_mixed
+from firstday.expressions.uses import Uses
 
 MOST_RULES = 10_000  # that reach the driver
 Rule = tuple[str, str]  # category and condition
@@ -62,6 +64,15 @@ def check_rules(rules: Iterable[Rule], customers: DataFrame, categories: Sequenc
     for told, analysed in analyse(customers, checked).items():
         check_condition(told, analysed)
     return Eligibility({category: tuple(columns) for category, columns in of_category.items()})
+
+
+def uses_of(rules: Iterable[str], customers: DataFrame) -> Uses:
+    """As what the conditions use the customers' columns; those that cannot be read are for `check_rules`."""
+    conditions, found = Conditions(customers), Uses()
+    for text in set(rules):
+        with suppress(SettingsError):
+            found.add(conditions.columns.uses(conditions.condition("rule", text)))
+    return found
 
 
 def read_rules(eligibility: DataFrame) -> list[Rule]:
