@@ -26,11 +26,13 @@ from firstday.settings import (
     plan_of,
 )
 from firstday.settings.bank import TABLES
-from firstday.spark.frames import of_pandas
+from firstday.spark.frames import kept_in, of_pandas
 from firstday.spark.session import in_session, own_session, session, temporary_view
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+    from firstday.tables import Sources
 
 __all__ = [
     "Answer",
@@ -153,21 +155,21 @@ def _called(job: str, kind: type[Settings], inputs: Mapping[str, Any], settings:
     others = {name: value for name, value in settings.items() if name not in further}
     spark = session()
     own = own_session(spark)
-    given: dict[str, Any] = {}
+    sources = Sources(own, registered=registered)
     values: dict[str, Any] = {}
     for name, value in {**inputs, **further}.items():
         if value is None:
             continue
         tables = _tables(value) if name == "tables" else None
         if tables is not None:
-            places = {table: _place(spark, own, table, frame, given) for table, frame in tables.items()}
+            places = {table: _place(spark, sources, table, frame) for table, frame in tables.items()}
             others = others | {"table": {**others.get("table", {}), **places}}
         elif name == "plan" and not isinstance(value, str | Path):
             values[name] = value if isinstance(value, ExperimentPlan) else plan_of(dict(value))
         else:
-            values[name] = _place(spark, own, name, value, given)
+            values[name] = _place(spark, sources, name, value)
     told = load(kind, None, {"out": "-"} | others | values)
-    return stage_of(job).call(Sources(own, given=given, registered=registered), told, new_run_id())
+    return stage_of(job).call(sources, told, new_run_id())
 
 
 def _tables(value: Any) -> Mapping[str, Any] | None:
@@ -177,8 +179,8 @@ def _tables(value: Any) -> Mapping[str, Any] | None:
     return value if isinstance(value, Mapping) else None
 
 
-def _place(spark: "SparkSession", own: "SparkSession", name: str, value: Any, given: dict[str, Any]) -> str:
-    """The address of an input; of one that is no address a name, under which `given` gets it."""
+def _place(spark: "SparkSession", sources: "Sources", name: str, value: Any) -> str:
+    """The address of an input; of one that is no address a name, under which `sources` has it."""
     import pandas as pd
 
     if isinstance(value, str | Path):
@@ -190,18 +192,19 @@ def _place(spark: "SparkSession", own: "SparkSession", name: str, value: Any, gi
     if isinstance(value, Result):
         place, there = f"result of {value.job}, run {value.run_id}", value.tables
     elif isinstance(value, pd.DataFrame):
-        place, there = f"pandas DataFrame {name}", of_pandas(own, value, name)
+        place = f"pandas DataFrame {name}"
+        there = kept_in(sources.caches, of_pandas(sources.spark, value, name))
     elif isinstance(value, LabelFunctions):
         place, there = f"{len(value.functions)} label functions", value
     elif hasattr(value, "sparkSession"):
-        place, there = f"DataFrame {name}", in_session(value, own)
+        place, there = f"DataFrame {name}", in_session(value, sources.spark)
     else:
         raise SettingsError(
             f"{name} must be a Spark or pandas DataFrame, an address, or a result",
             value=type(value).__name__,
             next_step="see help(firstday) for what each function takes",
         )
-    given[place] = there
+    sources.given[place] = there
     return place
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from pyspark import SparkContext
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
@@ -124,7 +125,9 @@ class Result:
         self.saved = False
         self._page = page
         self._reports: dict[str, Report] = {}
-        self._close = weakref.finalize(self, (caches or ExitStack()).close)
+        held = caches or ExitStack()
+        held.callback(sources.caches.close)
+        self._close = weakref.finalize(self, _released, held)
         self._close.atexit = False  # Spark ends with the process
 
     @property
@@ -209,6 +212,12 @@ class Result:
 def recorded(settings: Any) -> dict[str, Any]:
     """Settings as `runs` and MLflow keep them."""
     return dict(settings.model_dump(mode="json"))
+
+
+def _released(caches: ExitStack) -> None:
+    """Release caches, unless Spark has ended."""
+    if SparkContext._active_spark_context is not None:
+        caches.close()
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from firstday.inputs.measure import Inputs, opened
 from firstday.inputs.measure_log import refuse_unmet
 from firstday.result import Answer, Fact, Published, Result, Stage, recorded
 from firstday.settings import AssignSettings, ExperimentPlan, MeasureSettings, read_plan
-from firstday.spark.frames import cached, from_pandas
+from firstday.spark.frames import from_pandas, kept_in
 from firstday.tables import Sources
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def assign_stage(sources: Sources, settings: AssignSettings, run_id: str) -> Res
         left_out = left_out_counts(units.good, plan)
         step.note(units=units.profile.rows, **left_out)
     caches = ExitStack()
-    assignments = caches.enter_context(cached(assign.assign(units.good, plan, settings.instant_column)))
+    assignments = kept_in(caches, assign.assign(units.good, plan, settings.instant_column))
     with logs.step("Assigning the variants"):
         counts: pd.DataFrame = assign.counts(assignments, plan).toPandas()
     _refuse_changes(assignments, sources, plan, now)

@@ -1,7 +1,7 @@
 """Labels from end to end: votes to patterns, a label model on them, soft labels for the rows."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ from firstday.labels.patterns import Patterns
 from firstday.labels.periods import by_period
 from firstday.result import Answer, Fact, Published, Result, Stage, TrainedModel, recorded
 from firstday.settings import LabelSettings
-from firstday.spark.frames import cached
+from firstday.spark.frames import kept_in
 from firstday.tables import Sources, column
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def label_stage(sources: Sources, settings: LabelSettings, run_id: str) -> Resul
             inputs = read(sources, settings)
             checked, cast = inputs.checked, inputs.cast
             step.note(rows=checked.profile.rows, voters=len(cast.voters), classes=cast.classes)
-        patterns = stack.enter_context(_patterns(inputs, settings))
+        patterns = _patterns(stack, inputs, settings)
         with logs.step("Fitting the label model") as step:
             fitted = _fitted(patterns.counted, inputs, settings)
             step.note(kind=fitted.model.kind, steps=fitted.model.iterations)
@@ -52,7 +52,7 @@ def label_stage(sources: Sources, settings: LabelSettings, run_id: str) -> Resul
         for note in notes:
             logs.log.info(note)
         with logs.step("Labelling the rows"):
-            answered = stack.enter_context(cached(soft.label_patterns(model, cast, patterns.frame)))
+            answered = kept_in(stack, soft.label_patterns(model, cast, patterns.frame))
             called = _called(inputs, model, answered, settings)
             logs.log.info(called.sentence)
             fitted = replace(fitted, model=model)
@@ -105,24 +105,19 @@ class Counts:
     counted: Counted
 
 
-@contextmanager
-def _patterns(inputs: Inputs, settings: LabelSettings) -> Iterator[Counts]:
+def _patterns(stack: ExitStack, inputs: Inputs, settings: LabelSettings) -> Counts:
     cast = inputs.cast
     with logs.step("Counting patterns") as step:
         gold = votes.class_of(settings.gold, inputs.class_names) if settings.gold else None
-        frame = votes.counted(cast, gold).persist()
+        frame = kept_in(stack, votes.counted(cast, gold))
         on_driver = votes.on_driver(cast, frame, settings.max_patterns)
         if on_driver is None:
             step.note(patterns=f"more than {settings.max_patterns:,}: Spark adds up the sums")
         else:
             step.note(patterns=len(on_driver.rows))
-    try:
-        if on_driver is None:
-            yield Counts(frame, Distributed(cast, frame))
-        else:
-            yield Counts(frame.coalesce(-(-len(on_driver.rows) // PATTERNS_A_TASK)), on_driver)
-    finally:
-        frame.unpersist()
+    if on_driver is None:
+        return Counts(frame, Distributed(cast, frame))
+    return Counts(frame.coalesce(-(-len(on_driver.rows) // PATTERNS_A_TASK)), on_driver)
 
 
 @dataclass(frozen=True)

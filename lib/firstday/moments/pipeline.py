@@ -27,7 +27,7 @@ from firstday.redact import redacted_values
 from firstday.result import Answer, Fact, Published, Result, Stage, recorded
 from firstday.segments import ALL
 from firstday.settings import DiscoverSettings
-from firstday.spark.frames import cached
+from firstday.spark.frames import kept_in
 from firstday.spark.local_rows import local_rows
 from firstday.tables import Checked, Sources, schemas
 from firstday.windows import Windows, microseconds
@@ -210,7 +210,7 @@ def _counted(
             earlier = sources.previous(name) if since else None
             if earlier is not None:
                 rows = rows.unionByName(earlier.where(F.col("anchor_date") < F.lit(since)))
-            tables[name] = stack.enter_context(cached(rows))
+            tables[name] = kept_in(stack, rows)
             return tables[name]
 
         kept, left_out = Tables(counted.moment_counts, counted.moment_products), None
@@ -262,7 +262,7 @@ def _found(
         resamples=0 if settings.quick else settings.bootstrap,
         seed=settings.seed,
     )
-    analysed = stack.enter_context(cached(analyse.analyse(counted.moment_counts, settings.segments, plan)))
+    analysed = kept_in(stack, analyse.analyse(counted.moment_counts, settings.segments, plan))
     with logs.step(f"Measuring all candidates at once{whom}") as step:
         halves = to_driver(analysed.where(F.col("segment") == ALL), "the candidates of segment 'all'")
         step.note(candidates=int((halves["half"] == analyse.WHOLE).sum()))
@@ -288,7 +288,7 @@ def _changed(
     if counted.left_out is None:
         return None
     both = counted.kept.together(counted.left_out, settings.segments)
-    everyone = Tables(*(stack.enter_context(cached(rows)) for rows in vars(both).values()))
+    everyone = Tables(*(kept_in(stack, rows) for rows in vars(both).values()))
     of_all = cohorts_by_date(everyone.moment_counts, settings.days)
     known = found.findings.tested
     whole = _found(stack, everyone, counted.timing, of_all, settings, inputs, known, ", with those left out")
@@ -312,9 +312,9 @@ def _results(
     )
     verdicts = local_rows(spark, *outputs.typed(findings.verdicts, outputs.VERDICTS))
     whole = found.analysed.where(F.col("half") == analyse.WHOLE)
-    moments = cached(outputs.moments(metrics.mark_frontier(candidates), whole, verdicts))
+    moments = outputs.moments(metrics.mark_frontier(candidates), whole, verdicts)
     return {
-        "moments": stack.enter_context(moments),
+        "moments": kept_in(stack, moments),
         "moment_halves": outputs.halves(found.analysed),
         **{
             name: local_rows(spark, *outputs.typed(frame, outputs.TABLES[name]))

@@ -28,7 +28,7 @@ from firstday.ranking.slot_sums import slot_sums
 from firstday.recommendations.monitoring_drift import encoded_columns, profile, unpacked
 from firstday.result import Answer, Fact, Published, Result, Stage, TrainedModel, recorded
 from firstday.settings import TrainSettings
-from firstday.spark.frames import cached, drawn, from_pandas
+from firstday.spark.frames import drawn, from_pandas, kept_in
 from firstday.spark.local_rows import local_rows
 from firstday.tables import Sources
 
@@ -54,7 +54,7 @@ def train_stage(sources: Sources, settings: TrainSettings, run_id: str) -> Resul
     with ExitStack() as stack:
         with logs.step("Reading and checking the examples") as step:
             found = read(sources, settings)
-            rows = stack.enter_context(cached(found.rows))
+            rows = kept_in(stack, found.rows)
             sizes = examples.sizes(rows)
             examples.refuse_unfit(sizes, found.objective)
             rows, capped = examples.capped(rows, sizes)
@@ -188,7 +188,7 @@ def _measured(
             )
     if not found.categories:
         notes.append("Without --category, chance is the only baseline.")
-    scored = stack.enter_context(cached(scored))
+    scored = kept_in(stack, scored)
     scored.count()  # into the cache, before several jobs ask for it at once
     measures = [lambda: [ranking.ndcg(scored, models)]]
     if found.objective == BINARY:

@@ -28,11 +28,11 @@ def aligned(columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequ
 def discover_text(content: DiscoverContent) -> str:
     """The answer, and what to test in which order."""
     found = content.hypothesis
-    answer = (
-        f"Those who, {found['sentence']}, stay." if found.get("sentence") else words.sentence(found["reason"])
-    )
-    head = {"moment": "A moment was found.", "shortlist": "No action stands out: test these, in this order."}
-    lines = [head.get(found["verdict"], "No moment was found."), answer]
+    did = found.get("sentence")
+    lines = {
+        "moment": ["A moment was found.", f"Those who, {did}, stay."],
+        "shortlist": ["No action stands out: test these, in this order.", f"First: {did}."],
+    }.get(found["verdict"], ["No moment was found.", words.sentence(found["reason"])])
     if content.shortlist.empty:
         return "\n".join(lines)
     columns = ("rank", "action", "at least", "P(works)", "P(cause)", "expected gain", "users an arm", "days")

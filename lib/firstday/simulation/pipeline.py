@@ -1,5 +1,6 @@
 """Make a world with a planted truth, as tables that the other jobs read."""
 
+from contextlib import ExitStack
 from functools import lru_cache
 
 import pandas as pd
@@ -13,6 +14,7 @@ from firstday.simulation.app import simulate_app, truth
 from firstday.simulation.bank import simulate_bank
 from firstday.simulation.fraud import simulate_fraud
 from firstday.simulation.tables import BANK_TABLES, LOOP_TABLES, TABLES, accounts
+from firstday.spark.frames import kept_in
 from firstday.tables import Sources
 
 OF_WORLD: dict[str, dict[str, StructType]] = {
@@ -38,6 +40,11 @@ def _world(settings: SimulateSettings) -> tuple[dict[str, pd.DataFrame], dict[st
 def simulate_stage(sources: Sources, settings: SimulateSettings, run_id: str) -> Result:
     """Play the world; its tables are those that the other jobs read, and the truth."""
     rows, schemas = _world(settings)
+    caches = ExitStack()  # what is read again and again would be converted each time
+    tables = {
+        name: kept_in(caches, sources.spark.createDataFrame(rows[name], schema))
+        for name, schema in schemas.items()
+    }
     lines = [f"{len(rows[name]):>12,}  {name}" for name in schemas]
     return Result(
         "simulate",
@@ -47,7 +54,8 @@ def simulate_stage(sources: Sources, settings: SimulateSettings, run_id: str) ->
         settings=recorded(settings),
         schemas=schemas,
         answer=Answer("simulated", f"The world {settings.world}, with seed {settings.seed}."),
-        tables={name: sources.spark.createDataFrame(rows[name], schema) for name, schema in schemas.items()},
+        tables=tables,
+        caches=caches,
         text="\n".join(
             [f"The world {settings.world}, with seed {settings.seed}; rows of each table:", *lines]
         ),

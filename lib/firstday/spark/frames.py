@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pandas as pd
@@ -28,6 +28,13 @@ def cached(rows: DataFrame) -> Iterator[DataFrame]:
         yield kept
     finally:
         kept.unpersist()
+
+
+def kept_in(stack: ExitStack, rows: DataFrame) -> DataFrame:
+    """`rows` in Spark's cache, until the stack is closed."""
+    kept = rows.persist()
+    stack.callback(kept.unpersist)
+    return kept
 
 
 def to_driver(rows: DataFrame, what: str, limit: int, next_step: str) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """Where a stage reads from: addresses, or DataFrames and results handed over in their place."""
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -39,6 +40,7 @@ class Sources:
         self.given = dict(given or {})
         self.output = output
         self.checked: list[Checked] = []
+        self.caches = ExitStack()  # of what was handed over, released with the result
 
     def open(self, address: str, name: str, reading: Reading) -> Input:
         """The input `name` at `address`; see `open_input`."""
