@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 import firstday as fd
 from firstday.errors import DataError, SettingsError
-from tests.jobs.small import published, status
+from tests.jobs.small import made, published, run, status
 
 NOT_EQUAL = ["run_id", "batch_id"]
 
@@ -109,6 +109,20 @@ def test_measure_and_label_publish_what_the_jobs_publish(spark: SparkSession, tm
     assert labelled.charts["scores"].to_dict()["$schema"]
     again = fd.label(rows, [many_posts, no_friends, busy], model=labelled)
     assert_same(again.tables["soft_labels"].toPandas(), kept.toPandas())
+
+
+def test_discover_publishes_what_the_job_publishes(spark: SparkSession, tmp_path: Path) -> None:
+    log = made(users=120, dates=12, country=("KR", "US", None))
+    asked: dict[str, Any] = {"segments": ("country",), "days": (1, 3), "quick": True, "min_users": 5}
+    run(log.saved(tmp_path / "log"), tmp_path / "job", "first", **asked)
+    # Times without a zone, as files may have them.
+    events = log.events.assign(occurred_at=log.events["occurred_at"].dt.tz_localize(None))
+    found = fd.discover(log.users, events, input_time_zone="UTC", **asked)
+    found.save(str(tmp_path / "function"), track=False)
+    for table in found.tables:
+        assert_same(published(tmp_path / "function", table), published(tmp_path / "job", table))
+    assert found.answer.verdict == found.tables["hypotheses"].collect()[0]["verdict"]
+    assert (tmp_path / "function" / "discover.html").exists()
 
 
 def test_a_call_neither_sees_nor_changes_the_session_s_settings(spark: SparkSession) -> None:
