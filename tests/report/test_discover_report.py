@@ -71,7 +71,7 @@ Pages = Callable[[str], Outline]
 
 @pytest.fixture(scope="module")
 def found(moment: DiscoverContent) -> Report:
-    return discover_report(moment, png=False)
+    return discover_report(moment)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def page(request: pytest.FixtureRequest, found: Report) -> Pages:
 
 
 def outline(content: DiscoverContent) -> Outline:
-    return Outline(discover_report(content, png=False).html)
+    return Outline(discover_report(content).html)
 
 
 def test_the_top_answers_question_verdict_certainty_and_next_step(found: Report) -> None:
@@ -226,7 +226,7 @@ def test_charts_are_valid_vega_lite(found: Report) -> None:
 
 
 def test_the_same_content_gives_the_same_page(moment: DiscoverContent, found: Report) -> None:
-    assert discover_report(moment, png=False).html == found.html
+    assert discover_report(moment).html == found.html
 
 
 def test_figures_are_pngs_also_with_odd_names(nasty: DiscoverContent) -> None:

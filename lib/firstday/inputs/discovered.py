@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pyspark.sql import SparkSession
 
 from firstday.errors import DataError, SettingsError
 from firstday.moments.tested import arm_name, metric_name
 from firstday.settings import ExperimentPlan
-from firstday.tables import read_published
+from firstday.tables import Sources
 
 HEAD = """# Written by `firstday assign --from-discovery`: read it, edit it, give it to `firstday assign`.
 # Each arm helps new users to reach its candidate; the control leaves them alone. The names of arms and
@@ -19,14 +18,14 @@ HEAD = """# Written by `firstday assign --from-discovery`: read it, edit it, giv
 """
 
 
-def write_plan(spark: SparkSession, found: str, ranks: Sequence[int], starts_at: datetime, path: str) -> Path:
+def write_plan(sources: Sources, found: str, ranks: Sequence[int], starts_at: datetime, path: str) -> Path:
     """Write the plan for these ranks of the shortlist at `found`; nothing is overwritten."""
     where = Path(path)
     if where.exists():
         raise SettingsError(
             "--plan must be a new file with --from-discovery", value=path, next_step="name another file"
         )
-    rows = {row["rank"]: row.asDict() for row in read_published(spark, found, "shortlist").collect()}
+    rows = {row["rank"]: row.asDict() for row in sources.published(found, "shortlist").collect()}
     missing = sorted(set(ranks) - set(rows))
     if missing:
         raise DataError(

@@ -11,7 +11,7 @@ from firstday.report.content import DiscoverContent
 from firstday.report.discover_family import family_graph
 from firstday.report.discover_labels import what_labels_changed
 from firstday.report.figures import unchecked
-from firstday.report.page import Fact, Page, Report, pictures, render
+from firstday.report.page import Fact, Page, Report, figures_of, render
 from firstday.report.palette import Styles
 
 WORDS = (
@@ -81,8 +81,8 @@ def _words(content: DiscoverContent) -> tuple[tuple[str, str], ...]:
 
 
 @unchecked
-def discover_report(content: DiscoverContent, *, png: bool = True) -> Report:
-    """The page as one HTML text that loads nothing, and each figure as a PNG (none when `png` is false).
+def discover_report(content: DiscoverContent) -> Report:
+    """The page as one HTML text that loads nothing, and its figures.
 
     The same content gives the same page to the last byte.
     """
@@ -129,7 +129,7 @@ def discover_report(content: DiscoverContent, *, png: bool = True) -> Report:
         notes=[words.sentence(note) for note in content.notes],
         run=_run(content),
     )
-    return Report(html, pictures(page) if png else {})
+    return Report(html, figures_of(page))
 
 
 def _verdicts(moments: pd.DataFrame, everyone: pd.DataFrame) -> pd.Series:

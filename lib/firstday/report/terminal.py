@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from firstday.report import words
-from firstday.report.content import MeasureContent
+from firstday.report.content import DiscoverContent, MeasureContent
 from firstday.report.measure_rows import CANNOT_TELL, Rows, probability
 from firstday.report.recommend import RecommendContent, earned, recommend_verdict
 from firstday.report.train import TrainContent, train_verdict
@@ -23,6 +23,34 @@ def aligned(columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequ
         for row in table
     ]
     return "\n".join(lines)
+
+
+def discover_text(content: DiscoverContent) -> str:
+    """The answer, and what to test in which order."""
+    found = content.hypothesis
+    answer = (
+        f"Those who, {found['sentence']}, stay." if found.get("sentence") else words.sentence(found["reason"])
+    )
+    head = {"moment": "A moment was found.", "shortlist": "No action stands out: test these, in this order."}
+    lines = [head.get(found["verdict"], "No moment was found."), answer]
+    if content.shortlist.empty:
+        return "\n".join(lines)
+    columns = ("rank", "action", "at least", "P(works)", "P(cause)", "expected gain", "users an arm", "days")
+    rows = [
+        (
+            str(row.rank),
+            words.name(row.action),
+            f"{row.threshold} times",
+            words.decimal(row.p_works, 2),
+            words.decimal(row.p_cause, 2),
+            words.points(row.expected_gain),
+            words.number(row.users_per_arm),
+            words.number(row.days_needed),
+        )
+        for row in content.shortlist.itertuples(index=False)
+    ]
+    numeric = (columns[0], *columns[3:])
+    return "\n".join([*lines, "", aligned(columns, rows, numeric)])
 
 
 def measure_text(content: MeasureContent) -> str:
