@@ -324,3 +324,27 @@ def test_some_dates_alone_equal_a_full_run(spark: SparkSession, world: World, br
     assert timing_of(part) == {key: n for key, n in timing_of(full).items() if key[0] in dates}
     full.release()
     part.release()
+
+
+def test_a_shop_in_which_few_come_back_on_a_day_and_many_within_a_month(spark: SparkSession) -> None:
+    """3 % come back on exactly D1, 26 % within 30 days; 5 % have not had their 30 days yet."""
+    users: list[User] = [(f"u{n}", BASE + (n % 7) * HOUR, None, None) for n in range(1_000)]
+    users[950:] = [(name, anchor + 5 * ONE_DAY, None, None) for name, anchor, _, _ in users[950:]]
+    back = {n: (30 * HOUR if n < 30 else (2 + n % 28) * ONE_DAY) for n in range(260)}
+    events: list[Event] = [(name, "look", anchor + HOUR, None) for name, anchor, *_ in users]
+    events += [(f"u{n}", "look", users[n][1] + later, None) for n, later in back.items()]
+    events += [(f"u{n}", "look", users[n][1] + 40 * ONE_DAY, None) for n in range(900, 910)]
+    horizon = BASE + 33 * ONE_DAY
+    for kind, day, matured, retained in (
+        ("on", 1, 1_000, 30),
+        ("within", 30, 950, 260),
+        ("on_or_after", 2, 1_000, 230),
+    ):
+        windows = Windows(days=(day,), kind=kind)  # type: ignore[arg-type]
+        counts = counted(spark, World(users, events, windows, horizon=horizon))
+        rows = counts.moment_counts.where("action IS NULL").agg(
+            {f"matured_d{day}": "sum", f"retained_d{day}": "sum"}
+        )
+        [row] = rows.collect()
+        assert (row[f"sum(matured_d{day})"], row[f"sum(retained_d{day})"]) == (matured, retained), kind
+        counts.release()
