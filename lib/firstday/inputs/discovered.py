@@ -48,9 +48,13 @@ def planned(rows: Sequence[dict[str, Any]], starts_at: datetime) -> dict[str, An
     new_users = max(row["days_needed"] - row["day"] - 1 for row in rows)
     days = -(-new_users * (len(rows) + 1) // 2) + day + 1
     smallest = min(row["lift"] for row in rows)
-    metrics: list[dict[str, Any]] = [
-        {"name": metric_name(day), "kind": "retention", "day": day, "smallest_effect": smallest}
-    ]
+    kind = str(rows[0].get("retention_kind") or "on")
+
+    def retention(day: int, **further: float) -> dict[str, Any]:
+        same = {} if kind == "on" else {"retention_kind": kind}
+        return {"name": metric_name(day, kind), "kind": "retention", "day": day, **same, **further}
+
+    metrics = [retention(day, smallest_effect=smallest)]
     metrics += [
         {
             "name": f"reached {arm}",
@@ -62,7 +66,7 @@ def planned(rows: Sequence[dict[str, Any]], starts_at: datetime) -> dict[str, An
     ]
     later = rows[0]["guardrail_day"]
     if later is not None:
-        metrics.append({"name": metric_name(later), "kind": "retention", "day": later, "margin": smallest})
+        metrics.append(retention(later, margin=smallest))
     pushed = {row["action"] for row in rows}
     watched = [name for row in rows for name in row["guardrails"] if name not in pushed]
     metrics += [
@@ -78,5 +82,5 @@ def planned(rows: Sequence[dict[str, Any]], starts_at: datetime) -> dict[str, An
         "metrics": metrics,
     }
     if len(rows) == 1:
-        plan["encouragement"] = {"moment": f"reached {arms[0]}", "outcome": metric_name(day)}
+        plan["encouragement"] = {"moment": f"reached {arms[0]}", "outcome": metric_name(day, kind)}
     return plan

@@ -1,5 +1,6 @@
 """What `firstday train` reads: a ready table of examples, made into lists with labels and a vector."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -132,8 +133,26 @@ def _target(sources: Sources, settings: TrainSettings) -> learning.Target:
             value=settings.hypotheses,
             next_step="firstday discover found none there: take --objective binary, or give another log",
         )
-    chosen = learning.Moment(row["action"], row["threshold"])
+    if settings.candidate is None:
+        chosen = learning.Moment(row["action"], row["threshold"])
+    else:
+        rows = sources.published(settings.hypotheses, "shortlist").orderBy("rank").collect()
+        chosen = named_candidate(settings.candidate, [(each["action"], each["threshold"]) for each in rows])
     return learning.Target(settings.label_window, chosen, settings.moment_share)
+
+
+def named_candidate(name: str, listed: Sequence[tuple[str, int]]) -> learning.Moment:
+    """The candidate of a shortlist (action, threshold) by its name: 'message>=3', 'message ≥ 3' or 'message'.
+    Raises SettingsError where it is not on the list.
+    """
+    for action, threshold in listed:
+        if name == action or re.fullmatch(rf"{re.escape(action)}\s*(>=|≥)\s*{threshold}", name):
+            return learning.Moment(action, threshold)
+    raise SettingsError(
+        "--candidate must be on the shortlist of --hypotheses",
+        value=name,
+        next_step=f"choose of {', '.join(f'{action}>={threshold}' for action, threshold in listed)}",
+    )
 
 
 def _ready(sources: Sources, settings: TrainSettings) -> Examples:

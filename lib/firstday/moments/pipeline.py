@@ -19,8 +19,9 @@ from firstday.inputs.discover import anchor_action_of, horizon_of, read, return_
 from firstday.inputs.reading import notes_of
 from firstday.moments import analyse, counts, labelled, metrics, outputs, story
 from firstday.moments.collect import cohorts_by_date, to_driver
-from firstday.moments.findings import Findings, choosing_until, find
+from firstday.moments.findings import BEFORE_ALL, Findings, find
 from firstday.moments.labelled import Tables
+from firstday.moments.split import split
 from firstday.moments.tested import Tested, arm_name, experiment_outcomes
 from firstday.parallel import side_by_side
 from firstday.redact import redacted_values
@@ -37,9 +38,9 @@ if TYPE_CHECKING:
 
 # Counts of an earlier run can be kept only where these settings are the same.
 COUNTED_BY = (
-    "users", "events", "segments", "days", "window", "retention", "time_zone", "overlap", "return_actions",
-    "count_cap", "leading_actions", "input_time_zone", "labels", "label_class", "label_use", "label_limit",
-    "anchor_action", "columns", "format", "time_unit", "encoding", "event_id", "fold_actions",
+    "users", "events", "segments", "days", "window", "retention", "retention_kind", "time_zone", "overlap",
+    "return_actions", "count_cap", "leading_actions", "input_time_zone", "labels", "label_class", "label_use",
+    "label_limit", "anchor_action", "columns", "format", "time_unit", "encoding", "event_id", "fold_actions",
 )  # fmt: skip
 # What an answer says of its candidate: the figure, its unit, and what it is.
 FIGURES = (
@@ -229,9 +230,6 @@ def _dates(first: date, latest: datetime | None) -> list[date]:
     return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
 
-BEFORE_ALL = date(1970, 1, 1)  # earlier than any anchor that the contract lets through
-
-
 @dataclass(frozen=True)
 class Found:
     """All candidates as `analyse` returned them, in Spark's cache; those of segment `all`; the choice."""
@@ -252,10 +250,10 @@ def _found(
     whom: str = "",
 ) -> Found:
     """Measure all candidates and choose."""
-    until = choosing_until(cohorts, settings) or BEFORE_ALL
+    parts = split(cohorts, settings.days[0], settings.choose_share)
     plan = analyse.Plan(
         days=settings.days,
-        choosing_until=until,
+        choosing_until=parts.until or BEFORE_ALL,
         min_users=settings.min_users,
         min_dates=settings.min_dates,
         thresholds=settings.thresholds,
@@ -268,7 +266,7 @@ def _found(
         step.note(candidates=int((halves["half"] == analyse.WHOLE).sum()))
     with logs.step(f"Choosing{whom}") as step:
         findings = find(
-            *(counted.moment_counts, counted.moment_products, halves, until, settings, cohorts, timing),
+            *(counted.moment_counts, counted.moment_products, halves, parts, settings, cohorts, timing),
             with_event_id="event_id" in inputs[1].good.columns,
             tested=tested,
         )

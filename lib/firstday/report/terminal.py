@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from firstday.report import words
 from firstday.report.content import DiscoverContent, MeasureContent
+from firstday.report.discover import discover_parts, discover_verdict
 from firstday.report.measure_rows import CANNOT_TELL, Rows, probability
 from firstday.report.recommend import RecommendContent, earned, recommend_verdict
 from firstday.report.train import TrainContent, train_verdict
@@ -26,13 +27,13 @@ def aligned(columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequ
 
 
 def discover_text(content: DiscoverContent) -> str:
-    """The answer, and what to test in which order."""
+    """The answer, the users and dates it rests on, and what to test in which order, or what is too little."""
     found = content.hypothesis
-    did = found.get("sentence")
-    lines = {
-        "moment": ["A moment was found.", f"Those who, {did}, stay."],
-        "shortlist": ["No action stands out: test these, in this order.", f"First: {did}."],
-    }.get(found["verdict"], ["No moment was found.", words.sentence(found["reason"])])
+    reason = str(found.get("reason") or "").removeprefix("no moment found: ")
+    lines = [discover_verdict(content), words.sentence(reason), discover_parts(content)]
+    lines += [words.text(found["help"])] if found.get("help") else []
+    lines += [f"{words.name(name)}: {words.name(said)}" for name, _, said in content.settled]
+    lines = [line for line in lines if line]
     if content.shortlist.empty:
         return "\n".join(lines)
     columns = ("rank", "action", "at least", "P(works)", "P(cause)", "expected gain", "users an arm", "days")
