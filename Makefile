@@ -1,12 +1,12 @@
 # make run     everything to a proved decision: .venv, jars, the whole loop in a simulated app
 # make test    linter, format, types, tests
 # make install .venv with everything; .venv/bin/firstday then works from any folder
-# More: cluster-test, lint, format, dist, bench, lock, audit, clean
+# More: cluster-test, notebook, lint, format, docs, dist, bench, lock, audit, clean
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help install run test cluster-test lint format dist bench lock audit clean
+.PHONY: help install run test cluster-test lint format docs notebook dist bench lock audit clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -48,11 +48,11 @@ $(STAMPS)/package: setup.py pyproject.toml $(STAMPS)/packages
 	@$(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(STAMPS)/ready: requirements-java.txt lib/firstday/jars.py lib/firstday/install.py $(STAMPS)/package
-	@$(BIN)/python -m firstday.java || { echo "No Java 17 here: installing one into $(VENV)"; \
+$(STAMPS)/ready: requirements-java.txt lib/firstday/spark/jars.py lib/firstday/spark/install.py $(STAMPS)/package
+	@$(BIN)/python -m firstday.spark.java || { echo "No Java 17 here: installing one into $(VENV)"; \
 		$(call install_pinned,requirements-java.txt); }
 	@echo "Fetching the jars"
-	@$(BIN)/python -m firstday.install
+	@$(BIN)/python -m firstday.spark.install
 	@touch $@
 
 # --- run
@@ -80,6 +80,15 @@ lint: install
 format: install
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
+
+# What is made of the code: the page of the Python API, and the notebook's outputs.
+docs: install
+	@$(BIN)/python -m benchmarks.api_page > docs/api.md
+	@$(BIN)/python -m benchmarks.notebook docs/notebooks/first_hour.ipynb --write
+
+# The notebook from a clean kernel, outputs apart.
+notebook: install
+	@$(BIN)/python -m benchmarks.notebook docs/notebooks/first_hour.ipynb
 
 bench: install
 	@$(BIN)/python -m benchmarks.speed

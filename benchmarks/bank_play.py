@@ -24,19 +24,20 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from scipy import stats
 
-from firstday.frames import cut
 from firstday.inputs.bank import completed
-from firstday.recommend import examples, learning, lists
-from firstday.recommend.fatigue import Fatigue
-from firstday.recommend.history import facts
-from firstday.recommend.ranker import fit
-from firstday.recommend.recall.greedy import Merging
-from firstday.recommend.slots import Exploring, Slots
-from firstday.session import local_conf, start_local
+from firstday.ranking import examples, learning
+from firstday.ranking.history import facts
+from firstday.ranking.ranker import fit
+from firstday.recommendations import lists
+from firstday.recommendations.fatigue import Fatigue
+from firstday.recommendations.recall.greedy import Merging
+from firstday.recommendations.slots import Exploring, Slots
 from firstday.settings.train import Boosting
 from firstday.simulation import Bank, simulate_bank
 from firstday.simulation.bank_policies import hand_targeting, popularity
 from firstday.simulation.tables import BANK_TABLES
+from firstday.spark.frames import cut
+from firstday.spark.session import local_conf, start_local
 
 WEEKS = 4
 BASE = "hand targeting"

@@ -127,8 +127,8 @@ def run_firstday(
     from firstday.experiments.aggregate import aggregate
     from firstday.experiments.outcomes import outcomes
     from firstday.experiments.spans import Spans
-    from firstday.session import local_conf, start_local
     from firstday.settings.metrics import Metric
+    from firstday.spark.session import local_conf, start_local
     from firstday.windows import microseconds
 
     metrics = (

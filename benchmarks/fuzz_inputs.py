@@ -24,7 +24,7 @@ import pandas as pd
 
 from firstday import cli
 from firstday.errors import FirstdayError
-from firstday.session import get_session
+from firstday.spark.session import get_session
 from firstday.tables import check, data_errors, open_input, schemas
 from firstday.tables.schemas import Contract, Field
 
@@ -165,6 +165,7 @@ def main() -> int:
     parser.add_argument("--reading", action="store_true", help="read and check only, without whole jobs")
     told = parser.parse_args()
     draw = np.random.default_rng(told.seed)
+    get_session("firstday fuzz")  # that it starts is none of the time
     end = time.monotonic() + told.seconds
     statuses: Counter[int] = Counter()
     failed = 0

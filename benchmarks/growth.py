@@ -19,8 +19,8 @@ from pyspark.sql import SparkSession
 from benchmarks.rivals import CORES
 from benchmarks.world import DATES, FIRST_DATE
 from firstday.moments.counts import count
-from firstday.session import local_conf, start_local
 from firstday.settings import DiscoverSettings
+from firstday.spark.session import local_conf, start_local
 from firstday.windows import Windows
 
 REPEATS = 5

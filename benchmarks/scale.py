@@ -25,8 +25,8 @@ from benchmarks.growth import stages
 from benchmarks.memory import peak_memory
 from benchmarks.rivals import CORES
 from firstday.errors import FirstdayError
-from firstday.session import local_conf, start_local
 from firstday.settings import DiscoverSettings
+from firstday.spark.session import local_conf, start_local
 
 HEAP = "4g"
 CHUNK = 20_000_000  # events

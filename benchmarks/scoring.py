@@ -18,14 +18,14 @@ from pyspark.sql import functions as F
 
 from benchmarks.memory import peak_memory
 from benchmarks.rivals import CORES
-from firstday.frames import cut, with_vector
-from firstday.recommend.examples import BINARY, KEY, LABEL, LIST, ORDER, SPLIT, TIE, TRAIN, VECTOR, WEIGHT
-from firstday.recommend.learning import CAREFUL
-from firstday.recommend.ranker import Ranker, fit
-from firstday.recommend.slots import Exploring, Slots, fill
-from firstday.recommend.weights import weighted
-from firstday.session import local_conf, start_local
+from firstday.ranking.examples import BINARY, KEY, LABEL, LIST, ORDER, SPLIT, TIE, TRAIN, VECTOR, WEIGHT
+from firstday.ranking.learning import CAREFUL
+from firstday.ranking.ranker import Ranker, fit
+from firstday.recommendations.slots import Exploring, Slots, fill
+from firstday.recommendations.weights import weighted
 from firstday.settings.train import Boosting
+from firstday.spark.frames import cut, with_vector
+from firstday.spark.session import local_conf, start_local
 
 CATEGORIES, GROUPS, FEATURES = 40, 8, 40
 EXAMPLES, TREES = 100_000, 150  # to learn from; about as many as rankers of clicks have

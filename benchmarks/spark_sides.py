@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from benchmarks.rivals import CORES, DAYS, SEGMENTS
 from firstday.moments.counts import count
-from firstday.session import get_session
+from firstday.spark.session import get_session
 from firstday.windows import Windows
 
 CANDIDATES = (("action_00", 3), ("action_05", 1), ("action_20", 2))

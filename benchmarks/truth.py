@@ -11,8 +11,8 @@ from pathlib import Path
 
 from firstday.jobs import discover, simulate
 
-from firstday.session import get_session
 from firstday.settings import DiscoverSettings, SimulateSettings
+from firstday.spark.session import get_session
 from firstday.tables import read_published
 
 EFFECTS = (0.6, 0.8, 1.1)

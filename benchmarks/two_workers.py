@@ -14,12 +14,12 @@ import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from firstday.frames import with_vector
-from firstday.recommend import ranking
-from firstday.recommend.examples import KEY, LABEL, LAMBDARANK, LIST, ORDER, SPLIT, TIE, VECTOR, WEIGHT
-from firstday.recommend.ranker import fit, workers
-from firstday.session import local_conf, start_local
+from firstday.ranking import ranking
+from firstday.ranking.examples import KEY, LABEL, LAMBDARANK, LIST, ORDER, SPLIT, TIE, VECTOR, WEIGHT
+from firstday.ranking.ranker import fit, workers
 from firstday.settings.train import Boosting
+from firstday.spark.frames import with_vector
+from firstday.spark.session import local_conf, start_local
 
 LISTS, FEATURES, SEED = 7_000, 10, 5
 MASTERS = {"one": "local[2]", "two": "local-cluster[2,1,2048]"}

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from firstday import logs
 from firstday.cli import run_job
 from firstday.inputs.written import NAMES
-from firstday.local_rows import local_rows
-from firstday.session import get_session
 from firstday.settings import ForgetSettings
+from firstday.spark.local_rows import local_rows
+from firstday.spark.session import get_session
 from firstday.tables import forget, open_output
 from firstday.tables.delta import Store
 from firstday.tables.forget import Found

@@ -23,9 +23,9 @@ from firstday.loop.state import State
 from firstday.loop.steps import Step, steps_of
 from firstday.loop.world import Moment
 from firstday.segments import ALL
-from firstday.session import get_session, leaving, local_conf, start_local
 from firstday.settings import LoopSettings
 from firstday.simulation.app_policies import by_variant
+from firstday.spark.session import get_session, leaving, local_conf, start_local
 from firstday.tables import read_published
 
 if TYPE_CHECKING:

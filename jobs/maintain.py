@@ -6,9 +6,9 @@ from datetime import timedelta
 from firstday import logs
 from firstday.cli import run_job
 from firstday.inputs.written import NAMES, SCHEMAS
-from firstday.local_rows import local_rows
-from firstday.session import get_session
 from firstday.settings import MaintainSettings
+from firstday.spark.local_rows import local_rows
+from firstday.spark.session import get_session
 from firstday.tables import maintain, open_output
 from firstday.tables.delta import Store
 from firstday.tables.maintain import Evolved, Size

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, settings
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
-from firstday import logs, session
-from firstday.local_rows import local_rows
+from firstday import logs
+from firstday.spark import session
+from firstday.spark.local_rows import local_rows
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 

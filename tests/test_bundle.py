@@ -14,8 +14,9 @@ from databricks.bundles.experiments import MlflowExperiment
 from databricks.bundles.jobs import Job
 from databricks.bundles.schemas import Schema
 
-from firstday import cli, jars
+from firstday import cli
 from firstday.settings import LabelSettings, Settings, TrainSettings
+from firstday.spark import jars
 
 REPOSITORY = Path(__file__).parents[1]
 FILES = (REPOSITORY / "databricks.yml", *sorted((REPOSITORY / "resources").glob("*.yml")))

@@ -5,8 +5,8 @@ import certifi
 import pytest
 from cryptography.hazmat.primitives.serialization.pkcs12 import load_pkcs12
 
-from firstday import install, jars
 from firstday.errors import FirstdayError
+from firstday.spark import install, jars
 
 JAVA = Path("some java")
 PKIX = "SSLHandshakeException: PKIX path building failed: unable to find valid certification path"

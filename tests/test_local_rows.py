@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pyspark.sql import SparkSession
 
-from firstday.local_rows import local_rows
+from firstday.spark.local_rows import local_rows
 
 SCHEMA = (
     "name string, whole long, part double, known boolean, day date, at timestamp, "

@@ -10,7 +10,7 @@ from unittest.mock import MagicMock
 import pyspark.sql
 import pytest
 
-from firstday import session
+from firstday.spark import session
 
 REPOSITORY = Path(__file__).parents[1]
 # Of the running session, not of the cluster; each is checked against Spark itself below.
@@ -20,8 +20,8 @@ ALLOWED = {
     "spark.databricks.delta.retentionDurationCheck.enabled",  # while a purge that was asked for runs
 }
 CONFIGURES = (
-    "lib/firstday/session.py",
-    "lib/firstday/install.py",
+    "lib/firstday/spark/session.py",
+    "lib/firstday/spark/install.py",
     "lib/firstday/tables/read.py",
 )  # of local mode; before there is a session; how files are read, and a platform may refuse it
 

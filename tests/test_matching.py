@@ -3,7 +3,7 @@
 import pytest
 
 from firstday.errors import SettingsError
-from firstday.frames import matching
+from firstday.spark.frames import matching
 
 NAMES = ("row_id", "gold", "f_a", "f_b", "a.b", "-odd")
 

@@ -42,6 +42,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "ramp.yml").write_text(RAMP)
     (tmp_path / "typo.yml").write_text(PLAN.replace("starts_at", "start_at"))
     (tmp_path / "rules.yml").write_text("functions: [{name: a, when: x > 1")
+    rule = "classes: [honest, fraud]\nfunctions: [{name: a, when: x > 1, vote: fraud}]"
+    (tmp_path / "votes.yml").write_text(rule.replace("vote: fraud", "vote: frauds"))
+    (tmp_path / "keys.yml").write_text(rule.replace("vote:", "votes:"))
+    (tmp_path / "classes.yml").write_text(rule.replace("honest", "fraud"))
     for name in ("hypotheses", "runs"):
         log = tmp_path / "found" / name / "_delta_log"
         log.mkdir(parents=True)
@@ -77,6 +81,10 @@ LABEL = {"rows": "users.parquet", "functions": "rules.py", "out": "out"}
         ("discover", LOG | {"segments": "country,gender"}, "gender"),
         ("label", LABEL, "did you mean rules.yml?"),
         ("label", LABEL | {"functions": "rules.yml"}, "must be YAML"),
+        ("label", LABEL | {"functions": "votes.yml"}, "did you mean fraud?"),
+        ("label", LABEL | {"functions": "keys.yml"}, "votes of function 'a': there is no such key"),
+        ("label", LABEL | {"functions": "classes.yml"}, "different names"),
+        ("label", {"check": True, "votes": "units.csv", "out": "out"}, "--check tries label functions"),
         ("label", LABEL | {"functions": "units.csv", "gold": "golds"}, "did you mean 'gold'?"),
         ("train", {"examples": "units.csv", "out": "out"}, "--label must be a column of examples"),
         ("train", {"tables": "bank", "out": "out"}, "bank"),

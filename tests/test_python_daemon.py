@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
-from firstday.python_daemon import SPARKS_OWN, without_archives
+from firstday.spark.python_daemon import SPARKS_OWN, without_archives
 
 
 def _told(spark: SparkSession) -> tuple[list[str], int, str]:

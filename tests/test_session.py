@@ -7,8 +7,8 @@ from py4j.java_gateway import JavaPackage
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from firstday import jars, java, session
 from firstday.errors import FirstdayError
+from firstday.spark import jars, java, session
 
 
 def jdk(folder: Path, version: str) -> Path:

@@ -1,5 +1,6 @@
 """The time rules, against plain Python on instants at and around every edge."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -58,12 +59,14 @@ def test_dates_and_midnights_are_those_of_the_zone(spark: SparkSession, zone: st
 
 
 def naive_label(windows: Windows, day: int, anchor: datetime) -> tuple[datetime, datetime]:
+    """Start of the label window, and when day n is over."""
+    first = 1 if windows.kind == "within" else day
     if windows.retention == "rolling":
-        start, end = anchor + timedelta(days=day), anchor + timedelta(days=day + 1)
+        start, end = anchor + timedelta(days=first), anchor + timedelta(days=day + 1)
     else:
-        first = anchor.astimezone(ZoneInfo(windows.time_zone)).date() + timedelta(days=day)
-        start = start_of(first, windows.time_zone)
-        end = start_of(first + timedelta(days=1), windows.time_zone)
+        date_of_anchor = anchor.astimezone(ZoneInfo(windows.time_zone)).date()
+        start = start_of(date_of_anchor + timedelta(days=first), windows.time_zone)
+        end = start_of(date_of_anchor + timedelta(days=day + 1), windows.time_zone)
     return max(start, anchor + windows.window), end
 
 
@@ -76,10 +79,15 @@ def naive_label(windows: Windows, day: int, anchor: datetime) -> tuple[datetime,
         Windows(retention="calendar", days=(1, 2, 7)),
         Windows(retention="calendar", window=90 * timedelta(minutes=1), days=(1, 30)),
         Windows(retention="calendar", window=48 * HOUR, days=(2, 3)),
+        Windows(window=36 * HOUR, days=(1, 3, 7), kind="within"),
+        Windows(retention="calendar", days=(1, 7), kind="within"),
+        Windows(window=72 * HOUR, days=(7, 14), kind="within"),
+        Windows(days=(1, 3), kind="on_or_after"),
+        Windows(retention="calendar", window=36 * HOUR, days=(2, 7), kind="on_or_after"),
     ],
 )
 def test_events_and_labels_at_every_edge(spark: SparkSession, windows: Windows, zone: str) -> None:
-    windows = Windows(windows.window, windows.days, windows.retention, zone)
+    windows = replace(windows, time_zone=zone)
     horizon = datetime(2026, 3, 31, tzinfo=UTC)
     rows = []
     for number, anchor in enumerate(instants(zone)):
@@ -93,8 +101,10 @@ def test_events_and_labels_at_every_edge(spark: SparkSession, windows: Windows, 
         ]
     at, anchor_column = F.col("at"), F.col("anchor")
     columns = {"in_window": windows.action_in_window(at, anchor_column)}
-    for day in windows.days:
+    for place, day in enumerate(windows.days):
         columns[f"returned_{day}"] = windows.returned_on(day, at, anchor_column)
+        first, after = windows.own_part(place, anchor_column)
+        columns[f"part_{place}"] = (at >= first) & (at < after)
         columns[f"matured_{day}"] = windows.matured(day, anchor_column, microseconds(horizon))
     columns["anchor_date"] = windows.anchor_date(anchor_column)
     found = spark.createDataFrame(rows, "i int, anchor long, at long").withColumns(columns).collect()
@@ -105,10 +115,14 @@ def test_events_and_labels_at_every_edge(spark: SparkSession, windows: Windows, 
         returned = []
         for day in windows.days:
             start, end = naive_label(windows, day, anchor)
-            assert row[f"returned_{day}"] == (start <= instant < end), (anchor, instant, day)
+            back = start <= instant and (windows.kind == "on_or_after" or instant < end)
+            assert row[f"returned_{day}"] == back, (anchor, instant, day)
             assert row[f"matured_{day}"] == (end <= horizon and start < end), (anchor, day)
             returned.append(row[f"returned_{day}"])
-        assert row["in_window"] + sum(returned) <= 1  # no event counts twice
+        places = range(len(windows.days))
+        parts = [place for place in places if row[f"part_{place}"]]
+        assert row["in_window"] + len(parts) <= 1  # no event counts twice
+        assert returned == [any(windows.in_label(part, place) for part in parts) for place in places]
 
 
 def test_rolling_overlap() -> None:
@@ -129,6 +143,14 @@ def test_calendar_overlap() -> None:
     assert Windows(retention="calendar", days=(2, 7), overlap="refuse").cut_days == ()
     with pytest.raises(SettingsError, match="reach beyond"):
         Windows(retention="calendar", window=24 * HOUR + TICK, days=(1,))
+
+
+def test_within_days_may_begin_late_but_not_end_before_the_action_window() -> None:
+    assert Windows(window=72 * HOUR, days=(7,), kind="within").cut_days == (7,)
+    assert Windows(days=(1, 7), kind="within").cut_days == ()
+    assert Windows(retention="calendar", days=(7, 30), kind="within").cut_days == (7, 30)
+    with pytest.raises(SettingsError, match="reach beyond"):
+        Windows(window=8 * 24 * HOUR, days=(7,), kind="within")
 
 
 @pytest.mark.parametrize("days", [(), (0,), (-1, 2), (7, 1), (1, 1), tuple(range(1, 40))])

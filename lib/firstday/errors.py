@@ -26,6 +26,10 @@ class FirstdayError(Exception):
             parts.append(f"Next: {_sentence(next_step)}")
         super().__init__(redacted(" ".join(parts)))
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in a traceback's place: the sentence."""
+        return [f"{type(self).__name__}: {self}"]
+
     def __reduce__(self) -> tuple[Any, ...]:
         # Exception pickles its composed message as the only argument; a worker's error must arrive whole.
         return _rebuild, (type(self), self.rule, self.value, self.next_step)
@@ -42,7 +46,13 @@ class SettingsError(UserError):
 
 
 class DataError(UserError):
-    """An input cannot be read, or breaks its contract beyond what quarantine may take."""
+    """An input cannot be read, or breaks its contract beyond what quarantine may take.
+
+    quarantine: the rows that break it (table, reason, row), a DataFrame, where they were not written to an
+    output's quarantine.
+    """
+
+    quarantine: Any = None
 
 
 class OutputError(UserError):

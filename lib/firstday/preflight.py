@@ -14,12 +14,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from firstday.addresses import is_path
 from firstday.errors import DataError, OutputError, SettingsError
 from firstday.loop.steps import steps_of
-from firstday.session import launched_outside
 from firstday.settings import (
     AssignSettings,
     ExperimentPlan,
@@ -31,6 +28,8 @@ from firstday.settings import (
     read_plan,
 )
 from firstday.settings.bank import BankSettings
+from firstday.settings.rules import read_rules
+from firstday.spark.session import launched_outside
 
 # Settings that are addresses of what is read.
 READ = (
@@ -79,8 +78,8 @@ def _check(job: str, settings: Settings, made: Collection[str] = ()) -> None:
         del given["plan"]  # it is to be written
     if local:
         _check_places(settings, given, made)
-    if str(given.get("functions", "")).endswith((".yml", ".yaml")):
-        _check_yaml(given["functions"])
+    if str(given.get("functions", "")).lower().endswith((".yml", ".yaml")):
+        read_rules(Path(given["functions"]))
     plan = read_plan(given["plan"]) if "plan" in given else None
     if plan is not None and isinstance(settings, MeasureSettings):
         settings.check_plan(plan)
@@ -202,17 +201,6 @@ def _check_holds(setting: str, address: str, table: str) -> None:
             value=address,
             next_step=f"{held}: check the address",
         )
-
-
-def _check_yaml(file: str) -> None:
-    try:
-        yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError("--functions must be a readable file", value=file, next_step=str(error)) from None
-    except yaml.YAMLError as error:
-        raise SettingsError(
-            f"the label functions {file!r} must be YAML", next_step=" ".join(str(error).split())
-        ) from None
 
 
 def _check_columns(table: str, columns: Sequence[str] | None, named: Iterable[tuple[str, str]]) -> None:

@@ -10,3 +10,11 @@ def digits(standard_error: float) -> int | None:
     if not 0 < standard_error < math.inf:
         return None
     return min(max(1 - math.floor(math.log10(standard_error)), 0), MOST_DIGITS)
+
+
+def points(difference: float) -> str:
+    """A difference of two shares: 0.142 → '+14.2 points'; a true minus sign, and none before a zero."""
+    figure = f"{100 * difference:+.1f}"
+    if not figure.strip("+-0."):
+        figure = figure[1:]
+    return f"{figure.replace('-', '−')} points"

@@ -105,9 +105,9 @@ class TrackedRun:
     def log_report(self, name: str, html: str) -> None:
         self.log_text(name, html)
 
-    def log_booster(self, native: str, example: "pd.DataFrame", name: str, alias: str) -> str:
+    def log_booster(self, native: str, example: "pd.DataFrame", name: str, *aliases: str) -> str:
         """Log a LightGBM model, from its own text, with the signature of `example` (features by name), and
-        register it under `name` with an alias. Returns the registered version.
+        register it under `name` with these aliases. Returns the registered version.
         """
         import mlflow.lightgbm
         from lightgbm import Booster
@@ -129,38 +129,9 @@ class TrackedRun:
                 raise
         source = f"runs:/{self.mlflow_run_id}/model"
         version = self._client.create_model_version(name, source, self.mlflow_run_id).version
-        self._client.set_registered_model_alias(name, alias, version)
+        for alias in aliases:
+            self._client.set_registered_model_alias(name, alias, version)
         return str(version)
-
-    def set_alias(self, name: str, alias: str, version: str) -> None:
-        """Let a registered version be known by one more alias."""
-        self._client.set_registered_model_alias(name, alias, version)
-
-    def registered(self, name: str, alias: str, file: str) -> "Registered | None":
-        """The version of a registered LightGBM model that has this alias; None where there is none. `file`: a
-        text that its run logged.
-
-        Raises FirstdayError where the registry cannot be reached, or what it names is not there.
-        """
-        from mlflow.exceptions import MlflowException
-
-        try:
-            found = self._client.get_model_version_by_alias(name, alias)
-        except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return None
-            raise _unreachable(name, error) from error
-        except Exception as error:
-            raise _unreachable(name, error) from error
-        try:
-            with tempfile.TemporaryDirectory() as folder:
-                native, told = (
-                    Path(self._client.download_artifacts(str(found.run_id), path, folder)).read_text()
-                    for path in ("model/model.lgb", file)
-                )
-        except Exception as error:
-            raise _unreachable(name, error) from error
-        return Registered(str(found.version), native, told)
 
     def mark_failed(self, error: BaseException) -> None:
         """End the run as failed, or as killed by an interruption, with the reason."""
@@ -177,6 +148,34 @@ class TrackedRun:
             file = Path(folder) / _name(name).replace("/", "_")
             file.write_bytes(png)
             self._client.log_artifact(self.mlflow_run_id, str(file), "figures")
+
+
+def registered(name: str, alias: str, file: str) -> Registered | None:
+    """The version of a registered LightGBM model that has this alias; None where there is none. `file`: a
+    text that its run logged.
+
+    Raises FirstdayError where the registry cannot be reached, or what it names is not there.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = _client()
+    try:
+        found = client.get_model_version_by_alias(name, alias)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise _unreachable(name, error) from error
+    except Exception as error:
+        raise _unreachable(name, error) from error
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            native, told = (
+                Path(client.download_artifacts(str(found.run_id), path, folder)).read_text()
+                for path in ("model/model.lgb", file)
+            )
+    except Exception as error:
+        raise _unreachable(name, error) from error
+    return Registered(str(found.version), native, told)
 
 
 _store: str | None = None  # that the latest run was recorded in

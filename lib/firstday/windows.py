@@ -17,11 +17,20 @@ from firstday.errors import SettingsError
 
 if TYPE_CHECKING:
     from firstday.settings import DiscoverSettings
+    from firstday.settings.metrics import RetentionKind
 
 MICROSECOND = timedelta(microseconds=1)
 DAY = timedelta(days=1) // MICROSECOND
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MOST_DAYS = 31  # a user's closed days travel as the bits of one integer
+FOREVER = 253_370_764_800_000_000  # microseconds: 9999-01-01, when a label window without an end is cut off
+
+
+def day_name(day: int, kind: str = "on") -> str:
+    """'D7'; 'D1–7' for a return within the days 1 to 7, 'D7+' for one on day 7 or later."""
+    if kind == "within" and day > 1:
+        return f"D1–{day}"
+    return f"D{day}+" if kind == "on_or_after" else f"D{day}"
 
 
 def microseconds(instant: datetime) -> int:
@@ -57,10 +66,12 @@ def midnight(day: Column, time_zone: str) -> Column:
 class Windows:
     """The action window [anchor, anchor + window) and, for each n in `days`, the label window of Dn.
 
-    Rolling: [anchor + n·24 h, anchor + (n + 1)·24 h). Calendar: the date n days after the anchor's, in
-    `time_zone`, from its midnight to the next, also where that is 23 or 25 hours. A label window begins no
-    earlier than the action window ends: with overlap="cut" the part before is left out of it, with "refuse"
-    such settings raise SettingsError, and so do settings under which nothing of a label window might remain.
+    Rolling: day n is [anchor + n·24 h, anchor + (n + 1)·24 h). Calendar: the date n days after the anchor's,
+    in `time_zone`, from its midnight to the next, also where that is 23 or 25 hours. The label window is day
+    n (kind "on"), all of the days 1 to n ("within"), or what begins with day n and has no end
+    ("on_or_after"). It begins no earlier than the action window ends: with overlap="cut" the part before is
+    left out of it, with "refuse" such settings raise SettingsError, and so do settings under which nothing of
+    a label window might remain. A label is known once day n is over, whatever the kind.
     """
 
     window: timedelta = timedelta(hours=24)
@@ -68,6 +79,7 @@ class Windows:
     retention: Literal["rolling", "calendar"] = "rolling"
     time_zone: str = "UTC"
     overlap: Literal["cut", "refuse"] = "cut"
+    kind: "RetentionKind" = "on"
 
     def __post_init__(self) -> None:
         if self.window <= timedelta(0):
@@ -81,20 +93,27 @@ class Windows:
         if self.covered_days:
             raise SettingsError(
                 f"the label window must reach beyond the action window of {self.window}",
-                value=[f"D{day}" for day in self.covered_days],
+                value=[day_name(day, self.kind) for day in self.covered_days],
                 next_step="shorten window, or leave these days out",
             )
         if self.overlap == "refuse" and self.cut_days:
             raise SettingsError(
                 f"the label window must begin after the action window of {self.window}",
-                value=[f"{self.retention} D{day}" for day in self.cut_days],
+                value=[f"{self.retention} {day_name(day, self.kind)}" for day in self.cut_days],
                 next_step="shorten window, leave these days out, or set overlap to cut",
             )
 
     @classmethod
     def of(cls, settings: "DiscoverSettings") -> "Windows":
         """The windows that the settings of a job ask for."""
-        return cls(settings.window, settings.days, settings.retention, settings.time_zone, settings.overlap)
+        return cls(
+            settings.window,
+            settings.days,
+            settings.retention,
+            settings.time_zone,
+            settings.overlap,
+            settings.retention_kind,
+        )
 
     @property
     def cut_days(self) -> tuple[int, ...]:
@@ -105,7 +124,9 @@ class Windows:
         cut by that hour.)
         """
         earliest = 1 if self._calendar else 0
-        return tuple(day for day in self.days if self.window > timedelta(days=day - earliest))
+        return tuple(
+            day for day in self.days if self.window > timedelta(days=self._first_day(day) - earliest)
+        )
 
     @property
     def covered_days(self) -> tuple[int, ...]:
@@ -129,34 +150,60 @@ class Windows:
 
     def label_start(self, day: int, anchor: Column) -> Column:
         """When the label window of Dn begins: never before the action window has ended."""
-        start = anchor + F.lit(day * DAY) if not self._calendar else self._midnight_after(day, anchor)
-        return F.greatest(start, anchor + F.lit(self.window_us)) if self._may_overlap(day) else start
+        first = self._first_day(day)
+        start = anchor + F.lit(first * DAY) if not self._calendar else self._midnight_after(first, anchor)
+        return F.greatest(start, anchor + F.lit(self.window_us)) if self._may_overlap(first) else start
 
     def label_end(self, day: int, anchor: Column) -> Column:
         """When the label window of Dn ends; an event at this very instant is out of it."""
+        return F.lit(FOREVER) if self.kind == "on_or_after" else self.day_end(day, anchor)
+
+    def day_end(self, day: int, anchor: Column) -> Column:
+        """When day n is over."""
         return (
             anchor + F.lit((day + 1) * DAY) if not self._calendar else self._midnight_after(day + 1, anchor)
         )
+
+    def own_part(self, place: int, anchor: Column) -> tuple[Column, Column]:
+        """Start and end of what the label window of `days[place]` does not share with a shorter one.
+
+        These parts do not overlap, and each label window is a union of them (`in_label`): an event is in at
+        most one part, so that one integer says of which days it is a return.
+        """
+        day, start = self.days[place], self.label_start(self.days[place], anchor)
+        if self.kind == "within" and place:
+            start = F.greatest(start, self.label_end(self.days[place - 1], anchor))
+        if self.kind == "on_or_after" and place + 1 < len(self.days):
+            return start, self.label_start(self.days[place + 1], anchor)
+        return start, self.label_end(day, anchor)
+
+    def in_label(self, part: int, place: int) -> bool:
+        """Whether the label window of `days[place]` holds the own part of `days[part]`."""
+        return {"on": part == place, "within": part <= place, "on_or_after": part >= place}[self.kind]
 
     def action_in_window(self, occurred: Column, anchor: Column) -> Column:
         """Whether an event counts as an action: in [anchor, anchor + window)."""
         return (occurred >= anchor) & (occurred < anchor + F.lit(self.window_us))
 
     def returned_on(self, day: int, occurred: Column, anchor: Column) -> Column:
-        """Whether an event is a return on day n. No event is one on two days."""
+        """Whether an event is a return of Dn. Of kind "on" no event is one of two days."""
         return (occurred >= self.label_start(day, anchor)) & (occurred < self.label_end(day, anchor))
 
     def matured(self, day: int, anchor: Column, horizon: int) -> Column:
-        """Whether the label of Dn is known at the horizon: its window has ended by then.
+        """Whether the label of Dn is known at the horizon: day n is over by then.
 
         Also false where no label window is left: calendar D1 under a 24 h window, anchored in the last
         hour before a date of 23 hours.
         """
-        start, end = self.label_start(day, anchor), self.label_end(day, anchor)
+        start, end = self.label_start(day, anchor), self.day_end(day, anchor)
         return (end <= F.lit(horizon)) & (start < end)
 
     def first_open_date(self, horizon: int) -> date:
-        """The earliest anchor date that may have a label which is not known at the horizon."""
+        """The earliest anchor date that may have a label which is not known at the horizon. Of "on_or_after"
+        every label may still change: there is no such date.
+        """
+        if self.kind == "on_or_after":
+            raise ValueError("a label without an end is never closed")
         day = instant_at(horizon).astimezone(ZoneInfo(self.time_zone)).date()
         while self.time_range([day - timedelta(days=1)])[1] > horizon:
             day -= timedelta(days=1)
@@ -168,7 +215,9 @@ class Windows:
         first, last = listed[0], listed[-1]
         after = last + timedelta(days=1)
         start, next_midnight = self._python_midnight(first), self._python_midnight(after)
-        if self._calendar:
+        if self.kind == "on_or_after":
+            label_end = FOREVER
+        elif self._calendar:
             label_end = self._python_midnight(after + timedelta(days=self.days[-1]))
         else:
             label_end = next_midnight + (self.days[-1] + 1) * DAY
@@ -177,9 +226,13 @@ class Windows:
     def _midnight_after(self, day: int, anchor: Column) -> Column:
         return midnight(F.date_add(self.anchor_date(anchor), day), self.time_zone)
 
-    def _may_overlap(self, day: int) -> bool:
+    def _first_day(self, day: int) -> int:
+        """The day with which the label window of Dn begins."""
+        return 1 if self.kind == "within" else day
+
+    def _may_overlap(self, first: int) -> bool:
         # A date can be an hour (in odd places a day) shorter than 24 h: leave room for that.
-        return day in self.cut_days or (self._calendar and self.window > timedelta(days=day - 2))
+        return self.window > timedelta(days=first - (2 if self._calendar else 0))
 
     def _python_midnight(self, day: date) -> int:
         return microseconds(datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(self.time_zone)))

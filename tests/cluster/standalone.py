@@ -18,7 +18,7 @@ from typing import Self, TypeVar
 
 import pyspark
 
-from firstday import jars, java
+from firstday.spark import jars, java
 
 REPOSITORY = Path(__file__).parents[2]
 SPARK_HOME = Path(pyspark.__file__).parent

@@ -213,6 +213,15 @@ def test_assignments_from_exposures(
     found = collected.rows("experiment_results")
     columns = ["metric", "method", "estimate", "n_treatment", "n_control"]
     pd.testing.assert_frame_equal(found[columns], right[columns])
+    # Who is in no arm says so in the same column, and is left out as of a table of assignments.
+    outside = others.assign(experiment="push", variant="not_in_test", user_id=others["user_id"] + "x")
+    outside["properties"] = [{"flag": "push", "response": "not_in_test"}] * len(outside)
+    both = pd.concat([log, outside]).drop(columns=["experiment", "variant"])
+    both["occurred_at"] = both["occurred_at"].astype("datetime64[us, UTC]")
+    flags += ["--variants", "control,treatment"]
+    collected.clear()
+    assert status(["measure", "--events", files.saved("both", both), *flags, "--out", "memory"]) == 0
+    pd.testing.assert_frame_equal(collected.rows("experiment_results")[columns], right[columns])
 
 
 def test_ids_that_never_meet_stop_a_measurement(
@@ -242,3 +251,59 @@ def test_names_in_yaml_stay_as_they_are_written(
     assert dict(plan.variants) == {"off": 0.5, "1.10": 0.5}
     (tmp_path / "quoted.yml").write_text(text.replace("0010", "'0010'") + "control: 'off'\n")
     assert read_plan(tmp_path / "quoted.yml") == plan
+
+
+def test_ramps_trends_and_ratios_of_a_large_level(collected: Collected, files: Files) -> None:
+    """Half a million more a day for everybody changes no effect."""
+    count, days, level = 120, 12, 524_288.0
+    draw = np.random.default_rng(8)
+    treated = np.arange(count) % 2 == 1
+    at = START + pd.to_timedelta(draw.integers(0, 20, count), unit="h")
+    assignments = pd.DataFrame({"unit_id": [f"u{n}" for n in range(count)], "experiment": "push"})
+    assignments["variant"] = np.where(treated, "treatment", "control")
+    assignments["assigned_at"] = at.as_unit("us")
+    who, day = np.repeat(np.arange(count), days), np.tile(np.arange(days), count)
+    events = pd.DataFrame({"user_id": assignments["unit_id"].to_numpy()[who], "action": "pay"})
+    events["occurred_at"] = (at[who] + (day + 0.1) * DAY).as_unit("us")
+    value = level + np.round(draw.normal(size=len(who)), 3) + 0.5 * treated[who]
+    stages = pd.concat([assignments.assign(stage=1), assignments.assign(stage=2)], ignore_index=True)
+    late = stages["stage"] == 2
+    stages.loc[late, "assigned_at"] = START + 5 * DAY
+    stages.loc[~late & (np.arange(len(stages)) % 4 == 1), "variant"] = "control"
+    ramp = [
+        {"share": share, "starts_at": f"2024-06-{on:02}T00:00:00Z"} for share, on in ((0.25, 1), (0.5, 6))
+    ]
+    metric = {"name": "paid", "kind": "sum", "value": "value", "window": "2d"}
+    columns = ["method", "part", "estimate", "low", "high", "standard_error", "p_value"]
+
+    def both(rows: pd.DataFrame, **plan: Any) -> list[pd.DataFrame]:
+        found = []
+        for less in (0.0, level):
+            collected.clear()
+            log = events.assign(value=value - less)
+            assert files.log(rows, log, metrics=[metric], **plan) == 0
+            results = collected.rows("experiment_results")
+            found.append(results[~results["method"].isin(["sample_ratio", "relative_lift"])])
+        return found
+
+    for rows, plan, method in ((assignments, {}, "novelty_trend"), (stages, {"ramp": ramp}, "ramp_stage")):
+        high, low = both(rows, **plan)
+        assert method in set(high["method"])
+        pd.testing.assert_frame_equal(high[columns], low[columns], check_dtype=False, rtol=1e-9, atol=1e-300)
+        known = high[high["value_control"].notna()]
+        assert (known["value_control"] > level / 2).all()
+
+    # A ratio of one for a hundred thousand, whose units differ in the sixth digit.
+    units = arms(400)
+    units["shown"] = draw.integers(1, 9, 400).astype(float)
+    units["paid"] = units["shown"] * level + units["spend"] + (units["variant"] == "treatment")
+    ratio = {"name": "rate", "kind": "column", "value": "paid", "denominator": "shown"}
+    planned = files.planned(metrics=[ratio])
+    estimates = []
+    for less in (0.0, level):
+        collected.clear()
+        assert files.units(units.assign(paid=units["paid"] - less * units["shown"]), "--plan", planned) == 0
+        estimates.append(row(collected.rows("experiment_results"), "difference", "rate"))
+    numbers = ["estimate", "low", "high", "standard_error", "p_value"]
+    assert estimates[0][numbers].tolist() == pytest.approx(estimates[1][numbers].tolist(), rel=1e-9, abs=0)
+    assert estimates[0]["value_control"] == pytest.approx(estimates[1]["value_control"] + level, rel=1e-12)

@@ -183,6 +183,7 @@ def test_event_ids_that_are_none(
     pd.concat([events, again]).astype({"occurred_at": "datetime64[us, UTC]"}).to_parquet(file)
     found = ran(collected, "--users", users, "--events", file)
     assert {key: value[:2] for key, value in found.items()} == {k: value[:2] for k, value in right.items()}
+    assert any(f"{len(again):,} rows of events were delivered before" in note for note in notes_of(collected))
     # The kind of event is no id of it.
     log.events.assign(event_id=log.events["action"] + "!").to_parquet(file)
     message = refused(capfd, "--users", users, "--events", file)

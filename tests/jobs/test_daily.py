@@ -8,11 +8,13 @@ from typing import Any, cast
 
 import pandas as pd
 import pytest
-from firstday.jobs import discover
+from pyspark.sql import SparkSession
 
-from firstday.errors import SettingsError
+from firstday.errors import DataError, SettingsError
+from firstday.inputs.discover import read
+from firstday.moments.pipeline import count_from
 from firstday.settings import DiscoverSettings
-from firstday.tables import Output
+from firstday.tables import Checked, Sources
 from firstday.windows import Windows
 from tests.jobs.small import LABEL_TABLES, TABLES, Collected, made, run
 
@@ -62,4 +64,29 @@ def test_the_first_date_to_count_anew(asked: dict[str, Any], first: date | None)
     settings = DiscoverSettings(users="u", events="e", out="o", days=(1, 3), **asked)
     horizon = datetime(2024, 3, 10, 12, tzinfo=UTC)
     before = SimpleNamespace(base=SimpleNamespace(horizon=horizon, settings=settings.model_dump(mode="json")))
-    assert discover._count_from(settings, Windows.of(settings), cast(Output, before)) == first
+    assert count_from(settings, Windows.of(settings), cast(Sources, before)) == first
+
+
+def test_dates_of_partitions_as_text_and_a_log_without_new_rows(spark: SparkSession, tmp_path: Path) -> None:
+    log = made(users=40, dates=8)
+    days = log.events["occurred_at"].dt
+    compact = log.events.assign(dt=days.strftime("%Y%m%d"))
+    asked: dict[str, Any] = {"days": (1,), "event_date_column": "dt"}
+    now, since = datetime(2024, 6, 1, tzinfo=UTC), date(2024, 3, 6)
+
+    def read_of(events: pd.DataFrame) -> list[Checked]:
+        saved = replace(log, events=events).saved(tmp_path / "log")
+        settings = saved.settings(tmp_path / "out", **asked)
+        return read(Sources(spark), settings, Windows.of(settings), since, now)
+
+    rows = read_of(compact)[1].good.toPandas()
+    start = pd.Timestamp("2024-03-05", tz="UTC")  # a day before, as windows may reach over midnight
+    assert len(rows) == (log.events["occurred_at"] >= start).sum()
+    # What came later is of dates that the column does not say: silence would be a day without users.
+    stale = compact.assign(dt="20240301")
+    later = (log.events["occurred_at"] >= pd.Timestamp(since, tz="UTC")).sum()
+    with pytest.raises(DataError, match=f"leads to no row, but {later:,} occurred since then"):
+        read_of(stale)
+    early = compact[log.events["occurred_at"] < pd.Timestamp("2024-03-04", tz="UTC")]
+    with pytest.raises(DataError, match="needs events from 2024-03-06 on, and the log has none"):
+        read_of(early)

@@ -13,11 +13,10 @@ from firstday.inputs.label import read
 from firstday.labels.models import em, fitting
 from firstday.labels.patterns import Packing, Patterns
 from firstday.settings import LabelSettings
-from firstday.tables import Output
+from firstday.tables import Sources
 from tests.jobs.small import Collected, published, status
 from tests.labels.test_latent_class import fraud
 from tests.labels.worlds import Votes, one_sided, two_sided
-from tests.tables.memory import Memory
 
 
 def frame_of(cast: Votes, **others: Any) -> pd.DataFrame:
@@ -67,8 +66,7 @@ def test_a_model_is_fitted_published_and_applied_to_other_rows(
     long = other.melt(["row_id", "gold", "note"], var_name="voter", value_name="vote").drop(columns="note")
     long["voter"] = long["voter"].where(long["row_id"] % 2 == 0, "new " + long["voter"])
     some = saved(long, tmp_path / "some.parquet")
-    output: Any = Output(Memory(), job="label", run_id="run", schemas={})  # type: ignore[arg-type]
-    found = read(spark, LabelSettings(votes=some, model=str(fitted), out="memory"), output)
+    found = read(Sources(spark), LabelSettings(votes=some, model=str(fitted), out="memory"))
     assert found.passed_over == ((long["row_id"] % 2 == 1) & (long["vote"] >= 0)).sum()
     assert f"{found.passed_over:,} of {(long['vote'] >= 0).sum():,} votes" in found.notes[0]
     strangers = saved(long[long["row_id"] % 2 == 1], tmp_path / "strangers.parquet")

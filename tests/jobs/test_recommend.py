@@ -12,7 +12,7 @@ import pytest
 from firstday.jobs import recommend, train
 
 from firstday.errors import SettingsError
-from firstday.recommend.recall import relevance
+from firstday.recommendations.recall import relevance
 from firstday.settings import RecommendSettings, TrainSettings, load
 from firstday.simulation import Bank, simulate_bank
 from firstday.simulation.tables import BANK_TABLES
@@ -30,8 +30,11 @@ def bank() -> Bank:
 def tables(bank: Bank, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bank")
     for name in BANK_TABLES:
-        if name != "truth":
+        if name not in ("truth", "customers"):
             getattr(bank, name).to_parquet(folder / f"{name}.parquet", coerce_timestamps="us")
+    # As a team has them: text, and one word among the numbers that a rule compares.
+    stray = bank.customers.iloc[:1].astype({"balance": object}).assign(user_id="stray", balance="n/a")
+    pd.concat([bank.customers, stray]).to_csv(folder / "customers.csv", index=False)
     return folder
 
 
@@ -53,6 +56,12 @@ def test_from_a_log_to_lists(
     assert json.loads(model.recall) == {"segment": ["region"], "profile": ["region", "age"], "actions": []}
     assert model.features[-1] == "slot"
     assert {"category", "state", "recall_relevance", "preference", "region"} <= set(model.features)
+    [bad] = ranker.rows("quarantine").to_dict("records")
+    assert (bad["table"], bad["reason"]) == ("customers", "balance is not a number")
+    encoded = json.loads(model.encoding)["features"]
+    texts = {each["name"] for each in encoded if each["values"] is not None}
+    assert "region" in texts
+    assert not {"age", "household", "balance"} & texts  # of a text file, and numbers
     _rises_only(model.native, list(model.features))
     # What is told, stored and tracked is what LightGBM got: here of the log's own defaults.
     got = dict(re.findall(r"^\[(\w+): (.*)\]$", model.native, re.MULTILINE))
@@ -67,7 +76,7 @@ def test_from_a_log_to_lists(
     assert metrics["train", "model", "auc"] > metrics["train", "category mean", "auc"] > 0.5
     # A model of ready examples, or one that is not shown to be good, is refused; the latter unless forced.
     monkeypatch.setattr(
-        "firstday.jobs.recommend.read_published",
+        "firstday.tables.sources.read_published",
         lambda spark, out, name: collected_by_place[out].read(name, "learned"),
     )
     asked = {"tables": str(tables), "ranker": "ranker", "out": "lists", "force": "true"}

@@ -12,7 +12,7 @@ from firstday.jobs import train
 from mlflow import MlflowClient
 from sklearn.datasets import load_svmlight_file
 
-from firstday.recommend.ranker import watched
+from firstday.ranking.ranker import watched
 from firstday.settings import TrainSettings, load
 from tests.jobs.small import Collected, status
 

@@ -10,11 +10,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from firstday.errors import SettingsError
-from firstday.frames import with_vector
 from firstday.labels import before_after, classifier
 from firstday.labels.columns import positive_class
 from firstday.labels.decision import Rule
 from firstday.labels.soft import DECIDED, UNKNOWN
+from firstday.spark.frames import with_vector
 
 CLASSES = 4  # of which nobody ever has the last
 FEATURES = ("prediction", "after")  # names of columns that a model would make

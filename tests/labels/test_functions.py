@@ -128,26 +128,29 @@ def test_the_example_of_conf_works(spark: SparkSession) -> None:
         (HEAD + "- {vote: 1, when: x}", "name of function 1: must be given"),
         (HEAD + "- {name: a, vote: 1, when: x, els: 0}", "els of function 'a': there is no such key"),
         (HEAD + "- {name: a, vote: 1, when: x, otherwise: 0}", "otherwise of function 'a': there is no"),
-        (HEAD + "- {name: a, vote: 1, when: true}", "when of function 'a': .*got True"),
         (HEAD + "- text", "function 1: .*got 'text'"),
         (HEAD + "- {name: a, vote: Frauds, when: x}", "function 'a'.*Got: 'Frauds'.*Did you mean fraud"),
         (HEAD + "- {name: a, vote: 2, when: x}", r"'a'.*Got: 2.*honest \(0\), fraud \(1\)"),
         (HEAD + "- {name: a, vote: -1, when: x}", "'a'.*Got: -1"),
         (HEAD + "- {name: a, vote: abstain, when: x}", "'a'.*one of the classes. Got: 'abstain'"),
-        (HEAD + "- {name: a, vote: yes, when: x}", "'a'.*Got: True"),
-        (HEAD + "- {name: a, vote: 1.0, when: x}", "'a'.*Got: 1.0"),
+        (HEAD + "- {name: a, vote: yes, when: x}", "'a'.*Got: 'yes'"),
+        (HEAD + "- {name: a, vote: 1.0, when: x}", "'a'.*Got: '1.0'"),
         (HEAD + "- {name: a, vote: [1], when: x}", "'a'"),
         (HEAD + "- {name: a, vote: 1, when: x, else: 3}", "'a'.*or abstain. Got: 3"),
         (HEAD + "- {name: a, vote: 1, when: x}\n- {name: A, vote: 1, when: x}", "different names.*'a', 'A'"),
         (HEAD + "- {name: Row_ID, vote: 1, when: x}", "row_id or firstday_.*'Row_ID'"),
         (HEAD + "- {name: Firstday_x, vote: 1, when: x}", "row_id or firstday_.*'Firstday_x'"),
         (HEAD + "- {name: ' ', vote: 1, when: x}", "must have a name"),
-        (HEAD + "- {name: 1, vote: 1, when: x}", "name of function 1"),
+        (HEAD + "- {name: null, vote: 1, when: x}", "name of function 1"),
+        (
+            "classes: [1, 0]\nfunctions: [{name: a, vote: 1, when: x}]",
+            "class's name and another one's number",
+        ),
         ("classes: [a]\nfunctions: [{name: a, vote: 0, when: x}]", "2 to 100 classes"),
         ("classes: [a, b, a]\nfunctions: [{name: a, vote: 0, when: x}]", "different names.*'a'"),
         ("classes: [a, abstain]\nfunctions: [{name: a, vote: 0, when: x}]", "none of them 'abstain'"),
         ("classes: [a, '']\nfunctions: [{name: a, vote: 0, when: x}]", "2 to 100 classes"),
-        ("classes: [yes, no]\nfunctions: [{name: a, vote: 0, when: x}]", "classes 1: .*quote yes, no"),
+        ("classes: [null, no]\nfunctions: [{name: a, vote: 0, when: x}]", "classes 1: .*in quotes"),
         ("classes: 2\nfunctions: [{name: a, vote: 0, when: x}]", "classes: "),
         ("!!python/object/apply:os.system ['true']", "must be YAML"),
     ],
@@ -155,6 +158,23 @@ def test_the_example_of_conf_works(spark: SparkSession) -> None:
 def test_yaml_that_is_refused(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(SettingsError, match=f"(?s){message}"):
         loaded(tmp_path, text)
+
+
+def test_names_in_yaml_are_as_they_are_written(tmp_path: Path) -> None:
+    for quote in ("", "'"):
+        names = [f"{quote}{name}{quote}" for name in ("no", "1.10", "007", "2024-03-01", "on")]
+        text = f"classes: [{names[0]}, {names[1]}]\nfunctions:\n"
+        text += "".join(
+            f"- {{name: {name}, vote: {names[1]}, when: x, else: {names[0]}}}\n" for name in names[2:]
+        )
+        found = loaded(tmp_path, text)
+        assert found.classes == ("no", "1.10")
+        assert [each.name for each in found.functions] == ["007", "2024-03-01", "on"]
+        assert {(each.vote, each.otherwise) for each in found.functions} == {(1, 0)}
+    numbers = loaded(tmp_path, "classes: ['1', '0']\nfunctions: [{name: a, vote: '1', when: x}]")
+    assert numbers.functions[0].vote == 0
+    tens = loaded(tmp_path, "classes: [10, 20]\nfunctions: [{name: a, vote: 20, when: x, else: -1}]")
+    assert (tens.functions[0].vote, tens.functions[0].otherwise) == (1, -1)
 
 
 def test_python_votes(spark: SparkSession, tmp_path: Path) -> None:

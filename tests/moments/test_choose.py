@@ -144,7 +144,7 @@ def test_the_funnel_counts_each_step() -> None:
             {"trend": DIFFERS, "trend_effect": -0.3, "trend_effect_high": -0.1},
             {},
             4,
-            "effect over dates -0.300 (up to -0.100)",
+            "by the dates an effect of −30.0 points (at most −10.0 points)",
         ),
         ({"action": "rare"}, {}, 5, "P(works) 0.01"),
         ({"action": "never seen"}, {}, 5, "too rare to be judged"),
@@ -162,6 +162,7 @@ def test_each_step_can_be_the_last(
     assert found.verdict == NONE
     assert figure in found.reason
     assert found.funnel["name"].iloc[-1] == STEPS[step]
+    assert found.ended_at == choose.ENDS[step - 1]
     assert found.funnel["candidates"].iloc[-1] == 0
     assert (found.candidates["verdict"] == DROPPED).all()
     assert found.listed.empty

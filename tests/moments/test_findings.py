@@ -12,9 +12,10 @@ from firstday.moments.analyse import Plan, analyse_segment
 from firstday.moments.choose import MOMENT, NONE
 from firstday.moments.evidence import ActionEvidence
 from firstday.moments.families import Families
-from firstday.moments.findings import Findings, choosing_until, find
+from firstday.moments.findings import Findings, find
 from firstday.moments.outputs import TABLES, typed
 from firstday.moments.products import scaled_log
+from firstday.moments.split import split
 from firstday.settings import DiscoverSettings
 from tests import oracle
 from tests.oracle import START, User
@@ -52,7 +53,9 @@ def found(spark: SparkSession, users: list[User]) -> Findings:
     dates = pd.Series([user.anchor_date for user in users if user.retained])
     cohorts = dates.value_counts().rename_axis("anchor_date").reset_index(name="matured_d1")
     counts = spark.createDataFrame(rows, schema)
-    return find(counts, products(spark, users), halves, UNTIL, SETTINGS, cohorts)
+    parts = split(cohorts, 1, SETTINGS.choose_share)
+    assert parts.until == UNTIL
+    return find(counts, products(spark, users), halves, parts, SETTINGS, cohorts)
 
 
 def products(spark: SparkSession, users: list[User]) -> DataFrame:
@@ -113,7 +116,13 @@ def test_a_moment_is_told_in_full(moment: Findings, users: list[User]) -> None:
     assert (told["verdict"], told["action"], told["threshold"], told["day"]) == (MOMENT, CAUSE, 2, 1)
     assert told["sentence"] == "within 24 h of sign-up, did it's at least 2 times"
     assert r"it\'s" in str(told["sql"])
-    assert all(value is not None for value in told.values())
+    missing = {"too_little", "more_needed", "help"}  # of a run that has found nothing
+    assert {name for name, value in told.items() if value is None} == missing
+    known = [user for user in users if user.retained]
+    early = [user for user in known if user.anchor_date <= UNTIL]
+    assert (told["choosing_users"], told["choosing_dates"]) == (len(early), 14)
+    assert (told["later_users"], told["later_dates"]) == (len(known) - len(early), 5)
+    assert told["choosing_last"] == UNTIL
     later = [user for user in users if user.retained and user.anchor_date > UNTIL]
     reached = [user.retained[1] for user in later if user.counts.get(CAUSE, 0) >= 2]
     assert told["precision"] == pytest.approx(np.mean(reached))
@@ -131,6 +140,9 @@ def test_a_moment_is_told_in_full(moment: Findings, users: list[User]) -> None:
     assert tables["action_links"] == [{"leader": "search", "follower": CAUSE, "day": 1, "lead": 0.4}]
     assert {row["action"] for row in tables["action_evidence"]} == set(ACTIONS)
     assert len(tables["action_evidence"]) == 4
+    # An interval of ±1.96 on log(1 + count) would hold every effect there can be.
+    slopes = ("trend_effect", "trend_low", "trend_high")
+    assert {row[name] for row in tables["action_evidence"] for name in slopes} == {None}
     assert [row["verdict"] for row in tables["action_evidence"] if row["action"] == CAUSE] == ["chosen"]
     assert tables["funnel"][0]["candidates"] == len(moment.verdicts)
     assert (moment.verdicts["verdict"] == "chosen").sum() == 1
@@ -164,6 +176,7 @@ def test_no_moment_is_told_with_its_reason(spark: SparkSession) -> None:
     (hypothesis,) = tables["hypotheses"]
     assert (hypothesis["verdict"], hypothesis["action"], hypothesis["sql"]) == (NONE, None, None)
     assert "no moment found" in str(hypothesis["reason"])
+    assert hypothesis["help"]
     assert tables["moment_trends"]  # of the best known ones
     assert set(told.verdicts["verdict"]) == {"dropped"}
 
@@ -175,20 +188,3 @@ def test_where_nobody_did_anything_the_tables_are_empty(spark: SparkSession) -> 
     tables = typed_tables(told)
     assert len(tables["hypotheses"]) == 1
     assert tables["action_evidence"] == tables["moment_trends"] == tables["shortlist"] == []
-
-
-@pytest.mark.parametrize(
-    ("known", "share", "last"),
-    [([5] * 10, 0.8, 7), ([5] * 10, 0.01, 0), ([5] * 10, 0.999, 9), ([5, 0, 5, 0], 0.5, 0)],
-)
-def test_the_choosing_half_is_the_earlier_share_of_known_dates(
-    known: list[int], share: float, last: int
-) -> None:
-    dates = [START + timedelta(days=n) for n in range(len(known))]
-    cohorts = pd.DataFrame({"anchor_date": dates, "matured_d1": known})
-    settings = SETTINGS.model_copy(update={"choose_share": share})
-    assert choosing_until(cohorts, settings) == dates[last]
-
-
-def test_without_a_known_date_there_is_no_choosing_half() -> None:
-    assert choosing_until(pd.DataFrame({"anchor_date": [START], "matured_d1": [0]}), SETTINGS) is None

@@ -158,6 +158,24 @@ def test_dates_that_say_nothing_give_no_slope(users_a_date: int) -> None:
     assert verdicts(effect, error, np.array([0.1]), np.array([0.01]), 20, 14).tolist() == [TOO_LITTLE]
 
 
+def test_an_effect_is_estimable_where_the_share_moves_and_not_where_nearly_everybody_does_it() -> None:
+    """Without shocks the slope's denominator is sampling noise, and now and then nearly 0."""
+    draw = np.random.default_rng(3)
+    moving = [dated_users(draw, users_a_date=300, dates=40, effect=0.2, everybody=0.2) for _ in range(20)]
+    assert all(trends.estimable(date_effect(given)[1])[0] for given in moving)
+    date = np.repeat(np.arange(40), 25)
+    absurd = []
+    for _ in range(300):
+        reached = (draw.random(len(date)) < 0.95).astype(float)
+        retained = (draw.random(len(date)) < 0.3).astype(float)
+        given = series(date, reached[:, None], retained, draw.integers(0, 5, len(date)).astype(float))
+        effect, error = date_effect(given)
+        assert not np.abs(effect[0]) > 1 or not trends.estimable(error)[0]
+        absurd.append(1.96 * error[0] > 1)
+    assert sum(absurd) > 0, "the world has what the rule is for"
+    assert not trends.estimable(np.array([np.nan, np.inf, 0.52])).any()
+
+
 def test_a_single_date_gives_no_slope() -> None:
     given = series(np.zeros(30, dtype=int), np.eye(30, 1), np.ones(30), np.ones(30))
     assert np.isnan(date_effect(given)).all()

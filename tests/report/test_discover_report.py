@@ -12,7 +12,7 @@ import altair as alt
 import pandas as pd
 import pytest
 
-from firstday.report import DiscoverContent, discover_report
+from firstday.report import DiscoverContent, discover_report, discover_text
 from firstday.report.content import COLUMNS
 from firstday.report.page import Report
 
@@ -71,7 +71,7 @@ Pages = Callable[[str], Outline]
 
 @pytest.fixture(scope="module")
 def found(moment: DiscoverContent) -> Report:
-    return discover_report(moment, png=False)
+    return discover_report(moment)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def page(request: pytest.FixtureRequest, found: Report) -> Pages:
 
 
 def outline(content: DiscoverContent) -> Outline:
-    return Outline(discover_report(content, png=False).html)
+    return Outline(discover_report(content).html)
 
 
 def test_the_top_answers_question_verdict_certainty_and_next_step(found: Report) -> None:
@@ -116,6 +116,51 @@ def test_none_says_so_and_why(page: Pages) -> None:
     assert "A moment to test" not in none.words
     assert "none is left after 2 steps" in none.words
     assert len(none.specs) > 8
+
+
+def test_every_table_says_which_users_and_dates_it_is_of(found: Report) -> None:
+    numbers = re.findall(r"<details class=\"numbers\".*?</details>", found.html, re.DOTALL)
+    tables = [caption for each in numbers for caption in re.findall(r"<summary>(.*?)</summary>", each)]
+    assert len(tables) == 9
+    whom = {
+        "choosing dates, 3,200 users, 2026-09-01 to 2026-09-24",
+        "later dates, 800 users, 2026-09-25 to 2026-09-30",
+        "all dates, 4,000 users, 2026-09-01 to 2026-09-30",
+    }
+    of_days = "of each day the users who have reached it"
+    assert all(any(each in caption for each in whom) or of_days in caption for caption in tables)
+    assert all(any(each in caption for caption in tables) for each in whom)
+    top = Outline(found.html.split("<nav")[0]).words
+    assert "Chosen on choosing dates, 3,200 users" in top
+    assert "checked on later dates, 800 users" in top
+
+
+def test_what_is_not_estimable_says_so(small: DiscoverContent) -> None:
+    bare = small.actions.assign(trend_effect=None, trend_low=None, trend_high=None)
+    assert "not estimable" in outline(replace(small, actions=bare)).words
+
+
+@pytest.mark.parametrize(("kind", "name"), [("within", "D1–7"), ("on_or_after", "D7+")])
+def test_days_go_by_the_kind_of_return(small: DiscoverContent, kind: str, name: str) -> None:
+    hypothesis = {**small.hypothesis, "day": 7, "retention_kind": kind}
+    moments = small.moments.assign(day=7)
+    page = outline(replace(small, hypothesis=hypothesis, moments=moments)).words
+    assert f"{name} retention" in page
+    assert "D7 " not in page.replace("D1, D7", "")
+
+
+def test_the_terminal_has_the_answer_its_dates_and_what_to_do(
+    moment: DiscoverContent, none: DiscoverContent
+) -> None:
+    text = discover_text(moment)
+    assert "A moment to test: within 24 h of sign-up, did friend at least 3 times." in text
+    assert "3,200 users" in text
+    assert [line.split()[:2] for line in text.splitlines()[-2:]] == [["1", "friend"], ["2", "message"]]
+    missing = {"help": "Users are too few: 1,182 more users would do.", "too_little": "users"}
+    nothing = discover_text(replace(none, hypothesis={**none.hypothesis, **missing}))
+    assert nothing.count("No moment found") == 1
+    assert "1,182 more users" in nothing
+    assert "1,182 more users" in outline(replace(none, hypothesis={**none.hypothesis, **missing})).words
 
 
 def test_each_section_has_text_beside_its_charts(found: Report) -> None:
@@ -226,7 +271,7 @@ def test_charts_are_valid_vega_lite(found: Report) -> None:
 
 
 def test_the_same_content_gives_the_same_page(moment: DiscoverContent, found: Report) -> None:
-    assert discover_report(moment, png=False).html == found.html
+    assert discover_report(moment).html == found.html
 
 
 def test_figures_are_pngs_also_with_odd_names(nasty: DiscoverContent) -> None:

@@ -45,7 +45,7 @@ def recommend(_: DiscoverContent) -> str:
 
 def discover(nasty: DiscoverContent) -> str:
     content = replace(nasty, run_id=ATTACKS[2], notes=ATTACKS, settings=NAMED, inputs=NAMED)
-    return discover_report(content, png=False).html
+    return discover_report(content).html
 
 
 class Running(HTMLParser):

@@ -296,7 +296,7 @@ def test_charts_are_valid_and_show_the_rows(html: str, content: MeasureContent) 
 
 def test_the_ramp_has_both_arms_by_treated_share(content: MeasureContent) -> None:
     decision = Decision("better", "push is better than control on retention_1.")
-    report = measure_report(replace(content, results=ramp_results(), decision=decision), png=True)
+    report = measure_report(replace(content, results=ramp_results(), decision=decision))
     arms, effect = specs(report.html, "ramp")
     values = [data(arms, place) for place in (0, 2)]  # the lines
     assert [[row["place"] for row in line] for line in values] == [["0.5%", "5%", "25%", "50%"]] * 2

@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 
 from firstday.errors import DataError
 from firstday.tables import Input, check, open_input
+from firstday.tables.faults import explained
 from firstday.tables.infer import inferred, typed
 from firstday.tables.read import Reading
 from firstday.tables.schemas import Contract, Field, events
@@ -132,3 +133,82 @@ def test_a_type_is_inferred_where_all_values_have_it(spark: SparkSession) -> Non
     )
     assert [row["whole"] for row in found.collect()] == [1, 22, None]
     assert inferred(Input("rows", "memory", "parquet", "", frame, None), names) == {}
+
+
+LINES = ["user_id,action,occurred_at", *(f"u{n},a{n},2024-03-0{n}T10:00:00Z" for n in range(1, 9))]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\n".join(LINES[:3]) + "\r\n" + "\r".join(LINES[3:6]) + "\r" + "\n".join(LINES[6:]) + "\n",
+        "\r".join(LINES[:4]) + "\r" + "\n".join(LINES[4:]),
+        LINES[0] + "\r" + "\r\n".join(LINES[1:]) + "\r\n",
+        "\n".join(LINES[:-1]) + "\r" + LINES[-1],
+    ],
+)
+def test_a_line_s_end_is_no_data_in_a_file_of_several_systems(
+    spark: SparkSession, tmp_path: Path, text: str
+) -> None:
+    file = tmp_path / "log.csv"
+    file.write_bytes(text.encode())
+    found = rows(spark, file, events())
+    assert [row[:2] for row in found] == [(f"u{n}", f"a{n}") for n in range(1, 9)]
+    # A row that is too short or too long stays one bad row, and a quoted value keeps what is in it.
+    more = text.rstrip() + '\nu9,"a,\rb",2024-03-09T10:00:00Z\nu9,a\ru9,a,2024-03-09T10:00:00Z,more\n'
+    file.write_bytes(more.encode())
+    checked = check(open_input(spark, str(file), name="events"), events(), now=NOW)
+    assert checked.profile.reasons == {"the row cannot be read": 2}
+    assert "a,\rb" in {row["action"] for row in checked.good.collect()}
+
+
+def test_files_of_writers_that_differ_in_precision_are_one_log(spark: SparkSession, tmp_path: Path) -> None:
+    at = [datetime(2024, 3, day, 12) for day in (1, 2)]
+    for zone, name in (("UTC", "zoned"), (None, "local")):
+        folder = tmp_path / name
+        folder.mkdir()
+        for unit, one, more in (("ns", at[0], {}), ("us", at[1], {"event_id": ["e"]})):
+            times = pa.array([pd.Timestamp(one)], pa.timestamp(unit, tz=zone))
+            table = {"user_id": ["u"], "action": ["a"], "occurred_at": times, **more}
+            pq.write_table(pa.table(table), folder / f"{unit}.parquet")
+        found = rows(spark, folder, events(), time_zone="UTC")
+        assert found == [("u", "a", at[0], None), ("u", "a", at[1], "e")]
+    (tmp_path / "zoned" / "ns.parquet").rename(tmp_path / "local" / "ns.parquet")
+    with pytest.raises(DataError, match="one type in all files"):
+        rows(spark, tmp_path / "local", events(), time_zone="UTC")
+
+
+def test_names_of_columns_in_any_case_but_once(spark: SparkSession, tmp_path: Path) -> None:
+    file = tmp_path / "log.csv"
+    file.write_text("USER_ID,Event,OCCURRED_AT,X1,x2\nu,a,2024-03-01T10:00:00Z,1,2\n")
+    [found] = rows(spark, file, events(), columns={"action": ("event",)})
+    assert found[:2] == ("u", "a")
+    # Said of this table, a place must be there; said of all, it is named where the column is missed.
+    with pytest.raises(DataError, match="evnt"):
+        rows(spark, file, events(), columns={"action": ("evnt",)}, needed=frozenset({"action"}))
+    with pytest.raises(DataError, match="evnt"):
+        rows(spark, file, events(), columns={"action": ("evnt",)})
+    file.write_text("user_id,action,Action,occurred_at\nu,a,b,2024-03-01T10:00:00Z\n")
+    with pytest.raises(DataError, match="action"):
+        open_input(spark, str(file), name="events")
+    for name, text in (("16.csv", LINES), ("latin.jsonl", ['{"user_id": "é", "action": "é"}'] * 3)):
+        other = tmp_path / name
+        other.write_bytes("\n".join(text).encode("utf-16" if name == "16.csv" else "latin-1"))
+        with pytest.raises(DataError, match="--encoding"):
+            rows(spark, other, events())
+
+
+def test_a_damaged_footer_is_the_file_s_fault() -> None:
+    """As Spark says it where a byte of the footer's Thrift is another: it names no file."""
+    said = (
+        "An error occurred while calling o77.parquet.\n: org.apache.spark.SparkException: Job aborted\n"
+        "\tat org.apache.spark.sql.execution.datasources.parquet.ParquetFileFormat$."
+        "readParquetFootersInParallel(ParquetFileFormat.scala:443)\n"
+        "Caused by: shaded.parquet.org.apache.thrift.transport.TTransportException: Socket is closed.\n"
+        "\tat org.apache.parquet.format.Util.readFileMetaData(Util.java:334)"
+    )
+    told = explained(said, "units", "units.parquet")
+    assert told is not None
+    assert told.exit_status == 2
+    assert "units.parquet" in str(told)
+    assert explained("java.lang.NullPointerException", "units", "units.parquet") is None

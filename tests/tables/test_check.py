@@ -157,9 +157,8 @@ def test_missing_columns_are_told_with_those_found_and_the_nearest(spark: SparkS
     with pytest.raises(DataError) as raised:
         check(opened(frame, "events"), events("date"), now=NOW)
     message = str(raised.value)
-    assert "must have the columns 'user_id', 'action', 'occurred_at', 'date'" in message
+    assert "must have the columns 'action', 'occurred_at', 'date'" in message
     assert "has 'User_Id', 'acton', 'time.of.event'" in message
-    assert "'user_id': 'User_Id'" in message
     assert "'action': 'acton'" in message
     with pytest.raises(DataError, match=r"the column 'anchored_at' \(or 'signed_up_at'\)"):
         check(opened(spark.createDataFrame([], "user_id string"), "users"), users(), now=NOW)

@@ -18,7 +18,7 @@ from pyspark.sql.types import DataType, DateType, DoubleType, LongType, StringTy
 
 from firstday.errors import DataError
 from firstday.experiments.outcomes import Outcomes
-from firstday.experiments.sums import CENTRES, PARTS, Sums, centre_for
+from firstday.experiments.sums import CENTRES, PARTS, Sums, centre_for, centre_of_sums, is_constant
 from firstday.segments import ALL, segment_label
 from firstday.settings.metrics import Metric
 from firstday.tables.schemas import table_schema
@@ -48,7 +48,7 @@ def aggregate_schema(keys: dict[str, DataType] | None = None) -> StructType:
 
 @dataclass(frozen=True)
 class Centres:
-    """What y and x of each metric are counted from, by name; see `Sums`."""
+    """What y (a unit of its denominator) and x of each metric are counted from, by name; see `Sums`."""
 
     y: Mapping[str, float] = field(default_factory=dict)
     x: Mapping[str, float] = field(default_factory=dict)
@@ -63,10 +63,24 @@ def shifted(outcomes: Outcomes, centres: Centres) -> Outcomes:
     """The outcomes counted from the centres on."""
     moved = {}
     for at, metric in enumerate(outcomes.metrics):
-        for value, own in (("y", centres.y), ("x", centres.x)):
-            if own.get(metric.name):
-                moved[f"{value}_{at}"] = F.col(f"{value}_{at}") - own[metric.name]
+        if own := centres.y.get(metric.name):
+            base = F.col(f"d_{at}") * own if metric.is_ratio else F.lit(own)
+            moved[f"y_{at}"] = F.col(f"y_{at}") - base
+        if own := centres.x.get(metric.name):
+            moved[f"x_{at}"] = F.col(f"x_{at}") - own
     return replace(outcomes, frame=outcomes.frame.withColumns(moved)) if moved else outcomes
+
+
+def without_constants(sums: pd.DataFrame) -> pd.DataFrame:
+    """A table of sums with the metrics that do not vary counted from 0: about a centre they are rounding."""
+    whole = sums[(sums["segment"] == ALL) & (sums["population"] == EVERYONE)]
+    for name, own in whole[whole["y_centre"] != 0].groupby("metric"):
+        if is_constant(own["yy"].sum(), own["dd"].sum(), own["y_centre"].iloc[0]):
+            rows = sums["metric"] == name
+            back = sums_in(sums[rows]).about(0.0, sums.loc[rows, "x_centre"].to_numpy(dtype=float))
+            sums.loc[rows, [*PARTS]] = np.column_stack([getattr(back, part) for part in PARTS])
+            sums.loc[rows, "y_centre"] = 0.0
+    return sums
 
 
 def plain(sums: pd.DataFrame) -> pd.DataFrame:
@@ -94,7 +108,7 @@ def added(sums: pd.DataFrame, by: Sequence[str] | str, *, sort: bool = True) -> 
 @dataclass(frozen=True)
 class Units:
     """What the units' values are like, a row a metric and variant: n, total, mean, deviation, most, least and
-    zero_one of y; x_mean, x_deviation and x_zero_one of its covariate.
+    zero_one of y; d, yy, yd and dd, sums of a ratio; x_mean, x_deviation and x_zero_one of its covariate.
     """
 
     table: pd.DataFrame
@@ -106,6 +120,7 @@ class Units:
         for at, metric in enumerate(outcomes.metrics):
             y, x = F.col(f"y_{at}"), F.col(f"x_{at}") if metric.covariate else F.lit(0.0)
             known = F.when(y.isNotNull(), x)
+            d = F.when(y.isNotNull(), F.col(f"d_{at}")) if metric.is_ratio else F.lit(0.0)
             figures = {
                 "n": F.count(y),
                 "total": F.sum(y),
@@ -114,6 +129,10 @@ class Units:
                 "most": F.max(y),
                 "least": F.min(y),
                 "zero_one": F.coalesce(F.bool_and(y.isin(0.0, 1.0)), F.lit(True)),
+                "d": F.sum(d),
+                "yy": F.sum(y * y),
+                "yd": F.sum(y * d),
+                "dd": F.sum(d * d),
                 "x_mean": F.avg(known),
                 "x_deviation": F.stddev_pop(known),
                 "x_zero_one": F.coalesce(F.bool_and(known.isin(0.0, 1.0)), F.lit(True)),
@@ -131,7 +150,7 @@ class Units:
         )
 
     def centres(self, metrics: Sequence[Metric]) -> Centres:
-        """Those that the metrics need: means with a large level, and covariates."""
+        """Those that the metrics need: where a level is large, of an outcome or a covariate."""
         of_y: dict[str, float] = {}
         of_x: dict[str, float] = {}
         for metric in metrics:
@@ -147,6 +166,10 @@ class Units:
                 centre = centre_for(float(mean), float(deviation), bool(own[f"{prefix}zero_one"].all()))
                 if centre:
                     centres[metric.name] = centre
+            if metric.is_ratio:
+                total = own[["total", "d", "yy", "yd", "dd"]].astype(float).sum()
+                if centre := centre_of_sums(*total):
+                    of_y[metric.name] = centre
         return Centres(of_y, of_x)
 
     def whales(self, metrics: Sequence[Metric]) -> Iterator[str]:

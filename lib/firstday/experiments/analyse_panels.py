@@ -81,10 +81,11 @@ def novelty(question: Question, table: pd.DataFrame) -> Iterator[pd.DataFrame]:
             if name not in places or question.control not in places:
                 continue
             pair = [places[question.control], places[name]]
-            sums = PanelSums(*(getattr(panel.sums, part)[pair] for part in PANEL_PARTS))
+            parts = {part: getattr(panel.sums, part)[pair] for part in PANEL_PARTS}
+            sums = PanelSums(**parts, centre=panel.sums.centre)
             ages = np.arange(sums.y.shape[-1])
             place = {"metric": metric.name, "treatment": name}
-            values = sums.rates()
+            values = sums.rates() + sums.centre
             arms = {"n_control": sums.n[0], "n_treatment": sums.n[1]}
             yield rows(
                 {**place, "part": [str(age) for age in ages]},
@@ -148,7 +149,11 @@ def encouraged(question: Question, table: pd.DataFrame) -> Iterator[pd.DataFrame
         place["part"] = question.encouragement.moment
         note = refusal(strength, moved) or f"the push moved {moved:+.2%} (F {strength:.0f})"
         with np.errstate(divide="ignore", invalid="ignore"):
-            values = {"value_treatment": treatment.y / treatment.n, "value_control": control.y / control.n}
+            centre = float(table["centre"].iloc[0])  # one a unit, whatever the moment
+            values = {
+                "value_treatment": treatment.y / treatment.n + centre,
+                "value_control": control.y / control.n + centre,
+            }
         counts = {"n_treatment": treatment.n, "n_control": control.n}
         verdict = {"verdict": "cannot tell"} if refusal(strength, moved) else {}
         yield rows(place, "encouragement", found.effect, note=note, **counts, **values, **verdict)
@@ -177,7 +182,7 @@ def _arms(panel: Panel, treated: np.ndarray) -> dict[str, Floats]:
     told = {}
     for arm, chosen in (("treatment", treated & there), ("control", ~treated & there)):
         told[f"n_{arm}"] = (panel.sums.n[:, None] * chosen).sum(0)
-        told[f"y_{arm}"] = (panel.sums.y * chosen).sum(0)
+        told[f"y_{arm}"] = ((panel.sums.y + panel.sums.centre * panel.sums.d) * chosen).sum(0)
         told[f"d_{arm}"] = (panel.sums.d * chosen).sum(0)
     return told
 

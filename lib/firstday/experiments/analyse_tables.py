@@ -8,13 +8,20 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from firstday.experiments.aggregate import Units, aggregate, retention_by_categories, shifted
+from firstday.experiments.aggregate import (
+    Centres,
+    Units,
+    aggregate,
+    retention_by_categories,
+    shifted,
+    without_constants,
+)
 from firstday.experiments.outcomes import Outcomes
-from firstday.experiments.panel_outcomes import panel_table, periods
+from firstday.experiments.panel_outcomes import panel_centres, panel_table, periods
 from firstday.experiments.results import CATEGORIES, SUMS, Question
-from firstday.frames import to_driver
 from firstday.parallel import side_by_side
 from firstday.settings.metrics import Metric
+from firstday.spark.frames import to_driver
 
 MOST_ROWS = 500_000
 MOST_CLUSTERS = 20_000
@@ -25,9 +32,9 @@ class Tables:
     """What the units came down to; None for what an experiment does not have.
 
     sums: of `aggregate`, columns as SUMS, and what they are counted from. notes: what to mind.
-    panel: of `panel_table`, by stage or period; ages: the same by day
-    since the assignment. clusters: metric, variant, cluster, y, d. encouraged: of `aggregate`, with the
-    moment as the outcome's denominator. categories: as CATEGORIES.
+    panel: of `panel_table`, with y_centre, by stage or period; ages: the same by day since the assignment.
+    clusters: metric, variant, cluster, y, d. encouraged: of `aggregate`, with the moment as the outcome's
+    denominator, and centre, what a unit's outcome is counted from. categories: as CATEGORIES.
     """
 
     sums: pd.DataFrame
@@ -49,16 +56,17 @@ def tables(question: Question, units: Outcomes, *, ages: DataFrame | None = None
     centres = own.centres(units.metrics)
     moved = shifted(units, centres)
     sums = centres.of(_told(aggregate(moved), "sums by segment and date").reindex(columns=SUMS.names))
+    sums = without_constants(sums)
     numbers = sorted({int(number) for name in ("stage", "period") for number in sums[name].dropna().unique()})
     further: dict[str, Callable[[], pd.DataFrame]] = {}
     if numbers:
-        further["panel"] = lambda: _told(panel_table(periods(units, numbers)), "panels")
+        further["panel"] = lambda: _panels(periods(units, numbers), "panels")
     if ages is not None:
-        further["ages"] = lambda: _told(panel_table(ages), "panels by age")
+        further["ages"] = lambda: _panels(ages, "panels by age")
     if question.clustered and not numbers:
         further["clusters"] = partial(_clusters, units)
     if question.encouragement and not question.clustered:
-        further["encouraged"] = partial(_encouraged, question, moved)
+        further["encouraged"] = partial(_encouraged, question, moved, centres)
     if question.design == "plain" and not question.clustered:
         further["categories"] = partial(_categories, units)
     found = dict(zip(further, side_by_side(*further.values()), strict=True))
@@ -67,6 +75,16 @@ def tables(question: Question, units: Outcomes, *, ages: DataFrame | None = None
 
 def _told(rows: DataFrame, what: str, limit: int = MOST_ROWS) -> pd.DataFrame:
     return to_driver(rows, what, limit, "give fewer --segments, or columns with fewer values")
+
+
+def _panels(rows: DataFrame, what: str) -> pd.DataFrame:
+    """`panel_table`, and y_centre, what y is counted from; read once more where a level is large."""
+    table = _told(panel_table(rows), what)
+    centres = panel_centres(table)
+    if not centres:
+        return table.assign(y_centre=0.0)
+    centred = _told(panel_table(rows, centres), what)
+    return centred.assign(y_centre=centred["metric"].map(centres).fillna(0.0))
 
 
 def by_cluster(units: Outcomes, cluster: str) -> Outcomes:
@@ -101,7 +119,7 @@ def _clusters(units: Outcomes) -> pd.DataFrame:
     return pd.concat(parts).dropna(subset=["y", "d"]).rename(columns={"unit_id": "cluster"})
 
 
-def _encouraged(question: Question, units: Outcomes) -> pd.DataFrame:
+def _encouraged(question: Question, units: Outcomes, centres: Centres) -> pd.DataFrame:
     assert question.encouragement is not None
     place = {metric.name: at for at, metric in enumerate(units.metrics)}
     outcome = F.col(f"y_{place[question.encouragement.outcome]}")
@@ -113,7 +131,8 @@ def _encouraged(question: Question, units: Outcomes) -> pd.DataFrame:
         F.when(known, moment).alias("d_0"),
     )
     metric = Metric(name=question.encouragement.outcome, kind="column", value="y", denominator="d")
-    return _told(aggregate(Outcomes(frame, (metric,))), "sums by date")
+    sums = _told(aggregate(Outcomes(frame, (metric,))), "sums by date")
+    return sums.assign(centre=centres.y.get(metric.name, 0.0))
 
 
 def _categories(units: Outcomes) -> pd.DataFrame:

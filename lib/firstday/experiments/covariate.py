@@ -68,7 +68,8 @@ def _level(arm: Sums, theta: Floats) -> Level:
     products = _products(arm) / (arm.n - 1)
     squares = _covariate_squares(arm) / (arm.n - 1)
     variance = plain.variance + (theta**2 * squares - 2 * theta * products) / arm.n
-    return Level(plain.value - theta * (arm.x / arm.n + arm.x_centre), np.maximum(variance, 0), arm.n)
+    centre = np.asarray(plain.centre) - theta * arm.x_centre
+    return Level(plain.above - theta * (arm.x / arm.n), np.maximum(variance, 0), arm.n, centre)
 
 
 def _covariate_squares(arm: Sums) -> Floats:

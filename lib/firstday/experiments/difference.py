@@ -27,11 +27,16 @@ ROUNDING = 1e-10
 
 @dataclass(frozen=True)
 class Level:
-    """The value that an arm reached, with the variance of that value, from n units."""
+    """The value that an arm reached, `above` its centre, with the variance of that value, from n units."""
 
-    value: Floats
+    above: Floats
     variance: Floats
     n: Floats
+    centre: npt.ArrayLike = 0.0
+
+    @property
+    def value(self) -> Floats:
+        return self.above + np.asarray(self.centre)
 
 
 def ratio(arm: Sums) -> Floats:
@@ -62,7 +67,7 @@ def unit_variance(arm: Sums) -> Floats:
 def level(arm: Sums) -> Level:
     """The ratio with its variance."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return Level(ratio(arm), unit_variance(arm) / arm.n, arm.n)
+        return Level(ratio_from_centre(arm), unit_variance(arm) / arm.n, arm.n, arm.y_centre)
 
 
 def zero_one(arm: Sums) -> npt.NDArray[np.bool_]:
@@ -94,7 +99,8 @@ def difference(treatment: Sums, control: Sums, *, alpha: float = 0.05) -> Estima
 def welch(treatment: Level, control: Level, alpha: float) -> Estimate:
     """The difference of two independent levels (Welch 1947, Biometrika 34)."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        estimate = treatment.value - control.value
+        apart = np.asarray(treatment.centre) - np.asarray(control.centre)  # 0 where digits would be lost
+        estimate = treatment.above - control.above + apart
         error = np.sqrt(treatment.variance + control.variance)
         error = np.where(error > 0, error, np.nan)
         degrees = _degrees(treatment, control)
@@ -132,26 +138,29 @@ def relative_lift(treatment: Sums, control: Sums, *, alpha: float = 0.05) -> Rel
     """
     over, under = level(treatment), level(control)
     with np.errstate(divide="ignore", invalid="ignore"):
-        over_low, over_high = _bounds(treatment, control, treatment, alpha)
-        under_low, under_high = _bounds(treatment, control, control, alpha)
-        far = np.where((under.value > 0) & (under_low > 0), "", "the control's value is not clearly above 0")
+        over_below, over_above = _margins(treatment, control, treatment, alpha)
+        under_below, under_above = _margins(treatment, control, control, alpha)
+        clear = (under.value > 0) & (under.value > under_below)
+        far = np.where(clear, "", "the control's value is not clearly above 0")
         unknown = why_unknown(treatment, control)
         reason = np.where(unknown == "", far, unknown)
         base = np.where(reason == "", under.value, np.nan)
         value = over.value / base
-        product = over.value * base
-        # The ends are roots of a x² - 2 × product × x + b = 0.
-        a, b = under_high * (2 * base - under_high), over_low * (2 * over.value - over_low)
-        low = (product - np.sqrt(product**2 - a * b)) / a
-        a, b = under_low * (2 * base - under_low), over_high * (2 * over.value - over_high)
-        high = (product + np.sqrt(product**2 - a * b)) / a
+        same = difference(treatment, control, alpha=alpha)
+
+        def end(own: Floats, other: Floats, sign: float) -> Floats:
+            # Fieller's roots, written in the difference: small lifts of large values lose no digits.
+            a = base**2 - other**2
+            root = np.sqrt((other * over.value) ** 2 + own**2 * a)
+            return np.asarray((base * same.estimate + other**2 + sign * root) / a)
+
+        low, high = end(over_below, under_above, -1.0), end(over_above, under_below, 1.0)
         error = np.sqrt(over.variance + value**2 * under.variance) / base
         error = np.where(error > 0, error, np.nan)
-    same = difference(treatment, control, alpha=alpha)
     return RelativeLift(
-        value - 1,
-        low - 1,
-        high - 1,
+        same.estimate / base,
+        low,
+        high,
         error,
         np.where(reason == "", same.statistic, np.nan),
         np.where(reason == "", same.p_value, np.nan),
@@ -198,13 +207,15 @@ def _two_proportions(treatment: Sums, control: Sums, alpha: float) -> Estimate:
     )
 
 
-def _bounds(treatment: Sums, control: Sums, arm: Sums, alpha: float) -> tuple[Floats, Floats]:
-    """One arm's, such that both arms' together give those of the difference."""
+def _margins(treatment: Sums, control: Sums, arm: Sums, alpha: float) -> tuple[Floats, Floats]:
+    """How far below and above its value one arm's bounds are, such that both arms' together give those of the
+    difference.
+    """
     own = level(arm)
-    reach = stdtrit(_degrees(level(treatment), level(control)), 1 - alpha / 2) * np.sqrt(own.variance)
+    margin = stdtrit(_degrees(level(treatment), level(control)), 1 - alpha / 2) * np.sqrt(own.variance)
     low, high = _wilson(arm, alpha)
     shares = zero_one(treatment) & zero_one(control)
-    return np.where(shares, low, own.value - reach), np.where(shares, high, own.value + reach)
+    return np.where(shares, own.value - low, margin), np.where(shares, high - own.value, margin)
 
 
 def _wilson(arm: Sums, alpha: float) -> tuple[Floats, Floats]:

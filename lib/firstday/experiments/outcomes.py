@@ -22,8 +22,8 @@ from pyspark.sql import functions as F
 from firstday.errors import DataError, LimitError, SettingsError
 from firstday.experiments.counting import CATEGORY_BIT, CategoryBits, Counting, Interval
 from firstday.experiments.spans import Spans
-from firstday.local_rows import local_rows
 from firstday.settings.metrics import FROM_IMPRESSIONS, Metric
+from firstday.spark.local_rows import local_rows
 from firstday.tables.schemas import column
 
 BROADCAST_BYTES = 256 << 20  # assignments that need more are not sent to each task

@@ -7,8 +7,9 @@ does not follow the units.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ from firstday.experiments.counting import Counting
 from firstday.experiments.outcomes import Outcomes, log
 from firstday.experiments.panels import PanelSums
 from firstday.experiments.spans import Spans
-from firstday.experiments.sums import Floats
+from firstday.experiments.sums import Floats, centre_of_sums
 from firstday.settings.metrics import Metric
 from firstday.windows import DAY
 
@@ -141,16 +142,28 @@ def _one_a_metric(by_unit: DataFrame, metrics: Sequence[Metric]) -> DataFrame:
     return by_unit.select(F.explode(each).alias("panel")).select("panel.*")
 
 
-def panel_table(rows: DataFrame) -> DataFrame:
+def panel_table(rows: DataFrame, centres: Mapping[str, float] | None = None) -> DataFrame:
     """Panel rows summed: metric, group, period and other (places from 0), n (units), y and d of
     the period, and yy, yd, dd: the sums of y_period · y_other, y_period · d_other and d_period · d_other.
+
+    centres: by metric, what y is counted from for a unit of d; see `PanelSums`.
     """
-    parts = rows.mapInArrow(_products, from_arrow_schema(TABLE))
+    parts = rows.mapInArrow(partial(_products, centres or {}), from_arrow_schema(TABLE))
     keys = ("metric", "group", "period", "other")
     return parts.groupBy(*keys).agg(*(F.sum(name).alias(name) for name in ("n", "y", "d", *PRODUCTS)))
 
 
-def _products(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def panel_centres(table: pd.DataFrame) -> dict[str, float]:
+    """The centres that metrics of a table of sums from 0 need; see `Sums`."""
+    own = table[table["period"] == table["other"]]
+    totals = own.groupby("metric")[["y", "d", *PRODUCTS]].sum()[["y", "d", "yy", "yd", "dd"]]
+    found = {
+        str(name): centre_of_sums(*row) for name, row in zip(totals.index, totals.to_numpy(), strict=True)
+    }
+    return {name: centre for name, centre in found.items() if centre}
+
+
+def _products(centres: Mapping[str, float], batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """The partition's sums: a few numbers a group, added up over its batches."""
     found: dict[tuple[str, ...], list[Floats]] = {}
     for batch in batches:
@@ -158,6 +171,7 @@ def _products(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         values = [_matrix(batch.column(name), batch.num_rows) for name in ("y", "d")]
         for key, places in frame.groupby([*frame], sort=False).indices.items():
             y, d = (value[places] for value in values)
+            y = y - centres.get(str(key[0]), 0.0) * d
             sums = [np.array(float(len(y))), y.sum(0), d.sum(0), y.T @ y, y.T @ d, d.T @ d]
             before = found.get(key)
             found[key] = sums if before is None else [a + b for a, b in zip(before, sums, strict=True)]
@@ -214,7 +228,9 @@ def panel_of(table: pd.DataFrame, metric: str, *, merge: bool = False) -> Panel:
     summed = rows.groupby(["group", "period", "other"])[numbers].sum()
     cells = {name: summed[name].to_numpy().reshape(-1, periods, periods) for name in numbers}
     of_periods = cells["n"][:, 0, 0], cells["y"][:, :, 0], cells["d"][:, :, 0]
-    sums = PanelSums(*of_periods, *(cells[name] for name in PRODUCTS))
+    centre = float(rows["y_centre"].iloc[0]) if "y_centre" in rows.columns else 0.0
+    products = {name: cells[name] for name in PRODUCTS}
+    sums = PanelSums(*of_periods, **products, centre=centre).without_constants()
     return Panel(sums, tuple(ways[name] for name in sorted(set(home.values()))))
 
 

@@ -5,7 +5,7 @@ the same stage. Units are the independent draws, and a unit's periods move toget
 is clustered by unit (Liang & Zeger 1986, Biometrika 73), and needs nothing but the products between periods.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Self
 
 import numpy as np
@@ -14,7 +14,7 @@ from scipy.special import stdtr, stdtrit
 
 from firstday.errors import DataError, SettingsError
 from firstday.experiments.estimate import Estimate
-from firstday.experiments.sums import Floats
+from firstday.experiments.sums import Floats, common_centre, is_constant
 
 # Below this share of the squares themselves, what is left of them after centring is rounding, not variation.
 ROUNDING = 1e-10
@@ -29,6 +29,9 @@ class PanelSums:
     of y and of d a period, grouped once, gives all: n = count(*), y = sum(y_p), d = sum(d_p), yy = sum(y_p *
     y_q), yd = sum(y_p * d_q), dd = sum(d_p * d_q). A unit without a row in a period has y = d = 0 there.
     Sets of units that share nobody add up. Days of wash-out are left out before.
+
+    y is counted from centre × d, for the reason that `Sums` gives: one centre for all cells. Differences of
+    rates are what they would be from 0 on.
     """
 
     n: Floats
@@ -37,6 +40,7 @@ class PanelSums:
     yy: Floats
     yd: Floats
     dd: Floats
+    centre: float = 0.0
 
     def __post_init__(self) -> None:
         shape, periods = np.shape(self.y), np.shape(self.y)[-1:]
@@ -52,7 +56,27 @@ class PanelSums:
                 )
 
     def __add__(self, other: Self) -> Self:
-        return type(self)(*(getattr(self, part) + getattr(other, part) for part in PARTS))
+        other = other.about(self.centre)
+        return replace(self, **{part: getattr(self, part) + getattr(other, part) for part in PARTS})
+
+    def about(self, centre: float) -> Self:
+        """The same sums, counted from another centre."""
+        over = self.centre - centre
+        if not over:
+            return self
+        crossed = self.yd + np.swapaxes(self.yd, -1, -2)
+        return replace(
+            self,
+            y=self.y + over * self.d,
+            yy=self.yy + over * crossed + over**2 * self.dd,
+            yd=self.yd + over * self.dd,
+            centre=centre,
+        )
+
+    def without_constants(self) -> Self:
+        """Counted from 0 where nothing varies: about a centre there is but rounding left."""
+        yy, dd = (float(np.trace(part, axis1=-2, axis2=-1).sum()) for part in (self.yy, self.dd))
+        return self.about(0.0) if is_constant(yy, dd, self.centre) else self
 
     @classmethod
     def of(
@@ -66,6 +90,8 @@ class PanelSums:
         """From units: y and d are (..., units, periods); group[unit] is 0 .. groups - 1."""
         outcome = np.asarray(y, dtype=float)
         base = np.ones_like(outcome) if d is None else np.asarray(d, dtype=float)
+        centre = common_centre(outcome, base)
+        outcome = outcome - centre * base
 
         members = [np.flatnonzero(group == g) for g in range(groups)]
 
@@ -78,14 +104,14 @@ class PanelSums:
 
         n = np.broadcast_to([float(len(who)) for who in members], (*outcome.shape[:-2], groups))
         with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is refused with its reason
-            crossed = [products(*pair) for pair in ((outcome, outcome), (outcome, base), (base, base))]
-            return cls(n, total(outcome), total(base), *crossed)
+            yy, yd, dd = products(outcome, outcome), products(outcome, base), products(base, base)
+            return cls(n, total(outcome), total(base), yy, yd, dd, centre)
 
     def since(self, period: int) -> Self:
         """Without the periods before this place."""
-        per_period = (part[..., period:] for part in (self.y, self.d))
-        products = (part[..., period:, period:] for part in (self.yy, self.yd, self.dd))
-        return type(self)(self.n, *per_period, *products)
+        y, d = (part[..., period:] for part in (self.y, self.d))
+        yy, yd, dd = (part[..., period:, period:] for part in (self.yy, self.yd, self.dd))
+        return type(self)(self.n, y, d, yy, yd, dd, self.centre)
 
     @property
     def seen(self) -> npt.NDArray[np.bool_]:
@@ -113,11 +139,13 @@ class PanelSums:
         return np.where(varies[..., :, None] & varies[..., None, :], centred, 0.0)
 
     def rates(self) -> Floats:
-        """Outcome over denominator per cell; 0, not NaN, where nothing was seen: its weight is 0."""
+        """Outcome over denominator per cell, less the centre; 0, not NaN, where nothing was seen: its weight
+        is 0.
+        """
         return np.divide(self.y, self.d, out=np.zeros(self.y.shape), where=self.d > 0)
 
 
-PARTS = tuple(field.name for field in fields(PanelSums))
+PARTS = tuple(field.name for field in fields(PanelSums) if field.name != "centre")
 
 
 def combined(sums: PanelSums, weights: Floats) -> tuple[Floats, Floats]:

@@ -84,8 +84,8 @@ def ramp(sums: PanelSums, treated: npt.ArrayLike, *, alpha: float = 0.05) -> Ram
         effect=welch((weights * known).sum(-1), np.maximum(of_effect, 0.0), sums.n, alpha),
         same_effect_p_value=_same_effect(known, by_group.sum(-3), effective > 0),
         share=n_treated / np.where(n_both > 0, n_both, np.nan),
-        treatment_rate=treatment_rate,
-        control_rate=control_rate,
+        treatment_rate=treatment_rate + sums.centre,
+        control_rate=control_rate + sums.centre,
         difference=welch(difference, np.maximum(of_stages, 0.0), sums.n[..., None, :], alpha),
         weights=weights,
     )
@@ -108,7 +108,7 @@ def _check_ramp(arms: npt.NDArray[np.bool_], present: npt.NDArray[np.bool_]) -> 
 
 
 def _rate(sums: PanelSums, arm: npt.NDArray[np.bool_]) -> Floats:
-    """Outcome over denominator of an arm by stage; NaN where the arm has nobody."""
+    """Outcome over denominator of an arm by stage, less the centre; NaN where the arm has nobody."""
     of_arm = arm & sums.seen
     d = (sums.d * of_arm).sum(-2)
     return (sums.y * of_arm).sum(-2) / np.where(d > 0, d, np.nan)

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
+CONSTANT = 1e-14  # of a level: what varies less is rounding
 LARGE_LEVEL = 30.0  # standard deviations: from so large a mean on, squares lose the digits that vary
 
 
@@ -20,8 +21,8 @@ class Sums:
     segment or date; every function of this package works entry by entry. Two sets of units that share
     nobody add up: `one + other`.
 
-    y and x are counted from `y_centre` and `x_centre` on, which are 0 unless a level is large against its
-    spread: of squares of 100,000 ± 1 a double keeps too few digits. A y with a centre is a mean: its d is 1.
+    y is counted from `y_centre` × d on and x from `x_centre`, which are 0 unless a level is large against its
+    spread: of squares of 100,000 ± 1 a double keeps too few digits.
     """
 
     n: Floats
@@ -74,14 +75,14 @@ class Sums:
             return self
         return type(self)(
             n=self.n,
-            y=self.y + over * self.n,
+            y=self.y + over * self.d,
             d=self.d,
             x=self.x + across * self.n,
-            yy=self.yy + 2 * over * self.y + over**2 * self.n,
+            yy=self.yy + 2 * over * self.yd + over**2 * self.dd,
             dd=self.dd,
             xx=self.xx + 2 * across * self.x + across**2 * self.n,
-            yd=self.yd + over * self.d,
-            yx=self.yx + across * self.y + over * self.x + over * across * self.n,
+            yd=self.yd + over * self.dd,
+            yx=self.yx + across * self.y + over * self.dx + over * across * self.d,
             dx=self.dx + across * self.d,
             y_centre=np.asarray(y_centre, dtype=float),
             x_centre=np.asarray(x_centre, dtype=float),
@@ -92,10 +93,9 @@ class Sums:
         """From units: y, d and x have a unit an entry along the axis."""
         y = np.asarray(y, dtype=float)
         x = np.zeros_like(y) if x is None else np.asarray(x, dtype=float)
-        y_centre = _centre(y) if d is None else 0.0
-        x_centre = _centre(x)
-        y, x = y - y_centre, x - x_centre
         d = np.ones_like(y) if d is None else np.asarray(d, dtype=float)
+        y_centre, x_centre = common_centre(y, d), common_centre(x, np.ones_like(x))
+        y, x = y - y_centre * d, x - x_centre
         each = (np.ones_like(y), y, d, x, y * y, d * d, x * x, y * d, y * x, d * x)
         every = [part.sum(axis) for part in each] + [np.asarray(y_centre), np.asarray(x_centre)]
         return cls(*every)
@@ -116,10 +116,33 @@ def centre_for(mean: float, deviation: float, zero_one: bool) -> float:
     return whole if abs(mean - whole) <= LARGE_LEVEL * deviation / 2 else float(mean)
 
 
-def _centre(values: Floats) -> float:
-    """One for all entries, so that sums of any of them add up."""
-    known = values[np.isfinite(values)]
-    if known.size < 2:
+def common_centre(y: Floats, d: Floats) -> float:
+    """What y is counted from for a unit of d: one for all entries, so that sums of any of them add up."""
+    y, d = np.broadcast_arrays(y, d)
+    known = np.isfinite(y) & np.isfinite(d) & (d != 0)
+    if known.sum() < 2:
         return 0.0
-    zero_one = bool(np.isin(known, (0.0, 1.0)).all())
-    return centre_for(float(known.mean()), float(known.std()), zero_one)
+    y, d = y[known], d[known]
+    squares = (d**2).sum()
+    ratio = float((y * d).sum() / squares)
+    deviation = float(np.sqrt(((y - ratio * d) ** 2).sum() / squares))
+    # Nothing but rounding is left of what is one ratio for all.
+    if deviation <= CONSTANT * abs(ratio):
+        return 0.0
+    zero_one = bool(np.isin(y, (0.0, 1.0)).all() and (d == 1).all())
+    return centre_for(ratio, deviation, zero_one)
+
+
+def centre_of_sums(y: float, d: float, yy: float, yd: float, dd: float) -> float:
+    """`common_centre` of units whose sums these are, from 0 on."""
+    if not dd > 0 or (y == yy and d == dd):
+        return 0.0
+    ratio = yd / dd
+    # The difference of such squares is no more exact than this; what it is exactly, centred sums say.
+    squares = max(yy - ratio * yd, (CONSTANT * ratio) ** 2 * dd)
+    return centre_for(ratio, float(np.sqrt(squares / dd)), False)
+
+
+def is_constant(yy: float, dd: float, centre: float) -> bool:
+    """Whether sums that are counted from a centre hold nothing but rounding."""
+    return bool(centre) and yy <= (CONSTANT * centre) ** 2 * dd

@@ -1,26 +1,27 @@
 """The tables of who sees contents: customers, what there is, what was shown and what came of it; checked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from firstday import logs
 from firstday.errors import DataError
-from firstday.frames import cut, matching
 from firstday.inputs.log import folded
-from firstday.inputs.reading import has_event_id, noted, reading, said
-from firstday.local_rows import local_rows
+from firstday.inputs.reading import has_event_id, noted, reading, said, typed_by_use
 from firstday.parallel import side_by_side
-from firstday.recommend.history import facts
+from firstday.ranking.history import facts
+from firstday.recommendations.eligibility import read_rules, uses_of
 from firstday.settings.bank import TABLES, BankSettings, Table
-from firstday.tables import Checked, Output, check, find_table
+from firstday.spark.frames import cut, matching
+from firstday.spark.local_rows import local_rows
+from firstday.tables import Checked, Sources, check
 from firstday.tables.horizon import complete_until
-from firstday.tables.infer import inferred, note, typed
 from firstday.tables.meeting import Side, meet
+from firstday.tables.read import TEXT_FORMATS
 from firstday.tables.resends import once
 from firstday.tables.schemas import REACTIONS, Contract, Field
 
@@ -55,9 +56,8 @@ class Bank:
 
 
 def read(
-    spark: SparkSession,
+    sources: Sources,
     settings: BankSettings,
-    output: Output,
     *,
     needed: Sequence[Table],
     actions: Sequence[str] | None = None,
@@ -71,13 +71,14 @@ def read(
     def checked_one(name: Table) -> Checked | None:
         address = settings.address(name)
         how = reading(settings, name)
-        source = find_table(spark, address, name, reading=how) if address else None
+        source = sources.find_table(address, name, how) if address else None
         if source is not None and name == "customers":
             kept = {"user_id", "joined_at", "anchored_at", *settings.segment}
-            kinds = inferred(source, [each for each in source.columns if each not in kept])
-            source = typed(source, kinds)
-            checked = check(source, contract(name, source.columns), now=now)
-            return noted(checked, note(source, kinds))
+            rules = _rules(sources, settings) if source.format in TEXT_FORMATS else []
+            free = [each for each in source.columns if each not in kept]
+            source, numbers, told = typed_by_use(source, free, uses_of(rules, source.frame))
+            checked = check(source, contract(name, source.columns, numbers=numbers), now=now)
+            return noted(checked, told)
         if source is not None:
             return check(source, contract(name, source.columns, has_event_id(settings)), now=now)
         if name in (*REQUIRED, *needed) or name in settings.table:
@@ -90,7 +91,7 @@ def read(
 
     opened = side_by_side(*(partial(checked_one, name) for name in TABLES))
     found = {name: one for name, one in zip(TABLES, opened, strict=True) if one is not None}
-    output.quarantine(*found.values(), max_bad_share=settings.max_bad_share)
+    sources.quarantine(*found.values(), max_bad_share=settings.max_bad_share)
     for name in (*REQUIRED, *needed):
         if found[name].profile.rows == found[name].profile.bad_rows:
             raise DataError(f"{name} must have rows", value=found[name].source.source)
@@ -98,7 +99,7 @@ def read(
     said(*found.values())
     tables: dict[str, DataFrame] = {name: completed(name, checked.good) for name, checked in found.items()}
     for missing, schema in ABSENT.items():
-        tables.setdefault(missing, local_rows(spark, [], schema))
+        tables.setdefault(missing, local_rows(sources.spark, [], schema))
     timed: tuple[Table, ...] = ("impressions", "reactions", "transactions", "events")
     earliest = found["impressions"].profile.earliest if "impressions" in found else None
     end = complete_until([found[name] for name in timed if name in found])
@@ -107,6 +108,17 @@ def read(
         logs.log.info(end.note.replace("--horizon", "--set now=..."))
     counted = _actions(tables.get("events"), settings.actions) if actions is None else tuple(actions)
     return Bank(tuple(found.values()), tables, counted, earliest, latest)
+
+
+def _rules(sources: Sources, settings: BankSettings) -> list[str]:
+    """The conditions of the table eligibility, as they are written; none where there is no such table."""
+    address = settings.address("eligibility")
+    how = reading(settings, "eligibility")
+    source = sources.find_table(address, "eligibility", how) if address else None
+    if source is None:
+        return []
+    rows = check(source, contract("eligibility", source.columns), now=datetime.now(UTC)).good
+    return [rule for _, rule in read_rules(rows)]
 
 
 def _settle(found: dict[Table, Checked], settings: BankSettings) -> None:
@@ -127,18 +139,23 @@ def _settle(found: dict[Table, Checked], settings: BankSettings) -> None:
         found["reactions"] = noted(found["reactions"], meet(shown, reacted))
 
 
-def contract(name: str, columns: Sequence[str], with_id: bool = True) -> Contract:
-    """What the table `name` must hold. columns: that it has; those of customers are all handed on. with_id:
-    whether events may have an id.
+def contract(
+    name: str, columns: Sequence[str], with_id: bool = True, numbers: Collection[str] = ()
+) -> Contract:
+    """What the table `name` must hold. columns: that it has; those of customers are all handed on, `numbers`
+    as such. with_id: whether events may have an id.
     """
+    at = ("joined_at", "anchored_at")
     user, category = Field("user_id", "id"), Field("category", "text")
     fields: dict[str, tuple[Field, ...]] = {
         "customers": (
             user,
             *(
-                Field(column, "instant" if column in ("joined_at", "anchored_at") else "any", nullable=True)
-                for column in columns
-                if column != "user_id"
+                Field(
+                    each, "instant" if each in at else "number" if each in numbers else "any", nullable=True
+                )
+                for each in columns
+                if each != "user_id"
             ),
         ),
         "categories": (

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 
 from firstday import logs
 from firstday.errors import DataError
@@ -11,7 +11,7 @@ from firstday.inputs.log import fold, folded, users_of_log
 from firstday.inputs.reading import has_event_id, noted, reading, said
 from firstday.moments import labelled
 from firstday.settings import DiscoverSettings
-from firstday.tables import Checked, Input, Output, check, open_input, open_table, schemas
+from firstday.tables import Checked, Input, Sources, check, schemas
 from firstday.tables.horizon import complete_until
 from firstday.tables.meeting import Side, meet
 from firstday.tables.resends import once
@@ -19,19 +19,14 @@ from firstday.windows import Windows, instant_at
 
 
 def read(
-    spark: SparkSession,
-    settings: DiscoverSettings,
-    windows: Windows,
-    since: date | None,
-    now: datetime,
-    output: Output,
+    sources: Sources, settings: DiscoverSettings, windows: Windows, since: date | None, now: datetime
 ) -> list[Checked]:
-    """The users, the events and, where there are any, the labels. Bad rows are set aside in `output`.
+    """The users, the events and, where there are any, the labels. Bad rows are set aside.
 
     Raises DataError where one has no rows.
     """
     with logs.step("Reading and checking the inputs") as step:
-        source = open_input(spark, settings.events, name="events", reading=reading(settings, "events"))
+        source = sources.open(settings.events, "events", reading(settings, "events"))
         start = None if since is None else instant_at(windows.time_range([since])[0])
         # Without users the whole log is read: who is new on a date shows in what was before.
         events = check(
@@ -44,24 +39,22 @@ def read(
             now=now,
             since=start - timedelta(days=1) if start and settings.users is not None else None,
         )
-        output.quarantine(events, max_bad_share=settings.max_bad_share)
+        sources.quarantine(events, max_bad_share=settings.max_bad_share)
         _refuse_empty(events, source, settings, start, now)
         events = folded(events, settings.fold_actions)
         events = once(
             events, "event_id", ["user_id", "action"], max_bad_share=settings.max_bad_share, drop=False
         )
-        users = _users(spark, settings, events, now, output)
+        users = _users(sources, settings, events, now)
         found = [users, events]
         if settings.users is not None:
             found[0] = noted(
                 users, meet(Side(users, "user_id"), Side(events, "user_id"), quietly=bool(since))
             )
         if settings.labels is not None:
-            labels = open_table(
-                spark, settings.labels, "soft_labels", name="labels", reading=reading(settings, "labels")
-            )
+            labels = sources.open_table(settings.labels, "soft_labels", "labels", reading(settings, "labels"))
             told = check(labels, schemas.user_labels(), now=now)
-            output.quarantine(told, max_bad_share=settings.max_bad_share)
+            sources.quarantine(told, max_bad_share=settings.max_bad_share)
             _refuse_empty(told)
             found.append(noted(told, meet(Side(users, "user_id"), Side(told, "user_id"))))
         end = complete_until([events]) if settings.horizon is None else None
@@ -71,18 +64,16 @@ def read(
     return found
 
 
-def _users(
-    spark: SparkSession, settings: DiscoverSettings, events: Checked, now: datetime, output: Output
-) -> Checked:
+def _users(sources: Sources, settings: DiscoverSettings, events: Checked, now: datetime) -> Checked:
     """The table of users; without one, the users of the log."""
     if settings.users is None:
         return users_of_log(events, settings.segments, anchor_action_of(settings))
     users = check(
-        open_input(spark, settings.users, name="users", reading=reading(settings, "users")),
+        sources.open(settings.users, "users", reading(settings, "users")),
         schemas.users(settings.segments),
         now=now,
     )
-    output.quarantine(users, max_bad_share=settings.max_bad_share)
+    sources.quarantine(users, max_bad_share=settings.max_bad_share)
     _refuse_empty(users)
     return users
 

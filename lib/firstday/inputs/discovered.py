@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pyspark.sql import SparkSession
 
 from firstday.errors import DataError, SettingsError
 from firstday.moments.tested import arm_name, metric_name
 from firstday.settings import ExperimentPlan
-from firstday.tables import read_published
+from firstday.tables import Sources
 
 HEAD = """# Written by `firstday assign --from-discovery`: read it, edit it, give it to `firstday assign`.
 # Each arm helps new users to reach its candidate; the control leaves them alone. The names of arms and
@@ -19,14 +18,14 @@ HEAD = """# Written by `firstday assign --from-discovery`: read it, edit it, giv
 """
 
 
-def write_plan(spark: SparkSession, found: str, ranks: Sequence[int], starts_at: datetime, path: str) -> Path:
+def write_plan(sources: Sources, found: str, ranks: Sequence[int], starts_at: datetime, path: str) -> Path:
     """Write the plan for these ranks of the shortlist at `found`; nothing is overwritten."""
     where = Path(path)
     if where.exists():
         raise SettingsError(
             "--plan must be a new file with --from-discovery", value=path, next_step="name another file"
         )
-    rows = {row["rank"]: row.asDict() for row in read_published(spark, found, "shortlist").collect()}
+    rows = {row["rank"]: row.asDict() for row in sources.published(found, "shortlist").collect()}
     missing = sorted(set(ranks) - set(rows))
     if missing:
         raise DataError(
@@ -49,9 +48,13 @@ def planned(rows: Sequence[dict[str, Any]], starts_at: datetime) -> dict[str, An
     new_users = max(row["days_needed"] - row["day"] - 1 for row in rows)
     days = -(-new_users * (len(rows) + 1) // 2) + day + 1
     smallest = min(row["lift"] for row in rows)
-    metrics: list[dict[str, Any]] = [
-        {"name": metric_name(day), "kind": "retention", "day": day, "smallest_effect": smallest}
-    ]
+    kind = str(rows[0].get("retention_kind") or "on")
+
+    def retention(day: int, **further: float) -> dict[str, Any]:
+        same = {} if kind == "on" else {"retention_kind": kind}
+        return {"name": metric_name(day, kind), "kind": "retention", "day": day, **same, **further}
+
+    metrics = [retention(day, smallest_effect=smallest)]
     metrics += [
         {
             "name": f"reached {arm}",
@@ -63,7 +66,7 @@ def planned(rows: Sequence[dict[str, Any]], starts_at: datetime) -> dict[str, An
     ]
     later = rows[0]["guardrail_day"]
     if later is not None:
-        metrics.append({"name": metric_name(later), "kind": "retention", "day": later, "margin": smallest})
+        metrics.append(retention(later, margin=smallest))
     pushed = {row["action"] for row in rows}
     watched = [name for row in rows for name in row["guardrails"] if name not in pushed]
     metrics += [
@@ -79,5 +82,5 @@ def planned(rows: Sequence[dict[str, Any]], starts_at: datetime) -> dict[str, An
         "metrics": metrics,
     }
     if len(rows) == 1:
-        plan["encouragement"] = {"moment": f"reached {arms[0]}", "outcome": metric_name(day)}
+        plan["encouragement"] = {"moment": f"reached {arms[0]}", "outcome": metric_name(day, kind)}
     return plan

@@ -4,25 +4,27 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import NumericType, StringType
 
 from firstday.errors import DataError, SettingsError
 from firstday.expressions.conditions import refuse_mixed
 from firstday.expressions.uses import Uses
-from firstday.frames import matching
-from firstday.inputs.reading import reading
+from firstday.inputs.reading import reading, typed_by_use
 from firstday.labels import classifier, functions, votes
 from firstday.labels.columns import positive_class, refuse_leaks, wide_voters
 from firstday.labels.models import fitting
 from firstday.labels.models.base import LabelModel
+from firstday.labels.trial import Trial, tried
 from firstday.settings import LabelSettings
-from firstday.tables import Checked, Input, Output, check, column, open_input, read_published, schemas
+from firstday.spark.frames import cached, matching
+from firstday.tables import Checked, Input, Sources, check, column, schemas
 from firstday.tables.contract import bind
-from firstday.tables.infer import inferred, note, typed
-from firstday.tables.read import TEXT_FORMATS
+from firstday.tables.read import TEXT_FORMATS, Reading
 from firstday.tables.values import whole
+
+TRIED = 1_000  # rows that --check looks at
 
 
 @dataclass(frozen=True)
@@ -44,51 +46,47 @@ class Inputs:
     notes: tuple[str, ...] = ()
 
 
-def read(spark: SparkSession, settings: LabelSettings, output: Output) -> Inputs:
+def read(sources: Sources, settings: LabelSettings) -> Inputs:
     """Votes that exist, or those of the label functions on the rows, and the model to apply, if one is named.
-    Bad rows are set aside in `output`.
+    Bad rows are set aside.
 
     Raises SettingsError or DataError where settings, model, functions and data do not fit each other.
     """
-    earlier = _earlier(spark, settings)
+    earlier = _earlier(sources, settings)
     if settings.functions is None:
-        inputs = _votes_given(spark, settings, earlier, output)
+        inputs = _votes_given(sources, settings, earlier)
     else:
-        inputs = _votes_made(spark, settings, earlier, output)
+        inputs = _votes_made(sources, settings, earlier)
     if settings.gold:
         names = inputs.class_names
         votes.refuse_other_classes(inputs.checked.good, settings.gold, inputs.cast.classes, names)
     return inputs
 
 
-def read_audited(
-    spark: SparkSession, settings: LabelSettings, inputs: Inputs, output: Output
-) -> DataFrame | None:
+def read_audited(sources: Sources, settings: LabelSettings, inputs: Inputs) -> DataFrame | None:
     """The rows of --audited or --audited-random with their answers, checked; None where neither is given."""
     address = settings.audited or settings.audited_random
     if address is None:
         return None
-    source = open_input(spark, address, name="audited", time_zone=settings.input_time_zone)
+    source = sources.open(address, "audited", Reading(settings.input_time_zone))
     contract = schemas.label_answers(is_random=settings.audited is None)
-    good = _checked(source, contract, settings, output).good
+    good = _checked(source, contract, settings, sources).good
     votes.refuse_other_classes(good, "answer", inputs.cast.classes, inputs.class_names)
     return good
 
 
-def _earlier(spark: SparkSession, settings: LabelSettings) -> LabelModel | None:
+def _earlier(sources: Sources, settings: LabelSettings) -> LabelModel | None:
     if settings.model is None:
         return None
-    row = read_published(spark, settings.model, "label_model").first()
+    row = sources.published(settings.model, "label_model").first()
     assert row is not None  # a published run has one
     return fitting.from_json(row["model"])
 
 
-def _votes_given(
-    spark: SparkSession, settings: LabelSettings, earlier: LabelModel | None, output: Output
-) -> Inputs:
+def _votes_given(sources: Sources, settings: LabelSettings, earlier: LabelModel | None) -> Inputs:
     assert settings.votes is not None
     others = [name for name in (settings.gold, settings.period, settings.stake) if name]
-    source = open_input(spark, settings.votes, name="votes", reading=reading(settings, "votes"))
+    source = sources.open(settings.votes, "votes", reading(settings, "votes"))
     if earlier and settings.classes not in (None, earlier.classes):
         raise SettingsError(
             f"--classes must be the {earlier.classes} classes of the model",
@@ -103,7 +101,7 @@ def _votes_given(
     columns = ["vote"] if long else list(voters or wide_voters(names, others))
     classes = earlier.classes if earlier else settings.classes or len(settings.balance) or None
     contract = schemas.long_votes(classes, others) if long else schemas.wide_votes(columns, classes, others)
-    checked = _checked(source, contract.with_amount(settings.stake), settings, output)
+    checked = _checked(source, contract.with_amount(settings.stake), settings, sources)
     shown = classes or votes.classes_shown(checked.good, columns)
     if long:
         found = Inputs(checked, votes.from_long(checked.good, shown, voters, others), earlier)
@@ -172,12 +170,10 @@ def _passed_over(rows: DataFrame, voters: Sequence[str]) -> tuple[int, tuple[str
     return found.votes, (told,)
 
 
-def _votes_made(
-    spark: SparkSession, settings: LabelSettings, earlier: LabelModel | None, output: Output
-) -> Inputs:
+def _votes_made(sources: Sources, settings: LabelSettings, earlier: LabelModel | None) -> Inputs:
     assert settings.rows is not None
     assert settings.functions is not None
-    rules = functions.load(settings.functions)
+    rules = _rules(sources, settings)
     classes, names = len(rules.classes), [rule.name for rule in rules.functions]
     if settings.classes not in (None, classes) or len(settings.balance) not in (0, classes):
         raise SettingsError(
@@ -187,7 +183,58 @@ def _votes_made(
         )
     if earlier:
         _refuse_other_functions(rules, earlier)
-    source = open_input(spark, settings.rows, name="rows", reading=reading(settings, "rows"))
+    found = _functions_on_rows(sources, settings, rules)
+    checked = _checked(found.source, found.contract, settings, sources)
+    checked = replace(checked, notes=found.notes)
+    voted = found.resolved.votes(checked.good)
+    votes.refuse_other_votes(voted, names, classes)
+    ordered = earlier.voters if earlier else names
+    cast = votes.from_wide(voted, ordered, classes)
+    positive = positive_class(settings.positive, rules.classes) if found.features else None
+    return Inputs(checked, cast, earlier, rules.classes, found.features, positive, notes=found.notes)
+
+
+def _rules(sources: Sources, settings: LabelSettings) -> functions.LabelFunctions:
+    """The label functions that were handed over, or those of a file."""
+    assert settings.functions is not None
+    rules: functions.LabelFunctions | None = sources.given.get(settings.functions)
+    return rules or functions.load(settings.functions)
+
+
+def try_functions(sources: Sources, settings: LabelSettings) -> Trial:
+    """The label functions on the first TRIED rows; nothing is written. Raises as `read` does."""
+    assert settings.functions is not None
+    rules = _rules(sources, settings)
+    found = _functions_on_rows(sources, settings, rules, TRIED)
+    checked = check(found.source, found.contract, now=datetime.now(UTC))
+    names = [rule.name for rule in rules.functions]
+    with cached(found.resolved.votes(checked.good)) as voted:
+        votes.refuse_other_votes(voted, names, len(rules.classes))
+        columns = sorted({"row_id", *names}.union(*found.resolved.reads.values()))
+        rows = voted.select(*(column(name) for name in columns)).toPandas()
+    reads = found.resolved.reads
+    return tried(rows, names, rules.classes, reads, checked.profile.reasons, found.notes)
+
+
+@dataclass(frozen=True)
+class _OnRows:
+    """Label functions, checked against the rows that they are to vote on, and what is read of these."""
+
+    source: Input
+    resolved: functions.Resolved
+    contract: schemas.Contract
+    features: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def _functions_on_rows(
+    sources: Sources, settings: LabelSettings, rules: functions.LabelFunctions, first: int | None = None
+) -> _OnRows:
+    """first: of so many rows only. Raises SettingsError or DataError where they do not fit each other."""
+    assert settings.rows is not None
+    source = sources.open(settings.rows, "rows", reading(settings, "rows"))
+    if first is not None:
+        source = replace(source, frame=source.frame.limit(first))
     features = matching(source.columns, settings.features, "--features")
     kept_apart = [name for name in ("row_id", settings.gold, settings.old_label, settings.period) if name]
     source, numbers, notes = _typed(source, rules, {*features} - {*kept_apart}, kept_apart)
@@ -203,16 +250,9 @@ def _votes_made(
             source.frame.columns, settings.old_label_columns, "--old-label-columns"
         )  # refuses what is not there
         functions.refuse_overlap(resolved.reads, features, settings.old_label_columns)
-    positive = positive_class(settings.positive, rules.classes) if features else None
     wanted = {*kept_apart, *features}.union(*resolved.reads.values()) - {"row_id"}
     contract = schemas.label_rows(sorted(wanted), numbers).with_amount(settings.stake)
-    checked = _checked(source, contract, settings, output)
-    checked = replace(checked, notes=notes)
-    voted = resolved.votes(checked.good)
-    votes.refuse_other_votes(voted, names, classes)
-    ordered = earlier.voters if earlier else names
-    cast = votes.from_wide(voted, ordered, classes)
-    return Inputs(checked, cast, earlier, rules.classes, tuple(features), positive, notes=notes)
+    return _OnRows(source, resolved, contract, tuple(features), notes)
 
 
 def _refuse_other_functions(rules: functions.LabelFunctions, earlier: LabelModel) -> None:
@@ -245,28 +285,18 @@ def _others(source: Input) -> list[str]:
 def _typed(
     source: Input, rules: functions.LabelFunctions, features: Set[str], kept_apart: Sequence[str]
 ) -> tuple[Input, frozenset[str], tuple[str, ...]]:
-    """The input with types that text files cannot say; the columns that are to be numbers; a note on both.
-
-    Numbers are features, and what a function uses as one or compares with one. Of the others those are typed
-    of which all values are of a type, unless a function uses them as text; ids and labels stay as they are.
-    """
+    """`typed_by_use` by the label functions and features; ids and labels stay as they are."""
     if source.format not in TEXT_FORMATS:
         return source, frozenset(), ()
     found = Uses()
     for each in functions.resolve(rules, _as_checked(source.frame)).uses.values():
         found.add(each)
-    free = [name for name in _others(source) if name not in {*kept_apart, *found.texts}]
-    kinds = inferred(source, [name for name in free if name not in found.numbers])
-    numbers = found.numbers | features | {name for name, kind in kinds.items() if "number" in kind}
-    for _ in found.pairs:  # what is compared with a number is one, and so on along the pairs
-        numbers |= {each for pair in found.pairs if numbers & {*pair} for each in pair}
-    kinds = {name: kind for name, kind in kinds.items() if name not in found.numbers | features}
-    declared = frozenset(numbers) & {*free} - {*kinds}
-    told = note(source, kinds)
-    return typed(source, kinds), declared, (told,) if told else ()
+    names = [name for name in _others(source) if name not in kept_apart]
+    made, numbers, told = typed_by_use(source, names, found, features)
+    return made, numbers, (told,) if told else ()
 
 
-def _checked(source: Input, contract: schemas.Contract, settings: LabelSettings, output: Output) -> Checked:
+def _checked(source: Input, contract: schemas.Contract, settings: LabelSettings, sources: Sources) -> Checked:
     checked = check(source, contract, now=datetime.now(UTC))
-    output.quarantine(checked, max_bad_share=settings.max_bad_share)
+    sources.quarantine(checked, max_bad_share=settings.max_bad_share)
     return checked

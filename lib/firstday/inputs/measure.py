@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 
 from firstday.errors import DataError
 from firstday.experiments import assign
@@ -15,12 +15,12 @@ from firstday.experiments.caps import capped
 from firstday.experiments.outcomes import Outcomes
 from firstday.experiments.results import Question
 from firstday.experiments.unit_table import checked_units, unit_outcomes
-from firstday.frames import cached
 from firstday.inputs.measure_log import Measured, in_two_variants, measured, released
 from firstday.inputs.reading import notes_of, reading
 from firstday.settings import ExperimentPlan, MeasureSettings
 from firstday.settings.metrics import Metric
-from firstday.tables import Checked, Output, check, column, open_input
+from firstday.spark.frames import cached
+from firstday.tables import Checked, Sources, check, column
 from firstday.tables.schemas import Contract, Field
 
 PLANNED_UNITS = 10_000
@@ -43,20 +43,18 @@ class Inputs:
 
 
 @contextmanager
-def opened(
-    spark: SparkSession, settings: MeasureSettings, plan: ExperimentPlan | None, output: Output
-) -> Iterator[Inputs]:
+def opened(sources: Sources, settings: MeasureSettings, plan: ExperimentPlan | None) -> Iterator[Inputs]:
     """The inputs, as long as the `with` lasts. Bad rows go to quarantine.
 
     Raises SettingsError or DataError where settings, plan and data do not fit each other.
     """
     if settings.units is not None:
-        inputs = _of_units(spark, settings, plan, output)
+        inputs = _of_units(sources, settings, plan)
         with cached(inputs.units.frame) as frame:
             yield _asked(replace(inputs, units=replace(inputs.units, frame=frame)), settings, plan)
         return
     assert plan is not None
-    found = measured(spark, settings, plan, output)
+    found = measured(sources, settings, plan)
     with released(found.spans), cached(found.units.frame) as counted:
         units, notes = capped(replace(found.units, frame=counted), sum(found.spans.rows.values()))
         units = by_cluster(units, plan.cluster) if plan.cluster else units
@@ -90,15 +88,13 @@ def _set_aside(checked: Sequence[Checked]) -> Iterator[str]:
             yield f"{bad:,} of {rows:,} rows of {each.source.name} are bad: they are set aside in quarantine."
 
 
-def _of_units(
-    spark: SparkSession, settings: MeasureSettings, plan: ExperimentPlan | None, output: Output
-) -> Inputs:
+def _of_units(sources: Sources, settings: MeasureSettings, plan: ExperimentPlan | None) -> Inputs:
     assert settings.units is not None
     metrics = settings.metrics() or (plan.metrics if plan else ())
     unit = plan.unit if plan and "unit" not in settings.model_fields_set else settings.unit
-    source = open_input(spark, settings.units, name="units", reading=reading(settings, "units"))
+    source = sources.open(settings.units, "units", reading(settings, "units"))
     checked = check(source, _contract(settings, metrics, unit), now=datetime.now(UTC))
-    output.quarantine(checked, max_bad_share=settings.max_bad_share)
+    sources.quarantine(checked, max_bad_share=settings.max_bad_share)
     good, notes = _compared(checked, settings)
     units = unit_outcomes(
         good,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from firstday.errors import DataError, SettingsError
@@ -17,7 +17,7 @@ from firstday.inputs.log import fold, folded
 from firstday.inputs.reading import has_event_id, reading
 from firstday.settings import ExperimentPlan, MeasureSettings
 from firstday.settings.metrics import PRE, Metric
-from firstday.tables import Checked, Input, Output, check, column, latest_instant, open_input, open_table
+from firstday.tables import Checked, Input, Sources, check, column, latest_instant
 from firstday.tables.check import made_of
 from firstday.tables.horizon import complete_until
 from firstday.tables.meeting import Side, meet
@@ -26,7 +26,6 @@ from firstday.tables.schemas import REACTIONS, Contract, Field
 from firstday.windows import microseconds
 
 VARIANT, EXPERIMENT = "variant", "experiment"  # of an exposure: what was shown, and in which experiment
-EVENT_ID = Field("event_id", "id", nullable=True, optional=True)
 EVENT_ID = Field("event_id", "id", nullable=True, optional=True)
 DAILY = ("count", "sum", "click_rate")  # kinds that a day of a unit has a value of
 
@@ -43,9 +42,7 @@ class Measured:
     notes: tuple[str, ...]
 
 
-def measured(
-    spark: SparkSession, settings: MeasureSettings, plan: ExperimentPlan, output: Output
-) -> Measured:
+def measured(sources: Sources, settings: MeasureSettings, plan: ExperimentPlan) -> Measured:
     """Read all tables, place each unit in time and measure it. Bad rows go to quarantine."""
     panel: Panel | None = "stage" if plan.ramp else "period" if plan.crossover else None
     if settings.exposure_action is not None and (panel or plan.cluster):
@@ -57,7 +54,7 @@ def measured(
     if settings.fold_actions:
         settings = settings.model_copy(update={"exposure": tuple(map(fold, settings.exposure))})
         plan = plan.model_copy(update={"metrics": tuple(map(_folded, plan.metrics))})
-    reader = _Reader(spark, settings, output)
+    reader = _Reader(sources, settings)
     log = reader.log(plan)
     assigned = (
         reader.assignments(plan, panel) if settings.assignments else exposed(log["events"], settings, plan)
@@ -115,6 +112,8 @@ def exposed(events: Checked, settings: MeasureSettings, plan: ExperimentPlan) ->
     rows = events.good.where(of_action & column(VARIANT).isNotNull())
     if EXPERIMENT in events.good.columns:
         rows = rows.where(column(EXPERIMENT) == F.lit(plan.experiment))
+    if settings.variants:
+        rows = rows.where(F.trim(column(VARIANT)).isin(list(settings.variants)))
     assignments = rows.select(
         column("user_id").alias("unit_id"),
         F.trim(column(VARIANT)).alias("variant"),
@@ -196,15 +195,14 @@ def _ages(
 
 @dataclass(frozen=True)
 class _Reader:
-    spark: SparkSession
+    sources: Sources
     settings: MeasureSettings
-    output: Output
 
     def assignments(self, plan: ExperimentPlan, panel: Panel | None) -> Checked:
         address = self.settings.assignments
         assert address is not None
         how = reading(self.settings, "assignments")
-        source = open_table(self.spark, address, "assignments", name="assignments", reading=how)
+        source = self.sources.open_table(address, "assignments", "assignments", how)
         if "experiment" in source.columns:
             source = self._of_experiment(source, plan.experiment)
         fields = [
@@ -251,11 +249,7 @@ class _Reader:
                 Field("action", "text"),
                 Field("occurred_at", "instant"),
                 Field("category", "text", nullable=True, optional=True),
-                *(
-                    [Field("event_id", "id", nullable=True, optional=True)]
-                    if has_event_id(self.settings)
-                    else []
-                ),
+                *([EVENT_ID] if has_event_id(self.settings) else []),
                 *(
                     (
                         Field(VARIANT, "text", nullable=True),
@@ -324,11 +318,11 @@ class _Reader:
         how = reading(self.settings, name)
         if name == "events" and self.settings.exposure_action is not None:
             how = replace(how, columns={**how.columns, VARIANT: (self.settings.variant,)})
-        return open_input(self.spark, address, name=name, reading=how)
+        return self.sources.open(address, name, how)
 
     def _checked(self, source: Input, contract: Contract) -> Checked:
         checked = check(source, contract, now=datetime.now(UTC))
-        self.output.quarantine(checked, max_bad_share=self.settings.max_bad_share)
+        self.sources.quarantine(checked, max_bad_share=self.settings.max_bad_share)
         return checked
 
 

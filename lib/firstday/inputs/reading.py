@@ -1,6 +1,6 @@
 """How a job's inputs are read: what its settings say, and the format that its events have."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
@@ -10,11 +10,13 @@ from pydantic import BeforeValidator, Field
 
 from firstday import logs
 from firstday.errors import SettingsError
+from firstday.expressions.uses import Uses
 from firstday.settings import load
 from firstday.settings.inputs import NONE, ColumnMap, InputSettings, LogSettings, TimeUnit
 from firstday.settings.kinds import Settings, TimeZone
-from firstday.tables import Checked
-from firstday.tables.read import Reading
+from firstday.tables import Checked, Input
+from firstday.tables.infer import inferred, note, typed
+from firstday.tables.read import TEXT_FORMATS, Reading
 
 FORMATS = files("firstday.conf").joinpath("formats")
 EVENTS = "events"
@@ -62,7 +64,8 @@ def reading(settings: InputSettings, table: str) -> Reading:
     columns |= {name: paths for name, paths in given.items() if "." not in name}
     own = {name: paths for name, paths in given.items() if name.startswith(f"{table}.")}
     columns |= {name.removeprefix(f"{table}."): paths for name, paths in own.items()}
-    return Reading(zone, unit, settings.encoding, columns)
+    needed = frozenset(name.removeprefix(f"{table}.") for name in own)
+    return Reading(zone, unit, settings.encoding, columns, needed)
 
 
 def has_event_id(settings: LogSettings) -> bool:
@@ -75,11 +78,32 @@ def noted(checked: Checked, note: str | None) -> Checked:
     return checked if note is None else replace(checked, notes=(*checked.notes, note))
 
 
+def typed_by_use(
+    source: Input, names: Sequence[str], found: Uses, also: Set[str] = frozenset()
+) -> tuple[Input, frozenset[str], str | None]:
+    """The input with types that text files cannot say; its columns that are to be numbers; a note on both.
+
+    names: columns that may be typed. Numbers are `also`, and what an expression uses as one or compares with
+    one. Of the others those are typed of which all values are of a type, unless an expression uses them as
+    text.
+    """
+    if source.format not in TEXT_FORMATS:
+        return source, frozenset(), None
+    free = [name for name in names if name not in found.texts]
+    used = found.numbers | also
+    kinds = inferred(source, [name for name in free if name not in found.numbers])
+    numbers = used | {name for name, kind in kinds.items() if "number" in kind}
+    for _ in found.pairs:  # what is compared with a number is one, and so on along the pairs
+        numbers |= {each for pair in found.pairs if numbers & {*pair} for each in pair}
+    kinds = {name: kind for name, kind in kinds.items() if name not in used}
+    return typed(source, kinds), frozenset(numbers) & {*free} - {*kinds}, note(source, kinds)
+
+
 def said(*checked: Checked) -> None:
     """Say what was made of the inputs."""
     for each in checked:
-        for note in each.notes:
-            logs.log.info(note)
+        for sentence in each.notes:
+            logs.log.info(sentence)
 
 
 def notes_of(checked: Iterable[Checked]) -> tuple[str, ...]:

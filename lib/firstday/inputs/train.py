@@ -1,20 +1,20 @@
 """What `firstday train` reads: a ready table of examples, made into lists with labels and a vector."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from firstday.errors import DataError, SettingsError
-from firstday.frames import drawn, matching, with_vector
 from firstday.inputs import bank
 from firstday.inputs.reading import reading
-from firstday.recommend import learning
-from firstday.recommend.encoding import Encoding
-from firstday.recommend.examples import (
+from firstday.ranking import learning
+from firstday.ranking.encoding import Encoding
+from firstday.ranking.examples import (
     BINARY,
     CATEGORY,
     KEY,
@@ -30,10 +30,11 @@ from firstday.recommend.examples import (
     VECTOR,
     WEIGHT,
 )
-from firstday.recommend.slot_sums import shown
+from firstday.ranking.slot_sums import shown
 from firstday.settings import TrainSettings
 from firstday.settings.train import Boosting
-from firstday.tables import Checked, Input, Output, check, column, open_input, read_published
+from firstday.spark.frames import drawn, matching, with_vector
+from firstday.tables import Checked, Input, Sources, check, column
 from firstday.tables.schemas import Contract, Field
 from firstday.tables.values import number
 
@@ -68,12 +69,12 @@ class Examples:
         return () if self.encoding is None else tuple(self.features[at] for at in self.encoding.categorical)
 
 
-def read(spark: SparkSession, settings: TrainSettings, output: Output) -> Examples:
+def read(sources: Sources, settings: TrainSettings) -> Examples:
     """The examples, split into those to learn from and those to measure on. Bad rows go to quarantine.
 
     Raises SettingsError or DataError where settings and data do not fit each other.
     """
-    return _ready(spark, settings, output) if settings.examples else _of_log(spark, settings, output)
+    return _ready(sources, settings) if settings.examples else _of_log(sources, settings)
 
 
 def parameters_of(settings: TrainSettings) -> Boosting:
@@ -81,13 +82,13 @@ def parameters_of(settings: TrainSettings) -> Boosting:
     return settings.train if settings.examples else settings.train.otherwise(learning.CAREFUL)
 
 
-def _of_log(spark: SparkSession, settings: TrainSettings, output: Output) -> Examples:
+def _of_log(sources: Sources, settings: TrainSettings) -> Examples:
     """Examples of what was shown."""
-    found = bank.read(spark, settings, output, needed=("impressions", "reactions"))
+    found = bank.read(sources, settings, needed=("impressions", "reactions"))
     now = settings.now or found.latest
     assert now is not None  # impressions have rows
     assert found.earliest is not None
-    target = _target(spark, settings)
+    target = _target(sources, settings)
     span = learning.periods(found.earliest, now, target, timedelta(days=settings.valid_days))
     learned = learning.built(
         found.tables,
@@ -122,30 +123,48 @@ def _of_log(spark: SparkSession, settings: TrainSettings, output: Output) -> Exa
     )
 
 
-def _target(spark: SparkSession, settings: TrainSettings) -> learning.Target:
+def _target(sources: Sources, settings: TrainSettings) -> learning.Target:
     if settings.hypotheses is None:
         return learning.Target(settings.label_window)
-    row = read_published(spark, settings.hypotheses, "hypotheses").first()
+    row = sources.published(settings.hypotheses, "hypotheses").first()
     if row is None or row["verdict"] == "none":
         raise DataError(
             "--hypotheses must hold a candidate",
             value=settings.hypotheses,
             next_step="firstday discover found none there: take --objective binary, or give another log",
         )
-    chosen = learning.Moment(row["action"], row["threshold"])
+    if settings.candidate is None:
+        chosen = learning.Moment(row["action"], row["threshold"])
+    else:
+        rows = sources.published(settings.hypotheses, "shortlist").orderBy("rank").collect()
+        chosen = named_candidate(settings.candidate, [(each["action"], each["threshold"]) for each in rows])
     return learning.Target(settings.label_window, chosen, settings.moment_share)
 
 
-def _ready(spark: SparkSession, settings: TrainSettings, output: Output) -> Examples:
-    assert settings.examples is not None
-    sources = [open_input(spark, settings.examples, name="examples", reading=reading(settings, "examples"))]
-    if settings.valid is not None:
-        sources.append(open_input(spark, settings.valid, name="valid", reading=reading(settings, "valid")))
-    features = _features(sources[0], settings)
-    checked = tuple(
-        check(source, _contract(source.name, features, settings), now=datetime.now(UTC)) for source in sources
+def named_candidate(name: str, listed: Sequence[tuple[str, int]]) -> learning.Moment:
+    """The candidate of a shortlist (action, threshold) by its name: 'message>=3', 'message ≥ 3' or 'message'.
+    Raises SettingsError where it is not on the list.
+    """
+    for action, threshold in listed:
+        if name == action or re.fullmatch(rf"{re.escape(action)}\s*(>=|≥)\s*{threshold}", name):
+            return learning.Moment(action, threshold)
+    raise SettingsError(
+        "--candidate must be on the shortlist of --hypotheses",
+        value=name,
+        next_step=f"choose of {', '.join(f'{action}>={threshold}' for action, threshold in listed)}",
     )
-    output.quarantine(*checked, max_bad_share=settings.max_bad_share)
+
+
+def _ready(sources: Sources, settings: TrainSettings) -> Examples:
+    assert settings.examples is not None
+    opened = [sources.open(settings.examples, "examples", reading(settings, "examples"))]
+    if settings.valid is not None:
+        opened.append(sources.open(settings.valid, "valid", reading(settings, "valid")))
+    features = _features(opened[0], settings)
+    checked = tuple(
+        check(source, _contract(source.name, features, settings), now=datetime.now(UTC)) for source in opened
+    )
+    sources.quarantine(*checked, max_bad_share=settings.max_bad_share)
     frames = [_example(each.good, features, settings) for each in checked]
     told: dict[str, Any] = {
         "objective": settings.objective or LAMBDARANK,
@@ -197,7 +216,7 @@ def _contract(table: str, features: Sequence[str], settings: TrainSettings) -> C
 
 
 def _example(rows: DataFrame, features: Sequence[str], settings: TrainSettings) -> DataFrame:
-    """Columns of `firstday.recommend.examples` instead of the user's."""
+    """Columns of `firstday.ranking.examples` instead of the user's."""
     # -0.0 and NaN are told from 0.0 and null by a hash, but not by LightGBM: the contract has settled NaN.
     values = [column(name) + F.lit(0.0) for name in features]
     order, key = _order(rows, settings)

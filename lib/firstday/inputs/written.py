@@ -5,8 +5,8 @@ from pyspark.sql.types import StructType
 from firstday.experiments import assign, results
 from firstday.labels import outputs as labels
 from firstday.moments import outputs as moments
-from firstday.recommend import outputs as ranker
-from firstday.recommend import recommendation_outputs as recommendations
+from firstday.ranking import outputs as ranker
+from firstday.recommendations import recommendation_outputs as recommendations
 
 # By the job that writes them, without run_id. The histograms' columns depend on settings as well.
 DECLARED: dict[str, dict[str, StructType]] = {

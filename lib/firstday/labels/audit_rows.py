@@ -11,13 +11,13 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from firstday.errors import DataError
-from firstday.frames import drawn, to_driver
 from firstday.labels import audit
 from firstday.labels.models.base import Floats, LabelModel
 from firstday.labels.models.calibrated import graded
 from firstday.labels.soft import UNKNOWN
 from firstday.labels.votes import Votes, class_of
-from firstday.local_rows import local_rows
+from firstday.spark.frames import drawn, to_driver
+from firstday.spark.local_rows import local_rows
 from firstday.tables.schemas import column
 
 MOST_ANSWERS = 100_000

@@ -14,10 +14,10 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from firstday.frames import with_vector
 from firstday.labels import classifier, compare
 from firstday.labels.decision import NOBODY, Rule
 from firstday.labels.soft import DECIDED, UNKNOWN
+from firstday.spark.frames import with_vector
 from firstday.tables.schemas import column
 
 # Columns of the rows: the old and the known label (a class or null); of the label model P(class) as an array,

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, NumericType
 
 from firstday.errors import DataError, SettingsError
-from firstday.frames import not_adaptive
+from firstday.spark.frames import not_adaptive
 
 TARGET, VECTOR, PART = "firstday_target", "firstday_vector", "firstday_part"
 CLASS, WEIGHT = "firstday_class", "firstday_weight"

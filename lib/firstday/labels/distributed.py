@@ -12,10 +12,10 @@ import scipy.sparse as sp
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from firstday.frames import drawn
 from firstday.labels.models.base import Adding, Counted, Floats, Sums
 from firstday.labels.patterns import Packing
 from firstday.labels.votes import KNOWN, ROWS, Votes, words_of
+from firstday.spark.frames import drawn
 
 PARTIAL = "numbers array<double>"
 PRIORITY = "firstday_priority"

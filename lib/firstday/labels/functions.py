@@ -8,7 +8,6 @@ evaluates; no Python runs on the rows.
 import inspect
 import itertools
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.machinery import SourceFileLoader
@@ -16,14 +15,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ByteType, IntegerType, LongType, ShortType
 
 from firstday.errors import SettingsError, reason
-from firstday.expressions.builtins import SUBQUERIES, nearest, refused
+from firstday.expressions.builtins import SUBQUERIES, refused
 from firstday.expressions.conditions import (
     Analysed,
     Columns,
@@ -34,10 +31,9 @@ from firstday.expressions.conditions import (
 )
 from firstday.expressions.uses import Uses
 from firstday.labels.patterns import ABSTAIN
-from firstday.settings.label import MOST_CLASSES
+from firstday.settings.rules import check_classes, check_names, class_number, read_rules
 from firstday.tables.schemas import column
 
-ABSTAINS = "abstain"
 NAME = "firstday_label_function"  # the attribute that marks a decorated function, and holds its name
 Body = Callable[..., Column]
 _modules = itertools.count()
@@ -64,11 +60,11 @@ class LabelFunctions:
     functions: tuple[LabelFunction, ...]
 
     def __post_init__(self) -> None:
-        _check_classes(self.classes)
-        _check_names([function.name for function in self.functions])
+        check_classes(self.classes)
+        check_names([function.name for function in self.functions])
         for function in self.functions:
             for vote in (function.vote, function.otherwise):
-                _class_number(function.name, vote, self.classes)
+                class_number(function.name, vote, self.classes)
 
 
 def label_function(function: Any = None, *, name: str | None = None) -> Any:
@@ -100,6 +96,21 @@ def load(path: str) -> LabelFunctions:
     return loaders[file.suffix.lower()](file)
 
 
+def gathered(functions: Sequence[Body], classes: Sequence[str]) -> LabelFunctions:
+    """Decorated functions as those of a file; classes: the names of 0, 1, ...
+
+    Raises SettingsError where one is not decorated, or a name stands there twice.
+    """
+    for each in functions:
+        if not hasattr(each, NAME):
+            raise SettingsError(
+                "label functions must be marked by @label_function", value=getattr(each, "__name__", each)
+            )
+    return LabelFunctions(
+        tuple(classes), tuple(LabelFunction(getattr(each, NAME), each) for each in functions)
+    )
+
+
 @dataclass(frozen=True)
 class Resolved:
     """Label functions that were checked against the columns of a frame.
@@ -125,6 +136,12 @@ class Resolved:
             for each in self.functions.functions
         )
         return frame.select("*", *votes)
+
+
+def _load_yaml(file: Path) -> LabelFunctions:
+    found = read_rules(file)
+    rules = (LabelFunction(each.name, each.when, each.vote, each.otherwise) for each in found.rules)
+    return LabelFunctions(found.classes, tuple(rules))
 
 
 def resolve(functions: LabelFunctions, frame: DataFrame) -> Resolved:
@@ -225,64 +242,6 @@ def _check_votes(name: str, analysed: Analysed) -> None:
         )
 
 
-class _Rule(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    name: StrictStr
-    vote: Any
-    when: StrictStr
-    otherwise: Any = Field(ABSTAINS, alias="else")
-
-
-class _File(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    classes: tuple[StrictStr, ...]
-    functions: tuple[_Rule, ...]
-
-
-def _load_yaml(file: Path) -> LabelFunctions:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(
-            f"the label functions {str(file)!r} must be YAML", next_step=" ".join(str(error).split())
-        ) from error
-    try:
-        read = _File.model_validate(content)
-    except ValidationError as error:
-        raise _explained(file, content, error) from None
-    _check_classes(read.classes)
-    rules = (
-        LabelFunction(
-            rule.name,
-            rule.when,
-            _class_number(rule.name, rule.vote, read.classes, abstains=False),
-            _class_number(rule.name, rule.otherwise, read.classes),
-        )
-        for rule in read.functions
-    )
-    return LabelFunctions(read.classes, tuple(rules))
-
-
-def _explained(file: Path, content: Any, error: ValidationError) -> SettingsError:
-    rules = []
-    for problem in error.errors():
-        where, *rest = [str(part) for part in problem["loc"]] or ["the file"]
-        if where == "functions" and rest:
-            rule = content["functions"][int(rest[0])]
-            name = rule.get("name") if isinstance(rule, dict) else None
-            place = int(rest[0]) + 1
-            where = " of ".join([*rest[1:2], f"function {name!r}" if name else f"function {place}"])
-        elif rest:
-            where += f" {int(rest[0]) + 1}"
-        message = {"extra_forbidden": "there is no such key", "missing": "must be given"}.get(problem["type"])
-        rules.append(f"{where}: {message or problem['msg'] + ', got ' + repr(problem['input'])[:100]}")
-    return SettingsError(
-        f"label functions {str(file)!r}: " + "; ".join(rules[:10]),
-        next_step="a file has classes and functions; a function has name, vote, when and, if need be, else; "
-        "quote yes, no, on, off and numbers that are meant as text",
-    )
-
-
 def _load_python(file: Path) -> LabelFunctions:
     loader = SourceFileLoader(f"firstday_label_functions_{next(_modules)}", str(file))
     module = ModuleType(loader.name)
@@ -311,57 +270,6 @@ def _functions_in(module: ModuleType) -> list[Body]:
     own = [each for each in _decorated if each.__module__ == module.__name__]
     marked = [each for each in vars(module).values() if isinstance(getattr(each, NAME, None), str)]
     return own + [each for each in marked if not any(each is one for one in own)]
-
-
-def _check_classes(classes: Sequence[Any]) -> None:
-    texts = [name for name in classes if isinstance(name, str) and name.strip()]
-    again = [name for name, times in Counter(texts).items() if times > 1]
-    if (
-        len(texts) < len(classes)
-        or again
-        or not 2 <= len(classes) <= MOST_CLASSES
-        or ABSTAINS in map(str.lower, texts)
-    ):
-        raise SettingsError(
-            f"label functions vote for 2 to {MOST_CLASSES} classes with different names, "
-            f"none of them {ABSTAINS!r}",
-            value=again or list(classes),
-            next_step="write e.g. classes: [honest, fraud]",
-        )
-
-
-def _check_names(names: Sequence[Any]) -> None:
-    if not names:
-        raise SettingsError("there must be at least one label function")
-    for name in names:
-        if not isinstance(name, str) or not name.strip():
-            raise SettingsError("a label function must have a name", value=name)
-        if name.lower() == "row_id" or name.lower().startswith("firstday_"):
-            rule = "a label function may not be called row_id or firstday_...: the tables have such columns"
-            raise SettingsError(rule, value=name)
-    again = Counter(name.lower() for name in names)
-    if max(again.values()) > 1:
-        raise SettingsError(
-            "label functions must have different names, also without regard to case",
-            value=[name for name in names if again[name.lower()] > 1],
-        )
-
-
-def _class_number(function: str, vote: Any, classes: Sequence[str], abstains: bool = True) -> int:
-    if abstains and (vote == ABSTAINS or (vote == ABSTAIN and not isinstance(vote, bool))):
-        return ABSTAIN
-    if isinstance(vote, str) and vote in classes:
-        return classes.index(vote)
-    if isinstance(vote, int) and not isinstance(vote, bool) and 0 <= vote < len(classes):
-        return vote
-    near = nearest(vote, classes) if isinstance(vote, str) else []
-    allowed = ", ".join(f"{name} ({number})" for number, name in enumerate(classes))
-    raise refused(
-        _told(function),
-        "a vote is for one of the classes" + (", or abstain" if abstains else ""),
-        vote,
-        f"did you mean {near[0]}?" if near else f"the classes are {allowed}",
-    )
 
 
 def _votes(function: LabelFunction, resolved: Column, classes: int) -> Column:

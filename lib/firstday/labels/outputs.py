@@ -6,10 +6,10 @@ import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import types as T
 
-from firstday.frames import from_pandas
 from firstday.labels.models import fitting
 from firstday.labels.models.base import LabelModel
-from firstday.local_rows import local_rows
+from firstday.spark.frames import from_pandas
+from firstday.spark.local_rows import local_rows
 from firstday.tables.schemas import table_schema
 
 _TEXT, _WHOLE, _NUMBER = T.StringType(), T.LongType(), T.DoubleType()

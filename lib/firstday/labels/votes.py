@@ -18,8 +18,8 @@ from pyspark.sql import functions as F
 
 from firstday.errors import DataError, LimitError
 from firstday.labels.patterns import ABSTAIN, Packing, Patterns
-from firstday.local_rows import local_rows
 from firstday.settings.label import MOST_CLASSES
+from firstday.spark.local_rows import local_rows
 from firstday.tables.schemas import NUMBER_TEXT, column
 
 WORD = "firstday_word_"

@@ -283,8 +283,10 @@ def _told(crude: pd.DataFrame, found: dict[str, Floats], dates: int, plan: Plan)
     """`found` with intervals instead of errors, tests and verdicts; crude: rows of the same candidates."""
     told: dict[str, NDArray[Any]] = {name: found[name] for name in found if not name.endswith("_error")}
     for name in ("segment_adjusted", "adjusted", "trend_effect"):
-        reach = Z_95 * found[f"{name}_error"]
-        told |= {f"{name}_low": found[name] - reach, f"{name}_high": found[name] + reach}
+        estimate, margin = found[name], Z_95 * found[f"{name}_error"]
+        if name == "trend_effect":
+            estimate = np.where(trends.estimable(found[f"{name}_error"]), estimate, np.nan)
+        told |= {name: estimate, f"{name}_low": estimate - margin, f"{name}_high": estimate + margin}
     adjusted, error = found["adjusted"], found["adjusted_error"]
     effect, effect_error = found["trend_effect"], found["trend_effect_error"]
     counts = {name: crude[name].to_numpy(dtype=float) for name in COUNTS}

@@ -13,6 +13,7 @@ import pandas as pd
 
 from firstday.moments import trends
 from firstday.moments.evidence import FEWEST_ACTIONS, ActionEvidence
+from firstday.rounding import points
 
 MOMENT, SHORTLIST, NONE = "moment", "shortlist", "none"
 VERDICTS = (MOMENT, SHORTLIST, NONE)
@@ -21,6 +22,9 @@ CHOSEN, LISTED, KEPT, DROPPED = "chosen", "listed", "kept", "dropped"
 LEAST_P_CAUSE = 0.8  # of a moment
 LEAST_P_WORKS = 0.2  # of a place on the shortlist
 LONGEST_LIST = 4
+SIDES, DATA, SETTLED, TRENDS, WORKS, LATER, TEST = ENDS = (
+    *("sides", "data", "settled", "trends", "works", "later", "test"),
+)
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ class Choice:
     """verdict: MOMENT, SHORTLIST or NONE, with the reason. candidates: of the choosing half, with verdict and
     reason. funnel: step, name, candidates, dropped, loser, figure. listed: one row an action, to be tested in
     this order. chosen: the first of these, or the best of the candidates that came furthest (None where there
-    is none at all).
+    is none at all). ended_at: the step that left none, one of ENDS; None where something is listed.
     """
 
     verdict: str
@@ -37,11 +41,16 @@ class Choice:
     funnel: pd.DataFrame
     listed: pd.DataFrame
     chosen: pd.Series | None
+    ended_at: str | None = None
 
 
 @dataclass(frozen=True)
 class _Step:
+    """key: one of ENDS. nothing: what it means for a product where the step leaves no candidate."""
+
+    key: str
     name: str
+    nothing: str
     keep: Callable[[pd.DataFrame], pd.Series]
     figure: Callable[[pd.Series], str]
 
@@ -72,13 +81,14 @@ def choose(
         out = left[~keep]
         out = out.assign(
             verdict=DROPPED,
-            reason=[f"fell at '{step.name}': {step.figure(row)}" for _, row in out.iterrows()],
+            reason=[f"dropped at '{step.name}': {step.figure(row)}" for _, row in out.iterrows()],
         )
         funnel.append(_row(number, step.name, left[keep], out, step.figure))
         dropped.append(out)
         if not keep.any():
             return Choice(
-                NONE, _nothing(step, out), pd.concat(dropped), pd.DataFrame(funnel), left.iloc[:0], _best(out)
+                *(NONE, _nothing(step, out), pd.concat(dropped), pd.DataFrame(funnel), left.iloc[:0]),
+                *(_best(out), step.key),
             )
         left = left[keep]
     return _listed(left, dropped, funnel)
@@ -175,30 +185,40 @@ def _steps(
     enough = f"needs {min_dates} anchor dates and {FEWEST_ACTIONS} actions"
     return [
         _Step(
+            SIDES,
             "enough users on both sides",
+            f"no action was done by {min_users} users and left undone by {min_users}",
             lambda c: (c["experienced"] >= min_users) & (c["users"] - c["experienced"] >= min_users),
             lambda r: f"{r['experienced']:,.0f} of {r['users']:,.0f} users did it",
         ),
         _Step(
+            DATA,
             "enough dates and actions to compare",
+            "the dates or the actions are too few to compare",
             lambda c: pd.Series(dates >= min_dates and evidence is not None, index=c.index),
             lambda _: f"not enough data: {dates} dates; {enough}",
         ),
         _Step(
+            SETTLED,
             "not settled by an experiment",
+            "experiments have settled every action that could be judged",
             lambda c: ~c["action"].isin(list(tested)),
             lambda r: tested[str(r["action"])],
         ),
         _Step(
+            TRENDS,
             "its trends do not differ from those of retention",
+            "on dates when more users did an action, no more came back than on others",
             lambda c: c["trend"] != trends.DIFFERS,
             lambda r: (
-                f"effect over dates {r['trend_effect']:+.3f} (up to {r['trend_effect_high']:+.3f}), "
-                f"adjusted difference {r['adjusted']:+.3f}"
+                f"by the dates an effect of {points(r['trend_effect'])} (at most "
+                f"{points(r['trend_effect_high'])}), among equally active users {points(r['adjusted'])}"
             ),
         ),
         _Step(
+            WORKS,
             "pushing it probably works",
+            "no action is likely enough to keep users when it is pushed",
             lambda c: c["p_works"] >= LEAST_P_WORKS,
             lambda r: (
                 "too rare to be judged"
@@ -206,8 +226,20 @@ def _steps(
                 else f"P(works) {r['p_works']:.2f}, at least {LEAST_P_WORKS:g} is needed"
             ),
         ),
-        _Step("holds on the later dates", holds_later, lambda _: "no positive adjusted difference there"),
-        _Step("a test of it fits", can_be_tested, too_long),
+        _Step(
+            LATER,
+            "holds on the later dates",
+            "every action's advantage vanished on the later dates, when equally active users were compared",
+            holds_later,
+            lambda _: "no positive adjusted difference there",
+        ),
+        _Step(
+            TEST,
+            "a test of it fits",
+            f"no test of what may work is over within {most_test_days} days",
+            can_be_tested,
+            too_long,
+        ),
     ]
 
 
@@ -256,6 +288,6 @@ def _nothing(step: _Step, out: pd.DataFrame) -> str:
             "no moment found: there is no candidate, as nobody whose day is known did anything in the window"
         )
     return (
-        f"no moment found: no candidate is left after '{step.name}'; the likeliest of the last ones, "
-        f"{best['action']} at least {best['threshold']} times, fell with {step.figure(best)}"
+        f"no moment found: {step.nothing}. The likeliest of the last ones was {best['action']} at least "
+        f"{best['threshold']} times: {step.figure(best)}"
     )

@@ -8,10 +8,10 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from firstday import frames
 from firstday.errors import LimitError
 from firstday.moments.counts import sum_of_arrays
 from firstday.moments.families import Timing
+from firstday.spark import frames
 from firstday.tables.schemas import quoted
 
 MOST_NUMBERS = 8_000_000  # in the cross products that are looked at together: 64 MB

@@ -122,7 +122,9 @@ def count(
     rows, whole = _exchanged(log, kept, partitions, broadcast_bytes, partial=dates is not None)
     if "event" in rows.columns:
         rows = _distinct(rows, doubles)
-    kernel = Kernel(survey.keys, survey.leading, windows.days, count_cap, timed)
+    places = range(len(windows.days))
+    in_label = tuple(tuple(windows.in_label(part, place) for place in places) for part in places)
+    kernel = Kernel(survey.keys, survey.leading, windows.days, count_cap, timed, in_label)
     reduced = rows.select(*ROW).mapInArrow(kernel, from_arrow_schema(kernel.schema)).persist()
     [sums] = reduced.agg(*(F.sum(name).alias(name) for name in TALLIES)).collect()
     duplicates = doubles.get.get("duplicates") if "event_id" in events.columns else 0
@@ -211,8 +213,8 @@ class _Kept:
             what = what.when(is_timed & (position > 0), packed)
         what = what.when(in_window, F.col("action"))
         may_return = F.col("may_return") if "may_return" in joined.columns else F.lit(True)
-        for place, day in enumerate(self.members.windows.days):
-            start, end = self.members.label_window(day)
+        for place in range(len(self.members.windows.days)):
+            start, end = self.members.label_window(place)
             what = what.when((at >= start) & (at < end) & may_return, place)
         further = ["at", "event"] if "event" in joined.columns else []
         rows = joined.select(

@@ -9,16 +9,23 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from firstday.moments import analyse, choose, outputs, rule
+from firstday.moments import analyse, choose, outputs, rule, shortage
+from firstday.moments.adjust import Z_95
 from firstday.moments.collect import products_by_date, timing_until, to_driver
 from firstday.moments.dates import date_products
-from firstday.moments.evidence import ActionEvidence, assess
+from firstday.moments.evidence import LEAST_VARIANCE, ActionEvidence, assess
+from firstday.moments.shortage import Shortage
 from firstday.moments.shortlist import Values, family_of, shortlist
+from firstday.moments.split import Split
 from firstday.moments.tested import Tested
 from firstday.segments import ALL
 from firstday.settings import DiscoverSettings
 
 SHOWN_TRENDS = 6
+# Of retention on log(1 + count): with a larger one, doing it once would move retention by more than all. An
+# interval that reaches as far to both sides is of an action that hardly moves by itself: not estimable.
+MOST_SLOPE = 1 / np.log(2)
+BEFORE_ALL = date(1970, 1, 1)  # earlier than any anchor that the contract lets through
 OTHER_SHARES = (0.2, 0.8)  # of apps with a cause, told beside the one that was set
 EVIDENCE_COLUMNS = [
     "action", "day", "share_experienced_once", "family", "observed", "expected", "effect", "within_factor",
@@ -46,6 +53,7 @@ class Findings:
     day: int
     posterior: ActionEvidence | None
     tested: Mapping[str, Tested]
+    split: Split
 
     @property
     def verdicts(self) -> pd.DataFrame:
@@ -69,16 +77,6 @@ class Findings:
         }
 
 
-def choosing_until(cohorts: pd.DataFrame, settings: DiscoverSettings) -> date | None:
-    """The last anchor date of the choosing half: of the dates with users whose first Dn is known, the earlier
-    `choose_share`. None where there are none.
-    """
-    dates = cohorts.loc[cohorts[f"matured_d{settings.days[0]}"] > 0, "anchor_date"].tolist()
-    if not dates:
-        return None
-    return dates[max(0, min(len(dates) - 1, round(settings.choose_share * len(dates)) - 1))]
-
-
 def users_a_day(cohorts: pd.DataFrame, day: int) -> float:
     """New users a calendar day, of the dates on which some are known on day n."""
     known = cohorts[cohorts[f"matured_d{day}"] > 0]
@@ -92,7 +90,7 @@ def find(
     counts: DataFrame,
     products: DataFrame,
     halves: pd.DataFrame,
-    until: date,
+    parts: Split,
     settings: DiscoverSettings,
     cohorts: pd.DataFrame,
     timing: DataFrame | None = None,
@@ -100,28 +98,29 @@ def find(
     with_event_id: bool = False,
     tested: Mapping[str, Tested] | None = None,
 ) -> Findings:
-    """Choose on the dates up to `until`. halves: what `analyse` returned for segment `all`, by half. cohorts:
-    as `cohorts_by_date` has them. timing: moment_timing. tested: what experiments said of actions.
+    """Choose on the choosing dates. halves: what `analyse` returned for segment `all`, by half. parts: as
+    `split` made them of `cohorts`, which are as `cohorts_by_date` has them. timing: moment_timing. tested:
+    what experiments said of actions.
 
     with_event_id: whether the log has an event_id, which the rule's SQL then goes by.
     """
-    day = settings.days[0]
+    day, until = settings.days[0], parts.until or BEFORE_ALL
     table = halves.sort_values(["half", "day", "action", "threshold"], ignore_index=True)
     first = table[table["day"] == day]
     choosing, reporting = (first[first["half"] == half] for half in (analyse.CHOOSING, analyse.REPORTING))
     rows, held = products_by_date(products, settings.segments, day, until)
     known = None if timing is None else timing_until(timing, until)
-    evidence = None
+    evidence, comparable = None, 0
     if len(rows):
-        evidence = assess(
-            date_products(rows, held), known, cause_share=settings.cause_share, passing_on=settings.passing_on
-        )
+        data = date_products(rows, held)
+        comparable = int((np.diag(data.within())[:-1] >= LEAST_VARIANCE).sum())
+        evidence = assess(data, known, cause_share=settings.cause_share, passing_on=settings.passing_on)
     values = Values(counts, evidence, known, reporting, users_a_day(cohorts, day), settings)
     choice = choose.choose(
         choosing.reset_index(drop=True),
         evidence,
         min_users=settings.min_users,
-        dates=int(choosing["dates"].max()) if len(choosing) else 0,
+        dates=parts.choosing.dates,
         min_dates=settings.min_dates,
         later=reporting,
         days_needed=values.days_needed,
@@ -130,10 +129,17 @@ def find(
     )
     trends = _trends(counts, choice, day)
     listed = shortlist(choice, evidence, values, settings, tested or {})
+    hypothesis = _hypothesis(choice, reporting, evidence, values, settings, with_event_id)
+    hypothesis |= {"retention_kind": settings.retention_kind} | parts.figures()
+    missing = _shortage(choice, evidence, comparable, parts, values)
+    if missing is not None:
+        hypothesis |= {
+            "too_little": missing.too_little, "more_needed": missing.more, "help": missing.sentence
+        }  # fmt: skip
     return Findings(
         choice,
-        _hypothesis(choice, reporting, evidence, values, settings, with_event_id),
-        listed,
+        hypothesis,
+        listed.assign(retention_kind=settings.retention_kind),
         _evidence_table(evidence, choice, choosing, day),
         _links(evidence, day),
         trends,
@@ -141,7 +147,33 @@ def find(
         day,
         evidence,
         tested or {},
+        parts,
     )
+
+
+def _shortage(
+    choice: choose.Choice, evidence: ActionEvidence | None, comparable: int, parts: Split, values: Values
+) -> Shortage | None:
+    """What is too little where nothing is to be tested; None where something is, or no data would change it.
+
+    comparable: actions that are done by enough users.
+    """
+    settings, row, a_day = values.settings, choice.chosen, values.users_a_day
+    if row is None or choice.ended_at == choose.SIDES:
+        if choice.verdict != choose.NONE:
+            return None
+        return shortage.of_sides(choice.candidates, parts, settings.min_users, a_day)
+    if choice.ended_at == choose.DATA:
+        few_dates = parts.choosing.dates < settings.min_dates
+        return shortage.of_dates(parts, settings.min_dates) if few_dates else shortage.of_actions(comparable)
+    if choice.ended_at in (choose.TRENDS, choose.WORKS) and evidence is not None:
+        return shortage.of_evidence(row, evidence, parts, a_day)
+    if choice.ended_at == choose.LATER:
+        return shortage.of_later(row, values.reporting, parts, a_day)
+    if choice.ended_at == choose.TEST:
+        days = values.days_needed(row.to_frame().T).iloc[0]
+        return shortage.of_test(float(days), settings.most_test_days, a_day)
+    return None
 
 
 def _links(evidence: ActionEvidence | None, day: int) -> pd.DataFrame:
@@ -211,8 +243,9 @@ def _evidence_table(
             "p_cause", "p_works",
         )  # fmt: skip
         columns = {name: getattr(evidence, name) for name in names}
-        margin = 1.959963984540054 * evidence.trend_error
-        columns |= {"trend_low": evidence.trend_effect - margin, "trend_high": evidence.trend_effect + margin}
+        slope, margin = evidence.trend_effect, Z_95 * evidence.trend_error
+        slope = np.where(margin <= MOST_SLOPE, slope, np.nan)
+        columns |= {"trend_effect": slope, "trend_low": slope - margin, "trend_high": slope + margin}
         columns["family"] = np.array(
             [", ".join(family_of(evidence, place)) for place in range(len(evidence.actions))], dtype=object
         )

@@ -58,6 +58,8 @@ class Kernel:
 
     `keys` has the actions' keys in the order of their names, `leading` the actions of each anchor date that
     enter its cross products. `timed` are the actions whose events may be timed, by position in the rows.
+    `in_label`: (days, days) whether the label window of the second day holds a return that is counted under
+    the first (`windows.own_part`); by default each day's its own.
     """
 
     keys: Mapping[str, int]
@@ -65,6 +67,7 @@ class Kernel:
     days: tuple[int, ...]
     count_cap: int
     timed: tuple[str, ...] = ()
+    in_label: tuple[tuple[bool, ...], ...] | None = None
 
     @property
     def cells(self) -> dict[str, pa.DataType]:
@@ -88,7 +91,7 @@ class Kernel:
         )
         if not len(counted.user):
             return
-        partition = Partition.of(counted, len(self.days), self.count_cap)
+        partition = Partition.of(counted, len(self.days), self.count_cap, self.in_label)
         tallies = {name: [int(getattr(partition, name))] for name in TALLIES}
         yield self._batch(tallies)
         names = pa.array(list(self.keys), pa.string())
@@ -211,14 +214,22 @@ class Partition:
     top_coded: int
 
     @classmethod
-    def of(cls, counted: Tally, days: int, count_cap: int) -> "Partition":
-        """Take apart what `tally` has counted."""
+    def of(
+        cls,
+        counted: Tally,
+        days: int,
+        count_cap: int,
+        in_label: tuple[tuple[bool, ...], ...] | None = None,
+    ) -> "Partition":
+        """Take apart what `tally` has counted. in_label: see `Kernel`."""
         acted = counted.code >= days
         who, n = counted.who[acted], counted.n[acted]
         count = np.minimum(n, count_cap)
         cohorts, cohort = np.unique(counted.cohort, return_inverse=True)
         returned = np.zeros((len(counted.user), days), dtype=bool)
         returned[counted.who[~acted], counted.code[~acted]] = True
+        if in_label is not None:
+            returned = returned @ np.array(in_label)  # of flags: whether any of a label's parts has one
         return cls(
             cohorts=cohorts,
             cohort=cohort,

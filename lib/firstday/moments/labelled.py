@@ -15,11 +15,11 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from firstday.errors import DataError, SettingsError
-from firstday.frames import drawn
 from firstday.moments import choose
 from firstday.moments.analyse import COUNTS, WHOLE
 from firstday.moments.collect import summed
 from firstday.moments.findings import Findings
+from firstday.spark.frames import drawn
 
 LEFT_OUT = "firstday_left_out"  # a segment while users are counted
 YES, NO = "yes", "no"

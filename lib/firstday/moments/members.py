@@ -95,11 +95,13 @@ class Members:
         cohort = F.col("cohort") + F.lit(COHORT)
         return self.frame.select(_slot(), "user", F.explode(F.array(cohort, "about")).alias("what"))
 
-    def label_window(self, day: int) -> tuple[Column, Column]:
-        """Start and end of Dn, where `joined` is joined in: worked out already if that takes a calendar."""
+    def label_window(self, place: int) -> tuple[Column, Column]:
+        """Start and end of the own part of a day's label window, by position in `windows.days`, where
+        `joined` is joined in: worked out already if that takes a calendar.
+        """
         if self.windows.retention == "calendar":
-            return F.col(f"start_{day}"), F.col(f"end_{day}")
-        return self.windows.label_start(day, F.col("anchor")), self.windows.label_end(day, F.col("anchor"))
+            return F.col(f"start_{place}"), F.col(f"end_{place}")
+        return self.windows.own_part(place, F.col("anchor"))
 
     def named(self, rows: DataFrame, columns: Sequence[str]) -> DataFrame:
         """`rows` with the anchor date and segments that their cohort stands for, before `columns`."""
@@ -159,15 +161,10 @@ def _bounds(windows: Windows) -> dict[str, Column]:
     """The label windows' bounds as columns, where they are dear: those of calendar days."""
     if windows.retention != "calendar":
         return {}
-    anchor = F.col("anchor")
-    return {
-        name: bound
-        for day in windows.days
-        for name, bound in (
-            (f"start_{day}", windows.label_start(day, anchor)),
-            (f"end_{day}", windows.label_end(day, anchor)),
-        )
-    }
+    bounds = {}
+    for place in range(len(windows.days)):
+        bounds[f"start_{place}"], bounds[f"end_{place}"] = windows.own_part(place, F.col("anchor"))
+    return bounds
 
 
 def _names(segments: int) -> list[str]:

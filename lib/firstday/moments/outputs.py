@@ -43,6 +43,7 @@ ACTION_EVIDENCE = _schema(
 # What experiments have said of actions that an earlier run listed; rows are kept from run to run.
 TESTED = _schema(
     action="s", threshold="i", day="i", expected_lift="d", estimate="d", low="d", high="d", status="s",
+    retention_kind="s",
 )  # fmt: skip
 # Who leads whom: of the follower's events, the share with one of the leader's before rather than after them.
 ACTION_LINKS = _schema(leader="s", follower="s", day="i", lead="d")
@@ -50,6 +51,7 @@ SHORTLIST = _schema(
     rank="i", action="s", threshold="i", day="i", p_works="d", p_cause="d", why="s", against="s", family="s",
     effect="d", effect_low="d", effect_high="d", expected_gain="d", lift="d", users_per_arm="l",
     days_needed="l", guardrails="a", guardrail_day="i", sentence="s", status="s",
+    retention_kind="s",
 )  # fmt: skip
 MOMENT_TRENDS = _schema(
     **_CANDIDATE, anchor_date="t", **_COUNTS, share="d", retention="d",
@@ -61,6 +63,10 @@ HYPOTHESES = _schema(
     precision="d", precision_low="d", precision_high="d", recall="d", recall_low="d", recall_high="d",
     adjusted="d", adjusted_low="d", adjusted_high="d",
     baseline="d", detectable_effect="d", users_per_arm="l", days_needed="l", alpha="d", power="d",
+    retention_kind="s",
+    choosing_users="l", choosing_dates="l", choosing_first="t", choosing_last="t",
+    later_users="l", later_dates="l", later_first="t", later_last="t",
+    too_little="s", more_needed="d", help="s",
 )  # fmt: skip
 # The same candidates without the users that labels left out, and with them.
 LABEL_CHANGES = _schema(

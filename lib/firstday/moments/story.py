@@ -48,7 +48,7 @@ class Facts:
         if self.counted_from:
             told.append(f"Anchor dates before {self.counted_from} are as an earlier run counted them.")
         if self.held:
-            told.append(f"Differences between segments ({', '.join(self.held)}) are held in the evidence.")
+            told.append(f"The evidence is adjusted for segments ({', '.join(self.held)}).")
         return [*told, OTHER_ACTIVITY]
 
 
@@ -60,8 +60,8 @@ TALLIES = {
     "top_coded": "Counts above the cap, held at it: {:,}.",
 }
 OTHER_ACTIVITY = (
-    "Adjusted differences hold all other activity of the first day still. Other activity may itself follow "
-    "from the action; what flows through it is then missing from the adjusted difference."
+    "Adjusted differences compare users with as much other activity on their first day. Other activity may "
+    "itself follow from the action; what flows through it is then missing from the adjusted difference."
 )
 
 

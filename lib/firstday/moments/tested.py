@@ -5,7 +5,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from firstday.rounding import points
 from firstday.segments import ALL
+from firstday.windows import day_name
 
 PROVED, DISPROVED, OPEN = "proved", "disproved", "open"
 DISPROVING_SHARE = 0.5  # of the expected lift: an upper limit below it disproves
@@ -24,6 +26,7 @@ class Tested:
     estimate: float
     low: float
     high: float
+    retention_kind: str = "on"
 
     @property
     def status(self) -> str:
@@ -38,8 +41,9 @@ class Tested:
     @property
     def sentence(self) -> str:
         return (
-            f"{self.status} by an experiment: {self.estimate:+.4f} in D{self.day} retention "
-            f"({self.low:+.4f} to {self.high:+.4f}), {self.expected_lift:+.4f} was expected"
+            f"{self.status} by an experiment: {points(self.estimate)} in "
+            f"{day_name(self.day, self.retention_kind)} retention ({points(self.low)} to "
+            f"{points(self.high)}); {points(self.expected_lift)} were expected"
         )
 
 
@@ -48,9 +52,9 @@ def arm_name(action: str, threshold: int) -> str:
     return f"{action} at least {threshold}"
 
 
-def metric_name(day: int) -> str:
+def metric_name(day: int, kind: str = "on") -> str:
     """Of Dn retention in a plan."""
-    return f"d{day}"
+    return f"d{day}" if kind == "on" else f"{kind}_d{day}"
 
 
 def experiment_outcomes(
@@ -63,7 +67,8 @@ def experiment_outcomes(
     """
     known = {
         str(row["action"]): Tested(
-            **{name: row[name] for name in Tested.__dataclass_fields__}  # the table has status beside them
+            # The table has status beside them.
+            **{name: row[name] for name in Tested.__dataclass_fields__ if name in row}
         )
         for _, row in earlier.iterrows()
     }
@@ -72,13 +77,15 @@ def experiment_outcomes(
     tests = tests[tests["method"].isin(DECIDING)].sort_values("date", na_position="last", kind="stable")
     for _, row in listed.iterrows():
         arm = arm_name(str(row["action"]), int(row["threshold"]))
-        mine = tests[(tests["treatment"] == arm) & (tests["metric"] == metric_name(int(row["day"])))]
+        kind = str(row.get("retention_kind") or "on")
+        metric = metric_name(int(row["day"]), kind)
+        mine = tests[(tests["treatment"] == arm) & (tests["metric"] == metric)]
         if mine.empty:
             continue
         last = mine.iloc[-1]
         known[str(row["action"])] = Tested(
             str(row["action"]), int(row["threshold"]), int(row["day"]), float(row["lift"]),
-            float(last["estimate"]), float(last["low"]), float(last["high"]),
+            float(last["estimate"]), float(last["low"]), float(last["high"]), kind,
         )  # fmt: skip
     return known
 

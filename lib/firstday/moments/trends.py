@@ -14,6 +14,8 @@ Floats = NDArray[np.float64]
 
 SIMILAR, DIFFERS, TOO_LITTLE = "similar", "differs", "not enough data"
 FEWEST_DATES = 3
+Z_95 = 1.959963984540054
+MOST_EFFECT = 1.0  # nobody comes back, or everybody
 LAGS = range(-3, 4)
 GRANGER_LAG = 2
 GRANGER_DATES = 30
@@ -53,6 +55,17 @@ def date_effect(series: Series) -> tuple[Floats, Floats]:
     deviations = left_out - left_out.mean(axis=0)
     error = np.sqrt((dates - 1) / dates * (deviations**2).sum(axis=0))
     return np.where(np.isnan(error), np.nan, _slope(total, dates)), error
+
+
+def estimable(error: Floats) -> NDArray[np.bool_]:
+    """Whether the 95 % interval of an effect between dates says anything: it reaches less than MOST_EFFECT to
+    either side.
+
+    The slope's denominator is how far the share moves from date to date beyond sampling noise. Near 0, as of
+    an action that nearly everybody does, the slope may be anything, and without one of the dates a million
+    times as much. But an effect is one retention less another: none is larger than MOST_EFFECT.
+    """
+    return np.asarray(Z_95 * error < MOST_EFFECT)  # False where it is NaN
 
 
 def _by_date(series: Series) -> Floats:

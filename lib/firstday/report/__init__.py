@@ -7,7 +7,7 @@ from firstday.report.label_content import LabelContent
 from firstday.report.measure import measure_report
 from firstday.report.page import Report
 from firstday.report.recommend import RecommendContent, recommend_report
-from firstday.report.terminal import aligned, measure_text, recommend_text, train_text
+from firstday.report.terminal import aligned, discover_text, measure_text, recommend_text, train_text
 from firstday.report.train import SlotContent, TrainContent, train_report
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "TrainContent",
     "aligned",
     "discover_report",
+    "discover_text",
     "label_report",
     "measure_report",
     "measure_text",

@@ -1,11 +1,16 @@
 """What the reports of discover and measure are made from: small pandas tables, with these columns."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 import pandas as pd
+
+from firstday.report import words
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "moments": (
@@ -45,8 +50,10 @@ class DiscoverContent:
     ('within 24 h of sign-up, did friend at least 3 times'), sql, reason, p_cause, p_works, cause_share (the
     prior), others (P(cause) with other priors, as a text); precision, recall
     and adjusted, each with _low and _high, on the reporting dates; and of the planned test baseline,
-    detectable_effect (a difference of shares), users_per_arm, days_needed, alpha, power. A value that does
-    not apply is None or absent.
+    detectable_effect (a difference of shares), users_per_arm, days_needed, alpha, power; retention_kind; of
+    the dates to choose on and the later ones choosing_users, choosing_dates, choosing_first, choosing_last,
+    later_users, ...; where nothing is to be tested `help`: what is too little, and how much more it takes. A
+    value that does not apply is None or absent.
 
     `moments`: one row for each (segment, action, threshold, day), those of segment 'all' and of the largest
     segments, thinned to a few thousand. trend is 'similar', 'differs' or 'not enough data'; verdict is
@@ -93,6 +100,26 @@ class DiscoverContent:
                 raise ValueError(f"the report's table {table!r} lacks the columns {missing}")
         if self.hypothesis.get("verdict") not in VERDICTS:
             raise ValueError(f"verdict must be one of {VERDICTS}, not {self.hypothesis.get('verdict')!r}")
+
+    @property
+    def kind(self) -> str:
+        """What counts as a return: 'on' day n, 'within' days 1 to n, 'on_or_after' day n."""
+        return str(self.hypothesis.get("retention_kind") or "on")
+
+    def day(self, value: Any) -> str:
+        """Dn by its name: 'D7', 'D1–7', 'D7+'."""
+        return words.day(value, self.kind)
+
+    def whom(self, part: Literal["choosing", "later", "all"]) -> str:
+        """The users and dates of a part: 'choosing dates, 2,864 users, 2024-01-01 to 2024-03-31'."""
+        found = self.hypothesis
+        names = ("choosing", "later") if part == "all" else (part,)
+        users = [found.get(f"{name}_users") for name in names]
+        ends = [found.get(f"{names[0]}_first"), found.get(f"{names[-1]}_last") or found.get("choosing_last")]
+        if any(words.absent(each) for each in (*users, *ends)):
+            return f"{part} dates"
+        total = words.some(sum(map(words.count, users)), "user", "users")
+        return f"{part} dates, {total}, {' to '.join(map(words.iso_date, ends))}"
 
 
 RESULT_COLUMNS = (
@@ -145,3 +172,11 @@ class MeasureContent:
         missing = [column for column in RESULT_COLUMNS if column not in self.results.columns]
         if missing:
             raise ValueError(f"the report's table 'results' lacks the columns {missing}")
+
+
+Content = TypeVar("Content", bound="DataclassInstance")
+
+
+def as_run(content: Content, run_id: str) -> Content:
+    """The content of the same report as that of the run of this id."""
+    return replace(content, **{"run_id": run_id})

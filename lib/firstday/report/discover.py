@@ -11,14 +11,13 @@ from firstday.report.content import DiscoverContent
 from firstday.report.discover_family import family_graph
 from firstday.report.discover_labels import what_labels_changed
 from firstday.report.figures import unchecked
-from firstday.report.page import Fact, Page, Report, pictures, render
+from firstday.report.page import Fact, Page, Report, figures_of, render
 from firstday.report.palette import Styles
 
 WORDS = (
     ("action, threshold", "The name of an event, and 'at least so many times'."),
     ("candidate", "One action at one threshold."),
     ("sign-up", "The instant a user's clock starts: sign-up, or another one that the users table gives."),
-    ("D1, D7, …", "Came back on day 1, 7, … after sign-up. Users whose day is not over yet are left out."),
     ("precision", "Of the users that did it, the share that came back."),
     ("recall", "Of the users that came back, the share that did it."),
     ("lift", "Precision divided by everyone's retention: 1 means no difference."),
@@ -26,12 +25,21 @@ WORDS = (
     ("phi", "The correlation of doing it with coming back: 0 none, 1 complete."),
     ("interval", "Where the true value lies in 19 of 20 such studies, going by chance alone."),
     ("points", "A difference of two percentages: from 40% to 45% is +5 points."),
+    (
+        "choosing dates, later dates",
+        "What is chosen is chosen on the earlier dates alone; the later ones show whether it holds.",
+    ),
     ("adjusted", "Compared among users of the same segment that did about as much of everything else."),
+    (
+        "not estimable",
+        "There is too little to go by: an interval would hold every effect that there can be.",
+    ),
     ("covariance", "Of coming back with log(1 + times done), inside dates and segments."),
     ("family", "Actions that follow from one another, as a reply follows a message."),
     (
         "Bayes factor",
-        "How many times likelier the data are if the action is a cause than if engagement explains all.",
+        "How much likelier a cause than a sign of engagement, by the data alone: 10 is ten times as likely, "
+        "1/10 a tenth; 1 means that the data cannot tell.",
     ),
     (
         "P(cause), P(works)",
@@ -45,15 +53,36 @@ WORDS = (
     ("q-value", "The share of false findings to expect among all candidates at least as clear as this one."),
     (
         "trend effect",
-        "How far retention moves from date to date for each point that the share that did it moves, "
-        "what moves all actions taken out.",
+        "How much more those who do it come back than the others, by how retention moves with their share "
+        "from date to date, what moves all actions taken out.",
+    ),
+    (
+        "slope over dates",
+        "The same for the action as such: retention against the mean of log(1 + times done).",
     ),
 )
 
 
+def _words(content: DiscoverContent) -> tuple[tuple[str, str], ...]:
+    days = {
+        "on": ("D1, D7, …", "Came back on day 1, 7, … after sign-up."),
+        "within": (
+            "D1, D1–7, …",
+            "Came back on any of the days 1 to 7, … after sign-up, once the action window was over.",
+        ),
+        "on_or_after": (
+            "D1+, D7+, …",
+            "Came back on day 1, 7, … after sign-up or later, up to the end of the log: the earlier users "
+            "signed up, the longer they had.",
+        ),
+    }
+    name, meaning = days[content.kind]
+    return (*WORDS[:3], (name, f"{meaning} Users whose last day of it is not over are left out."), *WORDS[3:])
+
+
 @unchecked
-def discover_report(content: DiscoverContent, *, png: bool = True) -> Report:
-    """The page as one HTML text that loads nothing, and each figure as a PNG (none when `png` is false).
+def discover_report(content: DiscoverContent) -> Report:
+    """The page as one HTML text that loads nothing, and its figures.
 
     The same content gives the same page to the last byte.
     """
@@ -71,34 +100,36 @@ def discover_report(content: DiscoverContent, *, png: bool = True) -> Report:
         about=f"firstday discover · run {words.name(content.run_id)} · {made}",
         sections=(
             evidence.funnel(content),
-            evidence.candidates(everyone, styles),
-            evidence.segments(moments, styles),
-            evidence.adjusted(everyone),
+            evidence.candidates(content, everyone, styles),
+            evidence.segments(content, moments, styles),
+            evidence.adjusted(content, everyone),
             evidence.stands_out(content),
             evidence.trends(content, everyone),
             evidence.later_days(content),
             evidence.day_effects(content),
             *([] if content.labels is None else [what_labels_changed(content.labels)]),
         ),
-        words=WORDS,
+        words=_words(content),
     )
     is_found = found["verdict"] != "none"
     html = render(
         "discover.html.j2",
         page,
         found=is_found,
-        verdict=_verdict(content),
+        verdict=discover_verdict(content),
+        parts=discover_parts(content),
+        later=content.whom("later"),
         reason=words.sentence(str(found.get("reason") or "").removeprefix("no moment found: ")),
         facts=_how_sure(content) if is_found else _what_came_closest(content),
         listed=_listed(content),
         settled=[Fact(*each) for each in content.settled],
-        help=_what_would_help(content),
+        help=words.text(content.hypothesis.get("help") or ""),
         test=_planned_test(content) if is_found else [],
         sql=found.get("sql") or "",
         notes=[words.sentence(note) for note in content.notes],
         run=_run(content),
     )
-    return Report(html, pictures(page) if png else {})
+    return Report(html, figures_of(page))
 
 
 def _verdicts(moments: pd.DataFrame, everyone: pd.DataFrame) -> pd.Series:
@@ -108,12 +139,22 @@ def _verdicts(moments: pd.DataFrame, everyone: pd.DataFrame) -> pd.Series:
     return pd.Series([overall.get(pair) for pair in pairs], index=moments.index, dtype=object)
 
 
-def _verdict(content: DiscoverContent) -> str:
+def discover_verdict(content: DiscoverContent) -> str:
+    """The answer in a sentence."""
     if content.hypothesis["verdict"] == "none":
         return "No moment found: no candidate's evidence is strong enough to spend a test on."
     if content.hypothesis["verdict"] == "shortlist":
         return "No single moment stands out, but these are worth a test, in this order."
     return f"A moment to test: {words.stopped(content.hypothesis.get('sentence'))}"
+
+
+def discover_parts(content: DiscoverContent) -> str:
+    """The users and dates of both parts; '' where they are not known."""
+    found = content.hypothesis
+    if words.absent(found.get("choosing_users")) or words.absent(found.get("choosing_first")):
+        return ""
+    later = content.whom("later") if found.get("later_users") else "no later dates"
+    return f"Chosen on {content.whom('choosing')}; checked on {later}."
 
 
 def _how_sure(content: DiscoverContent) -> list[Fact]:
@@ -124,13 +165,14 @@ def _how_sure(content: DiscoverContent) -> list[Fact]:
         between = form(found.get(f"{figure}_low"), found.get(f"{figure}_high"))
         return "" if between == words.NOTHING else f" ({between})"
 
-    day, base = words.day(found.get("day")), found.get("baseline")
+    day, base = content.day(found.get("day")), found.get("baseline")
     everyone = "" if words.absent(base) else f"; of everyone {words.share(base)}"
+    returned = {"on": f"on {day}", "within": f"within {day}", "on_or_after": f"on {day}"}[content.kind]
     facts = (
         Fact(
             "Precision",
             words.share(found.get("precision")),
-            f"of those who did it came back on {day}{interval('precision')}{everyone}.",
+            f"of those who did it came back {returned}{interval('precision')}{everyone}.",
         ),
         Fact(
             "Recall",
@@ -140,8 +182,7 @@ def _how_sure(content: DiscoverContent) -> list[Fact]:
         Fact(
             "Adjusted difference",
             words.points(found.get("adjusted")),
-            "in retention, against users of the same segment with as much other activity"
-            f"{interval('adjusted')}.",
+            f"in retention, against equally active users of the same segment{interval('adjusted')}.",
         ),
         Fact(
             "P(cause)",
@@ -193,7 +234,7 @@ def _listed(content: DiscoverContent) -> list[dict[str, object]]:
             Fact(
                 "The test",
                 f"{words.number(row.days_needed)} days",
-                f"{words.number(row.users_per_arm)} new users an arm. Watch {_watched(row)}.",
+                f"{words.number(row.users_per_arm)} new users an arm. Watch {_watched(content, row)}.",
             ),
         ]
         if first and row.action in evidence.index:
@@ -218,23 +259,9 @@ def _listed(content: DiscoverContent) -> list[dict[str, object]]:
     return shown
 
 
-def _watched(row: Any) -> str:
-    day = [] if words.absent(row.guardrail_day) else [f"{words.day(row.guardrail_day)} retention"]
+def _watched(content: DiscoverContent, row: Any) -> str:
+    day = [] if words.absent(row.guardrail_day) else [f"{content.day(row.guardrail_day)} retention"]
     return words.listed([*day, *(words.name(name) for name in row.guardrails)])
-
-
-def _what_would_help(content: DiscoverContent) -> str:
-    """Where nothing is to be tested: what would change that."""
-    reason = str(content.hypothesis.get("reason") or "")
-    if "not enough data" in reason:
-        return "Give more dates, or a log with more kinds of actions: both are compared with one another."
-    if "--most-test-days" in reason:
-        return "A longer test, more new users a day, or a larger push would make a test possible."
-    return (
-        "More dates help most, above all such on which single features were changed or promoted; so do "
-        "actions that the log does not hold today (what users see and receive, not only what they do), and a "
-        "longer window."
-    )
 
 
 def _planned_test(content: DiscoverContent) -> list[Fact]:
@@ -251,12 +278,12 @@ def _planned_test(content: DiscoverContent) -> list[Fact]:
         Fact(
             "Days needed",
             words.number(found.get("days_needed")),
-            f"for them to sign up at the present rate and to reach {words.day(found.get('day'))}.",
+            f"for them to sign up at the present rate and to reach {content.day(found.get('day'))}.",
         ),
         Fact(
             "Smallest change it can see",
             words.points(effect),
-            f"in {words.day(found.get('day'))} retention: from {words.share(base)} to {target}.",
+            f"in {content.day(found.get('day'))} retention: from {words.share(base)} to {target}.",
         ),
         Fact(
             "Chance to see it, if it is there",
@@ -286,9 +313,9 @@ def _day(content: DiscoverContent) -> int | None:
 
 
 def _styles(content: DiscoverContent, everyone: pd.DataFrame) -> Styles:
-    """The chosen action leads, then those with the closest tie with retention."""
-    tie = everyone.assign(tie=everyone["phi"].astype(float).fillna(-1)).groupby("action")["tie"].max()
-    ranked = tie.sort_values(ascending=False, kind="stable").index.tolist()
+    """The chosen action leads, then those with the highest phi."""
+    phi = everyone["phi"].astype(float).fillna(-1).groupby(everyone["action"]).max()
+    ranked = phi.sort_values(ascending=False, kind="stable").index.tolist()
     chosen = content.hypothesis.get("action")
     rest = sorted(set(content.moments["action"]) - set(ranked))
     return Styles([*([] if chosen is None else [chosen]), *ranked, *rest])

@@ -1,6 +1,6 @@
-"""The discover job's other figures: what holding engagement still leaves, dates, later days, the funnel."""
+"""The discover job's other figures: adjusted differences, dates, later days, the funnel."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import altair as alt
@@ -34,7 +34,7 @@ POINTS = "Difference in retention, percentage points →"
 
 
 def adjusted(title: str, candidates: pd.DataFrame) -> Figure:
-    """Differences in retention: as counted, within segments, and with other activity held as well."""
+    """Differences in retention: as counted, within segments, and among equally active users of these."""
     kinds = ((CRUDE, "difference"), (WITHIN_SEGMENTS, "segment_adjusted"), (ADJUSTED, "adjusted"))
     rows = []
     for row in candidates.itertuples(index=False, name="Row"):
@@ -44,7 +44,7 @@ def adjusted(title: str, candidates: pd.DataFrame) -> Figure:
         ]
         label = [words.candidate(row.action, row.threshold, 30)]
         label += ["chosen"] if row.chosen else []
-        label += ["turns round inside segments"] if words.true(row.simpson) else []
+        label += ["turns round"] if words.true(row.simpson) else []
         rows.append(Row(" · ".join(label), tuple(marks)))
     description = f"Differences in retention of {len(rows)} candidates, crude and adjusted, with intervals."
     panel = Panel(row_chart(rows, POINTS), wide=True)
@@ -52,19 +52,19 @@ def adjusted(title: str, candidates: pd.DataFrame) -> Figure:
 
 
 def stands_out(title: str, actions: pd.DataFrame, chosen: str | None) -> Figure:
-    """Each action's tie with retention against what it would be if the action only measured engagement."""
+    """Each action's covariance with retention against what it would be if it only measured engagement."""
     rows = []
     for row in actions.itertuples(index=False, name="Row"):
-        told = f"{words.decimal(row.observed)} (Bayes factor {words.factor(row.within_factor)})"
+        told = f"{words.decimal(row.observed, 4)} (Bayes factor {words.factor(row.within_factor)})"
         marks = (
-            Mark(EXPECTED, row.expected, text=words.decimal(row.expected)),
+            Mark(EXPECTED, row.expected, text=words.decimal(row.expected, 4)),
             Mark(OBSERVED, row.observed, text=told),
         )
         label = [words.name(row.action, 30), *(["chosen"] if row.action == chosen else [])]
         label += [] if words.absent(row.p_cause) else [f"P(cause) {words.decimal(row.p_cause, 2)}"]
         rows.append(Row(" · ".join(label), marks))
-    panel = Panel(row_chart(rows, "Tie with retention →", signed=False, joined=True), wide=True)
-    description = f"Expected and observed tie with retention of {len(rows)} actions."
+    panel = Panel(row_chart(rows, "Covariance with retention →", signed=False, joined=True), wide=True)
+    description = f"Expected and observed covariance with retention of {len(rows)} actions."
     return Figure("stands_out", title, description, (panel,), (EXPECTED.key(), OBSERVED.key()))
 
 
@@ -88,16 +88,16 @@ def trends(title: str, candidates: Sequence[tuple[str, str, pd.DataFrame]]) -> F
     return Figure("trends", title, description, tuple(panels), (DID.key(), CAME_BACK.key()))
 
 
-def consistency(title: str, retention: pd.DataFrame, days: Sequence[int]) -> Figure:
+def consistency(title: str, retention: pd.DataFrame, days: Mapping[int, str]) -> Figure:
     """Retention by date for each day, and each later day against the first one."""
     series = {
         day: Series(
-            words.day(day),
+            name,
             COLOURS[rank % len(COLOURS)],
             SHAPES[rank % len(SHAPES)],
             dash=DASHES[rank % len(DASHES)],
         )
-        for rank, day in enumerate(days)
+        for rank, (day, name) in enumerate(days.items())
     }
     rows: list[Record] = []
     for day, one in series.items():
@@ -112,22 +112,22 @@ def consistency(title: str, retention: pd.DataFrame, days: Sequence[int]) -> Fig
     y = alt.Y("value:Q", title="Share that came back", axis=alt.Axis(format=".0%", tickCount=5))
     lines = lines_by_date(rows, list(series.values()), y, tooltip, height=260)
     panels = [Panel(lines, "By date of sign-up", wide=True)]
-    first = days[0]
-    for day in days[1:]:
+    first, *later = days
+    for day in later:
         both = retention[retention[f"d{first}"].notna() & retention[f"d{day}"].notna()]
         if len(both) > 1:
-            against = _against(both, first, day, series[day])
-            panels.append(Panel(against, f"{words.day(first)} against {words.day(day)}", "One mark a date"))
+            against = _against(both, first, day, series[day], days)
+            panels.append(Panel(against, f"{days[first]} against {days[day]}", "One mark a date"))
     keys = tuple(one.key() for one in series.values())
     return Figure("retention_by_day", title, "Retention by date of sign-up.", tuple(panels), keys)
 
 
-def day_effects(title: str, effects: pd.DataFrame) -> Figure:
+def day_effects(title: str, effects: pd.DataFrame, days: Mapping[int, str]) -> Figure:
     """The candidate's adjusted difference on each day."""
     rows = []
     for row in effects.itertuples(index=False, name="Row"):
         precision, recall = words.share(row.precision, 0), words.share(row.recall, 0)
-        label = f"{words.day(row.day)} · precision {precision} · recall {recall}"
+        label = f"{days[row.day]} · precision {precision} · recall {recall}"
         rows.append(Row(label, (_difference(ADJUSTED, row.adjusted, row.low, row.high),)))
     panel = Panel(row_chart(rows, POINTS), wide=True)
     description = "Adjusted difference in retention on each day, with intervals."
@@ -149,7 +149,7 @@ def funnel(title: str, steps: pd.DataFrame) -> Figure:
     tooltip = [
         alt.Tooltip("label:N", title="Step"),
         alt.Tooltip("dropped:N", title="Dropped"),
-        alt.Tooltip("loser:N", title="Best-known loser"),
+        alt.Tooltip("loser:N", title="Best known that it dropped"),
     ]
     scale = alt.Scale(domain=[0, len(rows)], reverse=True, nice=False)
     axis = alt.Axis(tickCount=ticks(60), format=",d", tickMinStep=1)
@@ -185,7 +185,7 @@ def _series_rows(series: Series, dates: pd.DataFrame, column: str, values: pd.Se
     return [row | {"series": series.label} for row in rows]
 
 
-def _against(retention: pd.DataFrame, first: int, day: int, series: Series) -> Chart:
+def _against(retention: pd.DataFrame, first: int, day: int, series: Series, days: Mapping[int, str]) -> Chart:
     rows = records(retention, x=f"d{first}", y=f"d{day}", date="anchor_date", users="users")
     axis, scale = alt.Axis(format=".0%", tickCount=5), alt.Scale(zero=False)
     marks = alt.Chart(inline(rows)).mark_point(
@@ -193,13 +193,13 @@ def _against(retention: pd.DataFrame, first: int, day: int, series: Series) -> C
     )
     tooltip = [
         alt.Tooltip("date:N", title="Date"),
-        alt.Tooltip("x:Q", title=words.day(first), format=".1%"),
-        alt.Tooltip("y:Q", title=words.day(day), format=".1%"),
+        alt.Tooltip("x:Q", title=days[first], format=".1%"),
+        alt.Tooltip("y:Q", title=days[day], format=".1%"),
         alt.Tooltip("users:Q", title="Users", format=","),
     ]
     return marks.encode(
-        x=alt.X("x:Q", title=f"{words.day(first)} →", axis=axis, scale=scale),
-        y=alt.Y("y:Q", title=f"↑ {words.day(day)}", axis=axis, scale=scale),
+        x=alt.X("x:Q", title=f"{days[first]} →", axis=axis, scale=scale),
+        y=alt.Y("y:Q", title=f"↑ {days[day]}", axis=axis, scale=scale),
         tooltip=tooltip,
     ).properties(height=220)
 

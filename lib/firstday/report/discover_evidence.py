@@ -1,6 +1,7 @@
 """The sections of the discover job's page: each a finding, how to read it, the figure and its numbers."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ DATE_FROM = 20  # users that signed up on a date: shares of fewer jump up and do
 CANDIDATES_SHOWN = 12
 ACTIONS_SHOWN = 15
 TRENDS_SHOWN = 6
-TREND_WORDS = {"similar": "similar", "differs": "different", "not enough data": "with too little data to say"}
+CLEARLY = 10.0  # a Bayes factor from which evidence is clear
+TREND_WORDS = {"similar": "alike", "differs": "differently", "not enough data": "too little to say"}
 
 
 def funnel(content: DiscoverContent) -> Section:
@@ -33,17 +35,21 @@ def funnel(content: DiscoverContent) -> Section:
     start = int(first["candidates"]) + words.count(first["dropped"])
     left = words.some(last["candidates"], "is", "are") if last["candidates"] else "none is"
     finding = (
-        f"{words.some(start, 'candidate', 'candidates')} went in; {left} left "
+        f"{words.some(start, 'candidate', 'candidates')} went in ({content.whom('choosing')}); {left} left "
         f"after {words.some(int((steps['step'] > 0).sum()), 'step', 'steps')}."
     )
     how = (
         "Each step asks one more question. The dashed part of a bar is what it dropped; the list below names "
-        "the best-known loser of each step and the figure that dropped it."
+        "the best-known candidate that each step dropped, and why."
     )
-    return Section("funnel", title, (finding,), how, charts.funnel(title, steps), (tables.funnel(steps),))
+    return Section(
+        *("funnel", title, (finding,), how),
+        charts.funnel(title, steps),
+        (tables.funnel(steps, content.whom("choosing")),),
+    )
 
 
-def candidates(everyone: pd.DataFrame, styles: Styles) -> Section:
+def candidates(content: DiscoverContent, everyone: pd.DataFrame, styles: Styles) -> Section:
     """Precision against recall of every candidate."""
     title = "All candidates: who comes back, and how many of them"
     shown = _drawable(everyone)
@@ -53,8 +59,9 @@ def candidates(everyone: pd.DataFrame, styles: Styles) -> Section:
         )
     best = shown.sort_values("phi", ascending=False, na_position="last", kind="stable").iloc[0]
     finding = (
-        f"{words.some(len(shown), 'candidate', 'candidates')} shown for {words.day(best['day'])}, all dates. "
-        f"The closest tie with coming back has {_named(best)} (phi {words.decimal(best['phi'], 2)}): "
+        f"{words.some(len(shown), 'candidate', 'candidates')} shown for {content.day(best['day'])} "
+        f"({content.whom('all')}). {_named(best)} goes with coming back most closely (phi "
+        f"{words.decimal(best['phi'], 2)}): "
         f"{words.share(best['precision'])} of those who did it came back, and "
         f"{words.share(best['recall'])} of those who came back had done it."
     )
@@ -64,7 +71,7 @@ def candidates(everyone: pd.DataFrame, styles: Styles) -> Section:
         else:
             finding += (
                 f" The one chosen is {_named(row)} (phi {words.decimal(row['phi'], 2)}): "
-                "the closest tie need not be a cause, as the next sections show."
+                "what goes with coming back most closely need not be a cause, as the next sections show."
             )
     how = (
         "One mark a candidate, one colour and shape an action; a thin line joins an action's thresholds. "
@@ -76,16 +83,24 @@ def candidates(everyone: pd.DataFrame, styles: Styles) -> Section:
         few = words.some(len(shown) - len(drawn), "candidate is", "candidates are")
         how += f" {few} not drawn: fewer than {DRAWN_FROM} users did it."
     figure = scatter.scatter(title, drawn, styles)
-    return Section("candidates", title, (finding,), how, figure, (tables.candidates(shown),))
+    return Section(
+        "candidates", title, (finding,), how, figure, (tables.candidates(shown, content.whom("all")),)
+    )
 
 
-def segments(moments: pd.DataFrame, styles: Styles) -> Section:
+def segments(content: DiscoverContent, moments: pd.DataFrame, styles: Styles) -> Section:
     """Precision against recall inside the largest segments."""
     title = "The same inside segments"
     inside = moments[moments["segment"] != "all"]
     drawn = _drawable(inside)
     if drawn.empty:
-        return Section("segments", title, nothing="no segments were set, or none has enough users.")
+        asked = "segments" in content.settings
+        why = (
+            "no segment has enough users (--min-users)"
+            if asked
+            else "no segments were asked for (--segments)"
+        )
+        return Section("segments", title, nothing=f"{why}.")
     sizes = drawn.groupby("segment")["users"].max().reset_index()
     ranked = sizes.sort_values(["users", "segment"], ascending=[False, True])["segment"].tolist()
     parts = {segment: _enough(drawn[drawn["segment"] == segment]) for segment in ranked}
@@ -93,15 +108,18 @@ def segments(moments: pd.DataFrame, styles: Styles) -> Section:
     chosen = inside[inside["chosen"]]
     compared = chosen[chosen["difference"].notna()]
     if compared.empty:
-        finding = f"{words.some(len(ranked), 'segment was', 'segments were')} looked at."
-        listed = tables.segment_frontiers(drawn, largest)
+        finding = (
+            f"{words.some(len(ranked), 'segment was', 'segments were')} looked at ({content.whom('all')})."
+        )
+        listed = tables.segment_frontiers(drawn, largest, content.whom("all"))
     else:
         ahead = int((compared["difference"] > 0).sum())
         finding = (
             f"Those who did {_named(compared.iloc[0])} came back more often than the others "
-            f"in {words.number(ahead)} of {words.some(len(compared), 'segment', 'segments')}."
+            f"in {words.number(ahead)} of {words.some(len(compared), 'segment', 'segments')} "
+            f"({content.whom('all')})."
         )
-        listed = tables.chosen_by_segment(chosen)
+        listed = tables.chosen_by_segment(chosen, content.whom("all"))
     if len(ranked) > len(largest):
         finding += f" Drawn: the {len(largest)} largest." if len(largest) > 1 else " Drawn: the largest."
     how = (
@@ -113,25 +131,25 @@ def segments(moments: pd.DataFrame, styles: Styles) -> Section:
     return Section("segments", title, (finding,), how, figure, (listed,))
 
 
-def adjusted(everyone: pd.DataFrame) -> Section:
+def adjusted(content: DiscoverContent, everyone: pd.DataFrame) -> Section:
     """Crude against adjusted differences."""
-    title = "How much is left when engagement is held still"
+    title = "How much is left when equally active users are compared"
     known = everyone[everyone["difference"].notna()]
     if known.empty:
         return Section("adjusted", title, nothing="no candidate has users on both sides to compare.")
-    listed = tables.best_per_action(known)
-    top = listed.head(CANDIDATES_SHOWN)
+    best = tables.best_per_action(known)
+    top = best.head(CANDIDATES_SHOWN)
     shrunk = int((top["adjusted"].astype(float).abs() < top["difference"].astype(float).abs() / 2).sum())
     finding = (
-        f"Of {words.some(len(top), 'action', 'actions')}, each at its closest threshold, "
+        f"Of {words.some(len(top), 'action', 'actions')}, each at the threshold with the highest phi, "
         f"{words.some(shrunk, 'loses', 'lose')} more than half of the difference once users are compared "
-        "with others of the same segment and as much other activity."
+        f"with others of the same segment and as much other activity ({content.whom('all')})."
     )
     turned = sum(words.true(flag) for flag in everyone["simpson"])
     if turned:
         finding += (
-            f" {words.some(turned, 'candidate turns', 'candidates turn')} round inside segments: "
-            "ahead overall, behind in them, or the other way (Simpson's paradox)."
+            f" {words.some(turned, 'candidate turns', 'candidates turn')} round among equally active users: "
+            "ahead overall, behind among them, or the other way (Simpson's paradox)."
         )
     how = (
         "Busy users do more of everything and come back more. The upper mark of each row is the plain "
@@ -139,39 +157,43 @@ def adjusted(everyone: pd.DataFrame) -> Section:
         "like. Bars are 95% intervals. Other activity may itself follow from the action: then the lowest "
         "mark says too little."
     )
-    return Section(
-        "adjusted", title, (finding,), how, charts.adjusted(title, top), (tables.adjusted(listed),)
-    )
+    listed = tables.adjusted(best, content.whom("all"))
+    return Section("adjusted", title, (finding,), how, charts.adjusted(title, top), (listed,))
 
 
 def stands_out(content: DiscoverContent) -> Section:
-    """Each action's tie with retention against what engagement alone would give it."""
-    title = "Which action stands out from mere engagement"
+    """Each action's covariance with retention against what engagement alone would give it."""
+    title = "Which action goes with retention more than engagement explains"
     actions = content.actions
     if actions.empty:
         return Section("stands-out", title, nothing="there are too few actions to compare with one another.")
     ranked = actions.sort_values("p_cause", ascending=False, na_position="last", kind="stable")
     known = actions[actions["expected"].notna() & actions["observed"].notna()]
     if known.empty:
-        finding = "What each action's tie would be if it only measured engagement could not be told."
-        return Section("stands-out", title, (finding,), tables=(tables.actions(ranked),))
+        finding = (
+            "How closely each action would go with retention if it only measured engagement is not known."
+        )
+        return Section(
+            "stands-out", title, (finding,), tables=(tables.actions(ranked, content.whom("choosing")),)
+        )
     known = known.sort_values("p_cause", ascending=False, na_position="last", kind="stable")
     top = known.iloc[0]
     finding = (
-        f"The likeliest cause is {words.name(top['action'])}: its covariance with retention is "
-        f"{words.decimal(top['observed'])}, where engagement explains {words.decimal(top['expected'])} "
-        f"(Bayes factor {words.factor(top['within_factor'])}). With the dates' evidence (Bayes factor "
+        f"The likeliest cause is {words.name(top['action'])}: {_link(top)} (covariance "
+        f"{words.decimal(top['observed'], 4)}, engagement explains {words.decimal(top['expected'], 4)}; "
+        f"Bayes factor {words.factor(top['within_factor'])}). With the dates' evidence (Bayes factor "
         f"{words.factor(top['trend_factor'])}) and all other explanations weighed, P(cause) is "
-        f"{words.decimal(top['p_cause'], 2)}."
+        f"{words.decimal(top['p_cause'], 2)} ({content.whom('choosing')})."
     )
     how = (
         "Every action measures hidden engagement to some degree, and goes with retention in proportion. The "
         "hollow mark is where that proportion puts it, the filled one where it is. An action whose filled "
-        "mark lies far to the right of the hollow one matters itself, or a taste behind its family does. "
-        "From the dates the choice was made on."
+        "mark lies far to the right of the hollow one matters itself, or a taste behind its family does."
     )
     figure = charts.stands_out(title, known.head(ACTIONS_SHOWN), content.hypothesis.get("action"))
-    listed = (tables.actions(ranked), *([] if content.links.empty else [tables.links(content.links)]))
+    whom = content.whom("choosing")
+    followed = [] if content.links.empty else [tables.links(content.links, whom)]
+    listed = (tables.actions(ranked, whom), *followed)
     return Section("stands-out", title, (finding,), how, figure, listed)
 
 
@@ -180,7 +202,11 @@ def trends(content: DiscoverContent, everyone: pd.DataFrame) -> Section:
     title = "Do the dates agree"
     counts = everyone["trend"].value_counts()
     said = [f"{words.number(counts[kind])} {word}" for kind, word in TREND_WORDS.items() if kind in counts]
-    findings = (f"Trends of all candidates: {words.listed(said)}.",) if said else ()
+    findings = (
+        (f"How the candidates move from date to date, against retention: {words.listed(said)}.",)
+        if said
+        else ()
+    )
     dates = content.trends[content.trends["segment"] == "all"]
     dates = dates.sort_values("anchor_date", kind="stable", ignore_index=True)
     if dates.empty:
@@ -195,16 +221,16 @@ def trends(content: DiscoverContent, everyone: pd.DataFrame) -> Section:
         drawn.insert(0 if (action, threshold) == chosen else len(drawn), panel)
     how = (
         "If doing it makes users stay, dates on which more did it are dates on which more stayed. Each line "
-        "is scaled to its own average and spread. Some dates lift everything at once (weekends, campaigns), "
-        "which makes any two lines look alike; the trend effect takes that out, so trust it more than the "
-        "lines."
+        "is scaled to its own average and standard deviation. Some dates lift everything at once (weekends, "
+        "campaigns), which makes any two lines look alike; the trend effect takes that out, so trust it more "
+        "than the lines."
     )
     how += _not_drawn(dates)
     figure = charts.trends(
         title, [(name, said, _populated(rows)) for name, said, rows in drawn[:TRENDS_SHOWN]]
     )
     listed = dates.loc[[place for _, _, rows in drawn for place in rows.index]]
-    return Section("trends", title, findings, how, figure, (tables.trends(listed),))
+    return Section("trends", title, findings, how, figure, (tables.trends(listed, content.whom("all")),))
 
 
 def later_days(content: DiscoverContent) -> Section:
@@ -212,17 +238,18 @@ def later_days(content: DiscoverContent) -> Section:
     dates = content.consistency.sort_values("anchor_date", kind="stable")
     named = [re.fullmatch(r"d(\d+)", str(column)) for column in dates.columns]
     days = sorted(int(match[1]) for match in named if match and dates[match[0]].notna().any())
-    title = f"Does {words.day(days[0]) if days else 'the first day'} speak for later days"
+    named_days = {day: content.day(day) for day in days}
+    title = f"Does {named_days[days[0]] if days else 'the first day'} speak for later days"
     if not days:
         return Section("days", title, nothing="no date's users have had time to come back yet.")
-    finding = " ".join(_together(dates, days[0], day) for day in days[1:])
+    finding = " ".join(_together(dates, days[0], day, named_days) for day in days[1:])
     how = (
-        f"A test may be read after {words.day(days[0])} only if later days move with it." if days[1:] else ""
+        f"A test may be read after {named_days[days[0]]} only if later days move with it." if days[1:] else ""
     )
     how += _not_drawn(dates)
-    figure = charts.consistency(title, _populated(dates), days)
-    findings = (finding or f"Only {words.day(days[0])} was looked at, or is over.",)
-    return Section("days", title, findings, how, figure, (tables.consistency(dates, days),))
+    figure = charts.consistency(title, _populated(dates), named_days)
+    findings = (finding or f"Only {named_days[days[0]]} was looked at, or is over.",)
+    return Section("days", title, findings, how, figure, (tables.consistency(dates, named_days),))
 
 
 def day_effects(content: DiscoverContent) -> Section:
@@ -233,7 +260,7 @@ def day_effects(content: DiscoverContent) -> Section:
         return Section("day-effects", title, nothing="there is no candidate to follow, or no day is over.")
     low, known = effects["low"].astype(float), effects["adjusted"].notna()
     said = [
-        f"{kind} on {words.listed([words.day(day) for day in effects.loc[rows, 'day']])}"
+        f"{kind} for {words.listed([content.day(day) for day in effects.loc[rows, 'day']])}"
         for kind, rows in (
             ("clearly above zero", known & (low > 0)),
             ("not clearly above zero", known & ~(low > 0)),
@@ -241,10 +268,12 @@ def day_effects(content: DiscoverContent) -> Section:
         )
         if rows.any()
     ]
-    finding = f"On the reporting dates the adjusted difference is {words.listed(said)}."
+    finding = f"The adjusted difference is {words.listed(said)} ({content.whom('later')})."
     how = "The same comparison of like with like for each day, on dates that had no part in the choice."
-    figure = charts.day_effects(title, effects[known]) if known.any() else None
-    return Section("day-effects", title, (finding,), how, figure, (tables.day_effects(effects),))
+    days = {day: content.day(day) for day in effects["day"]}
+    figure = charts.day_effects(title, effects[known], days) if known.any() else None
+    listed = tables.day_effects(effects, days, content.whom("later"))
+    return Section("day-effects", title, (finding,), how, figure, (listed,))
 
 
 def _followed(content: DiscoverContent) -> str:
@@ -255,6 +284,14 @@ def _followed(content: DiscoverContent) -> str:
     if len(effects) and {"action", "threshold"} <= set(effects.columns):
         return words.candidate(effects["action"].iloc[0], effects["threshold"].iloc[0], 40)
     return "the best-known candidate"
+
+
+def _link(row: pd.Series) -> str:
+    """Whether an action goes with retention more than engagement explains, in words."""
+    if row["observed"] <= row["expected"] or row["within_factor"] < 1 / CLEARLY:
+        return "linked with retention no more than engagement explains"
+    much = "clearly" if row["within_factor"] >= CLEARLY else "slightly"
+    return f"linked with retention {much} more than engagement explains"
 
 
 def _named(row: Any) -> str:
@@ -285,7 +322,7 @@ def _enough(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _thinned(rows: pd.DataFrame) -> pd.DataFrame:
-    """At most `SEGMENT_ROWS` rows: the frontier and the chosen candidate, then the closest ties."""
+    """At most `SEGMENT_ROWS` rows: the frontier and the chosen candidate, then the highest phi."""
     kept = rows["chosen"] | rows["on_frontier"].map(words.true)
     ranked = rows.assign(kept=kept, tie=rows["phi"].astype(float)).sort_values(
         ["kept", "tie"], ascending=False, na_position="last", kind="stable"
@@ -294,17 +331,16 @@ def _thinned(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _trend_caption(figures: pd.Series) -> str:
-    said = f"Trend: {words.text(figures['trend'])}"
-    if words.absent(figures["trend_effect"]):
-        return said
-    between = words.interval(figures["trend_effect_low"], figures["trend_effect_high"])
-    return f"{said}. Effect {words.decimal(figures['trend_effect'], 2)} ({between})"
+    effect = words.points_with(
+        figures["trend_effect"], figures["trend_effect_low"], figures["trend_effect_high"]
+    )
+    return f"Trend: {words.text(figures['trend'])}. Effect {words.estimable(effect)}"
 
 
-def _together(dates: pd.DataFrame, first: int, day: int) -> str:
+def _together(dates: pd.DataFrame, first: int, day: int, named: Mapping[int, str]) -> str:
     """Whether the retention of two days moves together by date, in a sentence."""
     both = dates[dates[f"d{first}"].notna() & dates[f"d{day}"].notna()]
-    pair = f"{words.day(first)} and {words.day(day)}"
+    pair = f"{named[first]} and {named[day]}"
     x, y = both[f"d{first}"].astype(float), both[f"d{day}"].astype(float)
     if len(both) < 3 or x.std() == 0 or y.std() == 0:
         return f"{pair}: too few dates, or too little movement, to compare."

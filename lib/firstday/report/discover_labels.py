@@ -26,7 +26,7 @@ def what_labels_changed(labels: Mapping[str, Any]) -> Section:
     ]
     how = (
         "All other sections are without them. Where a candidate's figures fall when they are left out, "
-        "it owed its tie with retention to users that are not what it is for."
+        "it went with retention because of users that are not what it is for."
     )
     return Section("labels", "What the labels changed", tuple(findings), how, tables=(_moved(labels),))
 
@@ -43,7 +43,7 @@ def _answer(kept: Mapping[str, Any], everyone: Mapping[str, Any]) -> str:
 
 
 def _moved(labels: Mapping[str, Any]) -> Table:
-    """The candidates whose tie with retention moved most."""
+    """The candidates whose correlation with retention moved most."""
     candidates: pd.DataFrame = labels["candidates"]
     one, other = (
         candidates[candidates["population"] == population].set_index(KEYS)[list(FIGURES)]
@@ -66,7 +66,7 @@ def _moved(labels: Mapping[str, Any]) -> Table:
         "Verdict": pair("verdict", words.text),
     }
     return table(
-        "The candidates that moved most: with everyone → without the users left out",
+        "The candidates that moved most (all dates): with everyone → without the users left out",
         rows,
         cells,
         numeric=("Did it", "Precision", "Recall", "Phi"),

@@ -1,6 +1,6 @@
 """The numbers behind the discover job's figures, as text."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -10,17 +10,17 @@ from firstday.report.page import Cell, Table, table
 ELSEWHERE = "All of them are in the table moments."
 
 
-def funnel(steps: pd.DataFrame) -> Table:
+def funnel(steps: pd.DataFrame, whom: str) -> Table:
     """The losers and their figures: the part of the funnel that explains."""
     return table(
-        "The steps, the best-known loser of each and why it fell",
+        f"The steps, the best-known candidate that each dropped and why ({whom})",
         steps,
         {
             "Step": lambda row: words.step(row.step, row.name),
             "Left": lambda row: words.number(row.candidates),
             "Dropped": lambda row: words.number(row.dropped),
-            "Best-known loser": lambda row: words.text(row.loser),
-            "Dropped by": lambda row: words.text(row.figure),
+            "Best known that it dropped": lambda row: words.text(row.loser),
+            "Why": lambda row: words.text(row.figure),
         },
         numeric=("Left", "Dropped"),
         cards=True,
@@ -28,11 +28,11 @@ def funnel(steps: pd.DataFrame) -> Table:
     )
 
 
-def candidates(everyone: pd.DataFrame) -> Table:
-    """The candidates of everyone with the closest tie."""
+def candidates(everyone: pd.DataFrame, whom: str) -> Table:
+    """The candidates of everyone with the highest phi."""
     ranked = everyone.sort_values("phi", ascending=False, na_position="last", kind="stable")
     return table(
-        "The candidates as a table",
+        f"The candidates as a table ({whom}; decided on the choosing dates)",
         ranked,
         {
             "Candidate": lambda row: words.candidate(row.action, row.threshold),
@@ -60,11 +60,11 @@ def candidates(everyone: pd.DataFrame) -> Table:
     )
 
 
-def chosen_by_segment(chosen: pd.DataFrame) -> Table:
+def chosen_by_segment(chosen: pd.DataFrame, whom: str) -> Table:
     """One candidate in each segment."""
     ranked = chosen.sort_values(["users", "segment"], ascending=[False, True], kind="stable")
     return table(
-        "The candidate in each segment as a table",
+        f"The candidate in each segment as a table ({whom})",
         ranked,
         {
             "Segment": lambda row: words.segment(row.segment),
@@ -77,30 +77,26 @@ def chosen_by_segment(chosen: pd.DataFrame) -> Table:
                 row.adjusted, row.adjusted_low, row.adjusted_high
             ),
             "Trend": lambda row: words.text(row.trend),
-            "Trend effect": lambda row: words.decimal(row.trend_effect, 2),
+            "Trend effect (interval)": lambda row: words.estimable(
+                words.points_with(row.trend_effect, row.trend_effect_low, row.trend_effect_high)
+            ),
         },
         numeric=(
-            "Users",
-            "Did it",
-            "Precision",
-            "Recall",
-            "Difference",
-            "Adjusted",
-            "interval",
-            "Trend effect",
+            *("Users", "Did it", "Precision", "Recall", "Difference", "Adjusted (interval)"),
+            "Trend effect (interval)",
         ),
         of_most=" by users",
         rest=ELSEWHERE,
     )
 
 
-def segment_frontiers(inside: pd.DataFrame, segments: Sequence[str]) -> Table:
+def segment_frontiers(inside: pd.DataFrame, segments: Sequence[str], whom: str) -> Table:
     """The frontiers of the segments drawn."""
     shown = inside[inside["segment"].isin(segments) & inside["on_frontier"].fillna(False).astype(bool)]
     order = {segment: place for place, segment in enumerate(segments)}
     ranked = shown.assign(place=shown["segment"].map(order)).sort_values(["place", "recall"], kind="stable")
     return table(
-        "The frontier in each of these segments as a table",
+        f"The frontier in each of these segments as a table ({whom})",
         ranked,
         {
             "Segment": lambda row: words.segment(row.segment),
@@ -123,10 +119,10 @@ def best_per_action(known: pd.DataFrame) -> pd.DataFrame:
     return ranked.drop_duplicates("action").drop(columns="tie")
 
 
-def adjusted(candidates: pd.DataFrame) -> Table:
-    """Each action's closest candidate, crude and adjusted."""
+def adjusted(candidates: pd.DataFrame, whom: str) -> Table:
+    """Each action's candidate with the highest phi, crude and adjusted."""
     return table(
-        "These differences as a table (each action's closest candidate)",
+        f"These differences as a table, each action at the threshold with the highest phi ({whom})",
         candidates,
         {
             "Candidate": lambda row: words.candidate(row.action, row.threshold),
@@ -147,10 +143,10 @@ def adjusted(candidates: pd.DataFrame) -> Table:
     )
 
 
-def actions(ranked: pd.DataFrame) -> Table:
+def actions(ranked: pd.DataFrame, whom: str) -> Table:
     """All actions, the likeliest causes first."""
     return table(
-        "The actions as a table",
+        f"The actions as a table ({whom})",
         ranked,
         {
             "Action": lambda row: words.name(row.action),
@@ -160,8 +156,9 @@ def actions(ranked: pd.DataFrame) -> Table:
             "Expected covariance": lambda row: words.decimal(row.expected),
             "Observed covariance": lambda row: words.decimal(row.observed),
             "Bayes factor within dates": lambda row: words.factor(row.within_factor),
-            "Trend effect": lambda row: words.decimal(row.trend_effect, 2),
-            "(interval)": lambda row: words.interval(row.trend_low, row.trend_high),
+            "Slope over dates (interval)": lambda row: words.estimable(
+                words.decimal_with(row.trend_effect, row.trend_low, row.trend_high)
+            ),
             "Bayes factor of the dates": lambda row: words.factor(row.trend_factor),
             "P(cause)": lambda row: words.decimal(row.p_cause, 2),
             "P(works)": lambda row: words.decimal(row.p_works, 2),
@@ -174,15 +171,15 @@ def actions(ranked: pd.DataFrame) -> Table:
                 "Observed covariance",
                 "Bayes factor within dates",
             ),
-            *("Trend effect", "(interval)", "Bayes factor of the dates", "P(cause)", "P(works)"),
+            *("Slope over dates (interval)", "Bayes factor of the dates", "P(cause)", "P(works)"),
         ),
     )
 
 
-def links(rows: pd.DataFrame) -> Table:
+def links(rows: pd.DataFrame, whom: str) -> Table:
     """Who leads whom."""
     return table(
-        "Which actions follow from which",
+        f"Which actions follow from which (a sample of the users; {whom})",
         rows.sort_values(["leader", "follower"]),
         {
             "First": lambda row: words.name(row.leader),
@@ -193,10 +190,10 @@ def links(rows: pd.DataFrame) -> Table:
     )
 
 
-def trends(dates: pd.DataFrame) -> Table:
+def trends(dates: pd.DataFrame, whom: str) -> Table:
     """The dates drawn."""
     return table(
-        "These dates as a table",
+        f"These dates as a table ({whom})",
         dates,
         {
             "Candidate": lambda row: words.candidate(row.action, row.threshold),
@@ -210,35 +207,37 @@ def trends(dates: pd.DataFrame) -> Table:
     )
 
 
-def consistency(dates: pd.DataFrame, days: Sequence[int]) -> Table:
+def consistency(dates: pd.DataFrame, days: Mapping[int, str]) -> Table:
     """Retention by date."""
 
     def of_day(day: int) -> Cell:
         return lambda row: words.share(getattr(row, f"d{day}"))
 
     return table(
-        "Retention by date as a table",
+        "Retention by date as a table (all dates; of each day the users who have reached it)",
         dates,
         {
             "Date": lambda row: words.iso_date(row.anchor_date),
             "Users": lambda row: words.number(row.users),
-            **{words.day(day): of_day(day) for day in days},
+            **{name: of_day(day) for day, name in days.items()},
         },
-        numeric=("Users", *(words.day(day) for day in days)),
+        numeric=("Users", *days.values()),
         limit=400,
     )
 
 
-def day_effects(effects: pd.DataFrame) -> Table:
+def day_effects(effects: pd.DataFrame, days: Mapping[int, str], whom: str) -> Table:
     """The candidate on each day."""
     return table(
-        "These days as a table",
+        f"These days as a table ({whom}; of each day the users who have reached it)",
         effects,
         {
-            "Day": lambda row: words.day(row.day),
+            "Day": lambda row: days[row.day],
             "Precision": lambda row: words.share(row.precision),
             "Recall": lambda row: words.share(row.recall),
-            "Adjusted difference (interval)": lambda row: words.points_with(row.adjusted, row.low, row.high),
+            "Adjusted difference (interval)": lambda row: words.estimable(
+                words.points_with(row.adjusted, row.low, row.high)
+            ),
         },
         numeric=("Precision", "Recall", "Adjusted difference (interval)"),
     )

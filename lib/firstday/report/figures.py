@@ -23,6 +23,7 @@ FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Liberation Sans', Arial, 
 # Two parameters of every chart. The page's legend sets `picked`, the action that is brought out (null: all).
 # `room` is a panel's width in pixels: in the page the chart's own, which the page decides.
 PICKED, ROOM = "picked", "room"
+WIDTH = 860  # pixels of a whole figure
 IS_PICKED = f"{PICKED} === null || datum.group === {PICKED}"
 
 # What Altair's layer() may return; a facet never is among ours.
@@ -99,8 +100,22 @@ class Figure:
         room = {"name": ROOM, "expr": "width"}
         return [_finished(panel.spec | {"width": "container"}, PAGE_CONFIG, room) for panel in self.panels]
 
-    def png(self, width: int = 860) -> bytes:
-        """Title, legend and all panels in one picture, twice the pixels so that it stays sharp on a slide."""
+    def png(self, width: int = WIDTH) -> bytes:
+        """The whole picture, with twice the pixels so that it stays sharp on a slide."""
+        return bytes(vl_convert.vegalite_to_png(self.spec(width), scale=2, allowed_base_urls=[]))
+
+    @property
+    def chart(self) -> alt.TopLevelMixin:
+        """The whole picture as an Altair chart, to be shown, changed or saved."""
+        spec = self.spec(WIDTH)
+        kinds = {"vconcat": alt.VConcatChart, "hconcat": alt.HConcatChart, "layer": alt.LayerChart}
+        kind: Any = next((kinds[key] for key in kinds if key in spec), alt.Chart)
+        with debug_mode(False):
+            chart: alt.TopLevelMixin = kind.from_dict(spec, validate=False)
+        return chart
+
+    def spec(self, width: int) -> Record:
+        """Title, legend and all panels in one Vega-Lite specification, so many pixels wide."""
         half = (width - 90) // 2
         rows = [_plain(_legend(self.keys, width))] if self.keys else []
         waiting: list[Record] = []
@@ -113,8 +128,7 @@ class Figure:
                 rows.append(_together("hconcat", waiting))
                 waiting = []
         whole = _together("vconcat", rows) | {"title": {"text": self.title, "fontSize": 16, "offset": 12}}
-        spec = _finished(whole, PNG_CONFIG, {"name": ROOM, "value": half})
-        return bytes(vl_convert.vegalite_to_png(spec, scale=2, allowed_base_urls=[]))
+        return _finished(whole, PNG_CONFIG, {"name": ROOM, "value": half})
 
 
 @cache

@@ -8,7 +8,7 @@ import pandas as pd
 from firstday.labels.audit import Estimate
 from firstday.report import label_sections, words
 from firstday.report.label_content import LabelContent
-from firstday.report.page import Fact, Page, Report, Section, Table, render
+from firstday.report.page import Fact, Page, Report, Section, Table, figures_of, render
 
 WORDS = (
     ("label function, rule", "a rule that votes for a class, or abstains"),
@@ -69,7 +69,7 @@ def label_report(content: LabelContent) -> Report:
             for title, pairs in (("Inputs", content.inputs), ("Settings", content.settings))
         ],
     )
-    return Report(html)
+    return Report(html, figures_of(page))
 
 
 def _verdict(content: LabelContent) -> str:

@@ -23,7 +23,7 @@ from firstday.report.measure_rows import (
     verdict_and_span,
 )
 from firstday.report.measure_sections import sections
-from firstday.report.page import Fact, Page, Report, pictures, render
+from firstday.report.page import Fact, Page, Report, figures_of, render
 
 WORDS = (
     ("effect", "treatment less control; of shares in percentage points: from 44.2% to 44.8% is +0.6 points"),
@@ -53,8 +53,8 @@ class Block:
 
 
 @unchecked
-def measure_report(content: MeasureContent, *, png: bool = False) -> Report:
-    """One HTML page; with `png`, each figure as a picture too (half a second a figure)."""
+def measure_report(content: MeasureContent) -> Report:
+    """One HTML page, and its figures."""
     rows = Rows(content)
     experiment = words.name(content.experiment)
     page = Page(
@@ -76,7 +76,7 @@ def measure_report(content: MeasureContent, *, png: bool = False) -> Report:
             for title, pairs in (("Inputs", content.inputs), ("Settings", content.settings))
         ],
     )
-    return Report(html, pictures(page) if png else {})
+    return Report(html, figures_of(page))
 
 
 def _blocks(rows: Rows) -> list[Block]:

@@ -7,9 +7,9 @@ is named by hash in its content security policy: a name in the data could not ru
 import base64
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cache
-from typing import Any
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 import pandas as pd
@@ -19,6 +19,9 @@ from firstday.redact import redacted, redacted_values
 from firstday.report.figures import Figure, embedded_json, vega_bundle
 
 TABLE_ROWS = 200
+
+if TYPE_CHECKING:
+    import altair as alt
 
 # How a run was made: captions, each with names and values.
 Run = Sequence[tuple[str, Sequence[tuple[str, str]]]]
@@ -76,10 +79,20 @@ class Page:
 
 @dataclass(frozen=True)
 class Report:
-    """The page, and each figure as a PNG by file name."""
+    """The page, and what is drawn in it."""
 
     html: str
-    figures: dict[str, bytes] = field(default_factory=dict)
+    drawn: tuple[Figure, ...] = ()
+
+    @cached_property
+    def figures(self) -> dict[str, bytes]:
+        """Each figure as a PNG, by file name. Takes about half a second a figure."""
+        return {f"{figure.name}.png": figure.png() for figure in self.drawn}
+
+    @property
+    def charts(self) -> dict[str, "alt.TopLevelMixin"]:
+        """Each figure as an Altair chart, by name."""
+        return {figure.name: figure.chart for figure in self.drawn}
 
 
 def table(
@@ -123,13 +136,9 @@ def render(template: str, page: Page, *, run: Run, **more: Any) -> str:
     )
 
 
-def pictures(page: Page) -> dict[str, bytes]:
-    """Each figure of the page as a PNG, by file name. Takes about half a second a figure."""
-    return {
-        f"{section.figure.name}.png": section.figure.png()
-        for section in page.sections
-        if section.figure is not None
-    }
+def figures_of(page: Page) -> tuple[Figure, ...]:
+    """The figures that the page shows."""
+    return tuple(section.figure for section in page.sections if section.figure is not None)
 
 
 @cache

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from firstday.report import words
-from firstday.report.content import MeasureContent
+from firstday.report.content import DiscoverContent, MeasureContent
+from firstday.report.discover import discover_parts, discover_verdict
 from firstday.report.measure_rows import CANNOT_TELL, Rows, probability
 from firstday.report.recommend import RecommendContent, earned, recommend_verdict
 from firstday.report.train import TrainContent, train_verdict
@@ -23,6 +24,34 @@ def aligned(columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequ
         for row in table
     ]
     return "\n".join(lines)
+
+
+def discover_text(content: DiscoverContent) -> str:
+    """The answer, the users and dates it rests on, and what to test in which order, or what is too little."""
+    found = content.hypothesis
+    reason = str(found.get("reason") or "").removeprefix("no moment found: ")
+    lines = [discover_verdict(content), words.sentence(reason), discover_parts(content)]
+    lines += [words.text(found["help"])] if found.get("help") else []
+    lines += [f"{words.name(name)}: {words.name(said)}" for name, _, said in content.settled]
+    lines = [line for line in lines if line]
+    if content.shortlist.empty:
+        return "\n".join(lines)
+    columns = ("rank", "action", "at least", "P(works)", "P(cause)", "expected gain", "users an arm", "days")
+    rows = [
+        (
+            str(row.rank),
+            words.name(row.action),
+            f"{row.threshold} times",
+            words.decimal(row.p_works, 2),
+            words.decimal(row.p_cause, 2),
+            words.points(row.expected_gain),
+            words.number(row.users_per_arm),
+            words.number(row.days_needed),
+        )
+        for row in content.shortlist.itertuples(index=False)
+    ]
+    numeric = (columns[0], *columns[3:])
+    return "\n".join([*lines, "", aligned(columns, rows, numeric)])
 
 
 def measure_text(content: MeasureContent) -> str:

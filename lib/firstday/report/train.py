@@ -9,7 +9,7 @@ import pandas as pd
 from firstday.report import words
 from firstday.report.charts import Mark, Row, Series, row_chart
 from firstday.report.figures import Figure, Panel
-from firstday.report.page import Fact, Page, Report, Section, Table, render, table
+from firstday.report.page import Fact, Page, Report, Section, Table, figures_of, render, table
 from firstday.report.palette import BLUE, CIRCLE, DIAMOND, MUTED
 
 WORDS = (
@@ -91,7 +91,7 @@ def train_report(content: TrainContent) -> Report:
             for title, pairs in (("Inputs", content.inputs), ("Settings", content.settings))
         ],
     )
-    return Report(html)
+    return Report(html, figures_of(page))
 
 
 def train_verdict(content: TrainContent) -> str:

@@ -5,6 +5,9 @@ import unicodedata
 from datetime import date, datetime
 from typing import Any
 
+from firstday import rounding
+from firstday.windows import day_name
+
 NOTHING = "–"
 VISIBLE = {"\n": "↵", "\r": "↵", "\t": "⇥"}
 # Categories that would be invisible, break a line or turn the text's direction: control, surrogate, line and
@@ -66,7 +69,7 @@ def share(value: Any, digits: int = 1) -> str:
 
 def points(value: Any) -> str:
     """A difference of two shares: 0.142 → '+14.2 points'"""
-    return NOTHING if absent(value) else _signed(f"{100 * value:+.1f} points")
+    return NOTHING if absent(value) else rounding.points(value)
 
 
 def decimal(value: Any, digits: int = 3) -> str:
@@ -105,6 +108,12 @@ def points_with(value: Any, low: Any, high: Any) -> str:
     """'+14.2 points (+9.1 to +19.3)'"""
     between = points_interval(low, high)
     return points(value) if between == NOTHING else f"{points(value)} ({between})"
+
+
+def decimal_with(value: Any, low: Any, high: Any, digits: int = 2) -> str:
+    """'0.30 (0.12 to 0.48)'"""
+    between = interval(low, high, digits)
+    return decimal(value, digits) if between == NOTHING else f"{decimal(value, digits)} ({between})"
 
 
 def joined(mark: str, *parts: Any) -> str:
@@ -148,9 +157,14 @@ def text(value: Any) -> str:
     return NOTHING if absent(value) or value == "" else name(value)
 
 
-def day(value: Any) -> str:
-    """7 → 'D7'"""
-    return NOTHING if absent(value) else f"D{int(value)}"
+def day(value: Any, kind: str = "on") -> str:
+    """7 → 'D7', or 'D1–7' and 'D7+' by the kind of retention."""
+    return NOTHING if absent(value) else day_name(int(value), kind)
+
+
+def estimable(text: str) -> str:
+    """A figure as text; 'not estimable' where there is none."""
+    return "not estimable" if text == NOTHING else text
 
 
 def iso_date(value: Any) -> str:

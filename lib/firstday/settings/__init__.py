@@ -5,7 +5,7 @@ The description of a field is also the help text of its flag: it is written once
 
 from firstday.settings.assign import AssignSettings
 from firstday.settings.discover import DiscoverSettings
-from firstday.settings.experiment import ExperimentPlan, read_plan
+from firstday.settings.experiment import ExperimentPlan, plan_of, read_plan
 from firstday.settings.forget import ForgetSettings
 from firstday.settings.kinds import Settings, duration_text
 from firstday.settings.label import LabelSettings
@@ -32,5 +32,6 @@ __all__ = [
     "TrainSettings",
     "duration_text",
     "load",
+    "plan_of",
     "read_plan",
 ]

@@ -4,6 +4,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from firstday.settings.experiment import ExperimentPlan
 from firstday.settings.inputs import InputSettings
 from firstday.settings.kinds import Instant, Integers, Location
 
@@ -11,7 +12,9 @@ from firstday.settings.kinds import Instant, Integers, Location
 class AssignSettings(InputSettings):
     """Settings of `firstday assign`."""
 
-    plan: Location = Field(description="The experiment's plan: a YAML file, as conf/experiment.yml.")
+    plan: ExperimentPlan | Location = Field(
+        description="The experiment's plan: a YAML file, as conf/experiment.yml."
+    )
     units: Location | None = Field(
         None,
         description="Who may take part, a row each: a path (Delta, Parquet, CSV, JSON Lines) or a "

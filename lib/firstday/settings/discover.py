@@ -18,6 +18,7 @@ from firstday.settings.kinds import (
     TimeZone,
     at_least_one,
 )
+from firstday.settings.metrics import RetentionKind
 
 # Columns of the input and output tables; a segment column of the same name could not be told from them.
 RESERVED_COLUMNS = frozenset(
@@ -62,6 +63,11 @@ class DiscoverSettings(LogSettings):
     )
     retention: Literal["rolling", "calendar"] = Field(
         "rolling", description="Day n as n times 24 h after the anchor, or as a calendar day in --time-zone."
+    )
+    retention_kind: RetentionKind = Field(
+        "on",
+        description="What a return is: on day n, within days 1 to n, or on_or_after day n; always after the "
+        "action window.",
     )
     time_zone: TimeZone = Field("UTC", description="IANA zone of calendar days and of anchor dates.")
     overlap: Literal["cut", "refuse"] = Field(
@@ -110,7 +116,9 @@ class DiscoverSettings(LogSettings):
     )
     most_test_days: int = Field(90, ge=1, description="Longest test that the shortlist may ask for, in days.")
     choose_share: OpenShare = Field(
-        0.8, description="Share of anchor dates, the earlier ones, to choose on; the rest is reported on."
+        0.8,
+        description="Choose on the dates by which this share of the users has come; report on the later "
+        "ones.",
     )
     min_dates: int = Field(14, ge=3, description="Anchor dates needed before trends are compared.")
     event_date_column: str | None = Field(
@@ -166,6 +174,11 @@ class DiscoverSettings(LogSettings):
             raise ValueError("anchor_action is for a log without --users, which say when each clock starts")
         if self.daily and self.since is not None:
             raise ValueError("daily finds its dates itself: give daily or since, not both")
+        if self.retention_kind == "on_or_after" and (self.daily or self.since is not None):
+            raise ValueError(
+                "with retention_kind on_or_after a user of any date may still come back: leave out daily and "
+                "since, so that all dates are counted"
+            )
         if self.labels is None and self.label_class is not None:
             raise ValueError("label_class is a class of --labels: give both")
         return self

@@ -1,7 +1,7 @@
 """The plan of an experiment: who takes part, who gets what, and when. Written before anybody is assigned."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -285,8 +285,13 @@ class ExperimentPlan(Settings):
             raise ValueError("odd_even goes by the unit's own number: with cluster or strata, say by: hash")
 
 
-def read_plan(file: str | Path) -> ExperimentPlan:
-    """The plan in a YAML file. Raises SettingsError that names each key at fault and what is allowed."""
+def read_plan(file: "str | Path | ExperimentPlan") -> ExperimentPlan:
+    """The plan in a YAML file; one that is there stays as it is.
+
+    Raises SettingsError that names each key at fault and what is allowed.
+    """
+    if isinstance(file, ExperimentPlan):
+        return file
     next_step = "see conf/experiment.yml, which explains each key, and docs/assign.md"
     try:
         text = Path(file).read_text(encoding="utf-8")
@@ -307,11 +312,19 @@ def read_plan(file: str | Path) -> ExperimentPlan:
             value=repeated,
             next_step="give each variant a name of its own, and each key once",
         )
+    return plan_of(values, f"the plan {str(file)!r}")
+
+
+def plan_of(values: Mapping[str, Any], what: str = "the plan") -> ExperimentPlan:
+    """The plan with these keys. Raises SettingsError that names each key at fault and what is allowed."""
     try:
         return ExperimentPlan.model_validate(values)
     except ValidationError as error:
         rules = "; ".join(map(_explained, error.errors()))
-        raise SettingsError(f"the plan {str(file)!r}: {rules}", next_step=next_step) from None
+        raise SettingsError(
+            f"{what}: {rules}",
+            next_step="see conf/experiment.yml, which explains each key, and docs/assign.md",
+        ) from None
 
 
 def _repeated(node: Any) -> list[str]:

@@ -1,6 +1,6 @@
 """Settings of `firstday label`."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -30,6 +30,11 @@ class LabelSettings(InputSettings):
     )
     functions: Location | None = Field(
         None, description="Label functions for --rows: a YAML file or a Python file."
+    )
+    check: bool = Field(
+        False,
+        description="Only try the label functions on the first 1,000 rows: what each votes for, examples, "
+        "conflicts. Nothing is written.",
     )
     out: Location = Field(description="Where results go: a folder or catalog.schema.")
     model: Location | None = Field(
@@ -100,11 +105,19 @@ class LabelSettings(InputSettings):
         "firstday", min_length=1, description="MLflow experiment to record the run in."
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _nothing_to_write(cls, given: Any) -> Any:
+        is_check = isinstance(given, dict) and str(given.get("check", "")).lower() in ("true", "1")
+        return {"out": ".", **given} if is_check else given
+
     @model_validator(mode="after")
     def _one_of_a_kind(self) -> Self:
         rules = (self.call_precision, self.cost_ratio, self.capacity)
         if sum(rule is not None for rule in rules) > 1:
             raise ValueError("--call-precision, --cost-ratio and --capacity exclude one another: give one")
+        if self.check and self.functions is None:
+            raise ValueError("--check tries label functions: give --rows and --functions")
         if self.audited is not None and self.audited_random is not None:
             raise ValueError("--audited and --audited-random exclude each other: give one")
         return self

@@ -88,7 +88,9 @@ class MeasureSettings(LogSettings):
     shares: VariantShares = Field(
         (), description="Planned share of each variant [default: the plan's, else equal ones are assumed]."
     )
-    plan: Location | None = Field(None, description="The experiment's plan: a YAML file, with its metrics.")
+    plan: ExperimentPlan | Location | None = Field(
+        None, description="The experiment's plan: a YAML file, with its metrics."
+    )
     assignments: Location | None = Field(
         None, description="What `firstday assign` wrote, or a table with unit_id, variant, assigned_at."
     )

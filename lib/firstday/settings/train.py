@@ -83,6 +83,12 @@ class TrainSettings(BankSettings):
     hypotheses: Location | None = Field(
         None, description="Output of firstday discover: its moment is what --objective hypotheses rewards."
     )
+    candidate: str | None = Field(
+        None,
+        min_length=1,
+        description="The candidate of --hypotheses' shortlist that is rewarded, as 'message>=3' or by its "
+        "action [default: the first].",
+    )
     moment_share: Share = Field(
         1.0, description="Of the label of --objective hypotheses; the rest rewards clicks and joins."
     )
@@ -113,6 +119,8 @@ class TrainSettings(BankSettings):
             raise ValueError("give --examples, or --tables to make examples of")
         if (self.objective == "hypotheses") != (self.hypotheses is not None):
             raise ValueError("--objective hypotheses and --hypotheses go together")
+        if self.candidate is not None and self.hypotheses is None:
+            raise ValueError("--candidate is one of the shortlist of --hypotheses: give both")
         if self.objective == "hypotheses" and self.examples is not None:
             raise ValueError("--objective hypotheses is for --tables: ready examples have their label")
         if self.now is not None and self.now.tzinfo is None:

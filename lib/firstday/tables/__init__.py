@@ -6,6 +6,7 @@ from firstday.tables.faults import data_errors
 from firstday.tables.published import find_table, open_table, read_published
 from firstday.tables.read import Input, open_input
 from firstday.tables.schemas import column
+from firstday.tables.sources import Sources
 from firstday.tables.write import Output, open_output
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "Output",
     "Profile",
     "Run",
+    "Sources",
     "check",
     "column",
     "data_errors",

@@ -20,6 +20,7 @@ from firstday.tables.contract import (
     EPOCH,
     NO_CHOICE,
     NO_CLASS,
+    NO_NUMBER,
     NO_TIME,
     NO_ZONE,
     NOT_UTF8,
@@ -43,6 +44,7 @@ NEXT_STEPS = {
     NOT_UTF8: "say how the file is written, as in --encoding latin-1",
     NO_ZONE: "declare the zone of such times with --input-time-zone",
     NO_TIME: "write times as 2024-05-31T13:00:00Z",
+    NO_NUMBER: "write numbers as 1234.5: digits, a point, no unit and nothing between thousands",
     NO_CLASS: "classes are 0, 1, ... and -1 abstains; say how many there are with --classes",
     CONTRADICTING: "keep one row of each",
 }

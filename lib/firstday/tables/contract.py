@@ -147,7 +147,15 @@ def literal(instant: datetime) -> Column:
 def _columns(source: Input, contract: Contract) -> dict[Field, str]:
     """The column of each field; an optional field may have none."""
     names = source.columns
-    accepted = {item: [name for name in (item.name, item.alias) if name in names] for item in contract.fields}
+    lowered = {name.lower(): name for name in names}  # as Spark has it, case tells no columns apart
+    accepted = {
+        item: [
+            name if name in names else lowered[name.lower()]
+            for name in (item.name, item.alias)
+            if name is not None and name.lower() in lowered
+        ]
+        for item in contract.fields
+    }
     missing = [item for item, found in accepted.items() if not found and not item.optional]
     if missing:
         raise _missing(missing, names, source)
@@ -162,7 +170,15 @@ def _missing(missing: Sequence[Field], names: Sequence[str], source: Input) -> D
         if close:
             nearest.append(f"{item.name!r}: " + " or ".join(repr(lowered[name]) for name in close))
     wanted = ", ".join(repr(item.name) + (f" (or {item.alias!r})" if item.alias else "") for item in missing)
-    renamed = f"rename columns, in the table or in a view of it; nearest to {'; '.join(nearest)}"
+    renamed = f"name them with --columns, or in a view; nearest to {'; '.join(nearest)}"
+    for item in missing:
+        if paths := source.mapped.get(item.name):
+            nearest.append("")
+            renamed = (
+                f"{item.name} is to be taken from {' or '.join(paths)}, which is not there: mend --columns"
+            )
+    if any(REPLACED in name or "\x00" in name for name in names) or (source.format == "json" and not names):
+        nearest, renamed = ["encoding"], "say how the file is written, as in --encoding utf-16 or latin-1"
     return DataError(
         f"{source.name} must have the column{'s' if len(missing) > 1 else ''} {wanted}, "
         f"but {source.source} has {', '.join(map(repr, names)) or 'none at all'}",

@@ -31,8 +31,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from firstday.errors import OutputError, reason
-from firstday.local_rows import local_rows
 from firstday.redact import redacted_values
+from firstday.spark.local_rows import local_rows
 from firstday.tables.address import (
     delta_frame,
     delta_version,

@@ -21,7 +21,9 @@ FILE_PATTERNS = (
 # Faults in a compressed or binary file that Spark reports without naming it.
 UNNAMED_PATTERN = re.compile(
     r"Unexpected end of input stream|not a gzip file|invalid (?:stored block|code|distance|block)|"
-    r"incorrect (?:data|header) check|ZipException|not in BZip|bad block header|Illegal Parquet type"
+    r"incorrect (?:data|header) check|ZipException|not in BZip|bad block header|Illegal Parquet type|"
+    r"readParquetFootersInParallel|parquet\.format\.Util\.read|parquet\.hadoop\.ParquetFileReader|"
+    r"ParquetDecodingException"
 )
 TOO_LONG = re.compile(r"TextParsingException(?s:.)*?(?:Length of parsed input|out of bounds for length)")
 WRONG_COLUMN = re.compile(r"Column: \[(.+?)\], Expected: (.+?), Found: (\w+)")

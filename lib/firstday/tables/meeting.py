@@ -33,7 +33,8 @@ def alike(value: Column) -> Column:
 
 
 def meet(one: Side, other: Side, *, quietly: bool = False) -> str | None:
-    """A sentence where few ids meet, else None. quietly: say nothing of few, as in a part of a log.
+    """A sentence where few ids meet, or more would if written alike; else None. quietly: say nothing
+    of few, as in a part of a log.
 
     Raises DataError where none meet, or MANY times as many would if they were written alike.
     """
@@ -74,6 +75,12 @@ def meet(one: Side, other: Side, *, quietly: bool = False) -> str | None:
             f"{one.name} and {other.name} must meet, but of {ones:,} and {others:,} none do",
             value=[row[5], row[6]],
             next_step="check that both hold the same kind of id; --columns names another column",
+        )
+    if alike_met > met * (1 + FEW) and row[4] is not None:
+        return (
+            f"{met:,} ids of {one.name} and {other.name} meet, and {alike_met:,} would without blanks, case, "
+            f"leading zeros and a final .0, such as {row[4][0]!r} and {row[4][1]!r}: if these are the same, "
+            "write them alike."
         )
     if quietly or min(met / ones, met / others) >= FEW:
         return None

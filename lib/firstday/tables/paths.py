@@ -28,17 +28,19 @@ def mapped(frame: DataFrame, columns: Mapping[str, Sequence[str]]) -> DataFrame:
     return frame.select(*kept, *(value.alias(name) for name, value in values.items()))
 
 
+def leads_somewhere(frame: DataFrame, paths: Sequence[str]) -> bool:
+    """Whether the frame has one of the paths."""
+    return any(True for path in paths for _ in _at(frame, path))
+
+
 def _at(frame: DataFrame, path: str) -> Iterator[Column]:
-    """The value at a path; nothing where the frame has no such column."""
-    kinds = {each.name: each.dataType for each in frame.schema}
-    if path in kinds:
-        yield column(path)
-        return
+    """The value at a path; nothing where the frame has no such column. Case tells no columns apart."""
+    kinds = {each.name.lower(): (each.name, each.dataType) for each in frame.schema}
     parts = path.split(".")
-    for count in range(len(parts) - 1, 0, -1):
-        name = ".".join(parts[:count])
-        if name in kinds:
-            yield from _inside(column(name), kinds[name], parts[count:])
+    for count in range(len(parts), 0, -1):
+        name, kind = kinds.get(".".join(parts[:count]).lower(), (None, None))
+        if name is not None and kind is not None:
+            yield from _inside(column(name), kind, parts[count:])
             return
 
 

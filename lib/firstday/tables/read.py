@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from operator import xor
@@ -15,7 +15,6 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
     LongType,
-    StringType,
     StructField,
     StructType,
     TimestampNTZType,
@@ -34,21 +33,14 @@ from firstday.tables.address import (
     parquet_integers,
 )
 from firstday.tables.faults import opening
-from firstday.tables.paths import mapped
-from firstday.tables.schemas import column, table_schema
+from firstday.tables.paths import leads_somewhere, mapped
+from firstday.tables.schemas import column
+from firstday.tables.text_files import MOST_HEADERS, UNREADABLE, UTF8, literal_path, read_csv, read_json
 from firstday.tables.values import TimeUnit, micros_of
 
-# In inputs read from text: the whole row, where it could not be split into columns, otherwise null.
-UNREADABLE = "firstday_unreadable_row"
-
 TEXT_FORMATS = ("csv", "json")
-UTF8 = "utf-8"
 NANOS = "spark.sql.legacy.parquet.nanosAsLong"
-MOST_HEADERS = 1_000  # files whose headers are looked at one by one; more are taken to have the same
 UTC_NAMES = frozenset({"UTC", "Etc/UTC", "GMT", "Z"})
-# RFC 4180: quotes are doubled and a quoted value may hold line ends. The limit on a value is there so that a
-# quote which is never closed stops the job, instead of taking the rest of the file for one value.
-CSV_OPTIONS = {"header": "true", "multiLine": "true", "escape": '"', "maxCharsPerColumn": "100000"}
 
 
 # Spark's answers to what files may hold; of the session, as Spark has no other place for them.
@@ -66,13 +58,15 @@ class Reading:
 
     time_zone: of times that carry none. time_unit: of times that are numbers. encoding: of text files.
     columns: for a column that the jobs know, those that it is taken from: names, or paths into nested columns
-    (`properties.plan`); the first that is not null counts.
+    (`properties.plan`); the first that is not null counts. needed: those of them that are said of this input,
+    so that one of their paths must be there.
     """
 
     time_zone: str | None = None
     time_unit: TimeUnit | None = None
     encoding: str = UTF8
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    needed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -91,6 +85,7 @@ class Input:
     frame: DataFrame
     time_zone: str | None
     time_unit: TimeUnit | None = None
+    mapped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # as `Reading.columns`
 
     @property
     def described(self) -> str:
@@ -127,10 +122,31 @@ def open_input(
             kind, version, frame = _open_delta(spark, source)
         else:
             kind, version, frame = _open_files(spark, source, name, how)
-        frame = mapped(frame, how.columns)
-        if how.time_zone is not None:
-            frame = _with_instants(frame, how.time_zone)
-    return Input(name, source, kind, version, frame, how.time_zone, how.time_unit)
+        frame = _as_declared(frame, name, how)
+    return Input(name, source, kind, version, frame, how.time_zone, how.time_unit, how.columns)
+
+
+def of_frame(spark: SparkSession, frame: DataFrame, source: str, name: str, how: Reading) -> Input:
+    """A DataFrame as the input `name`, read as an address would be; `source` is what reports call it."""
+    _require_utc(spark)
+    with opening(name, source):
+        frame = _as_declared(frame, name, how)
+    handed_over = ("DataFrame", "as handed over")
+    return Input(name, source, *handed_over, frame, how.time_zone, how.time_unit, how.columns)
+
+
+def _as_declared(frame: DataFrame, name: str, how: Reading) -> DataFrame:
+    """With the columns and the zone that are declared. Raises DataError where a column is not there."""
+    for each in how.needed:
+        if not leads_somewhere(frame, how.columns[each]):
+            places = " or ".join(how.columns[each])
+            raise DataError(
+                f"{each} of {name} is to be taken from {places}, which must be there",
+                value=frame.columns,
+                next_step="mend --columns",
+            )
+    frame = mapped(frame, how.columns)
+    return frame if how.time_zone is None else _with_instants(frame, how.time_zone)
 
 
 def _prepare(spark: SparkSession) -> None:
@@ -148,7 +164,7 @@ def _require_utc(spark: SparkSession) -> None:
         raise FirstdayError(
             "the Spark session must be in UTC, or times would be read wrongly",
             value=f"spark.sql.session.timeZone={zone}",
-            next_step="get the session from firstday.session.get_session",
+            next_step="get the session from firstday.spark.session.get_session",
         )
 
 
@@ -185,15 +201,10 @@ def _open_files(spark: SparkSession, source: str, name: str, how: Reading) -> Op
         frame = _read_parquet(spark, path, name, how.time_zone)
     elif kind == "csv":
         separator = "\t" if "tsv" in {each.extension for each in listing} else ","
-        frame = _read_csv(spark, path, {"sep": separator, "encoding": how.encoding})
+        frame = read_csv(spark, path, {"sep": separator, "encoding": how.encoding})
     else:
-        frame = _read_json(spark, path, how.encoding)
+        frame = read_json(spark, path, how.encoding)
     return kind, _fingerprint(listing), frame
-
-
-def literal_path(path: str) -> str:
-    """Spark takes paths for globs: escape what a folder's name may hold."""
-    return re.sub(r"([{}\[\]*?\\])", r"\\\1", path)
 
 
 class Files(NamedTuple):
@@ -264,13 +275,28 @@ def _read_parquet(spark: SparkSession, path: str, name: str, time_zone: str | No
 
     Read as if they were in UTC, zoneless timestamps cost nothing; a cast costs as much as the scan.
     """
-    reader = spark.read.option("mergeSchema", "true")
     try:
-        frame = reader.parquet(path)
+        return _read_parquet_alike(spark, [path], {}, name, time_zone)
     except (PySparkException, Py4JJavaError) as error:
         if not re.search("(?i)failed to merge|failed merging", str(error)):
             raise
-        raise _other_types(spark, path, name) from error
+        parts = _by_precision(spark, path)
+        if len(parts) == 1:
+            raise _other_types(spark, path, name) from error
+        root = {"basePath": path}
+        try:  # zoneless times stay so, to be alike
+            frames = [_read_parquet_alike(spark, own, root, name, None) for own in parts]
+        except (PySparkException, Py4JJavaError):
+            raise _other_types(spark, path, name) from error
+        _refuse_two_types(name, [*zip(frames, parts, strict=True)])
+        return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
+
+
+def _read_parquet_alike(
+    spark: SparkSession, paths: list[str], options: Mapping[str, str], name: str, time_zone: str | None
+) -> DataFrame:
+    """Files of which the times are all of one precision."""
+    frame = spark.read.options(**options).option("mergeSchema", "true").parquet(*paths)
     nanoseconds = _nanoseconds(spark, name, frame)
     zoneless = _zoneless(frame)
     if time_zone is not None and zoneless:
@@ -278,10 +304,31 @@ def _read_parquet(spark: SparkSession, path: str, name: str, time_zone: str | No
             StructField(each.name, TimestampType() if each.name in zoneless else each.dataType)
             for each in frame.schema
         )
-        frame = _shifted(spark.read.schema(StructType(list(fields))).parquet(path), zoneless, time_zone)
+        reader = spark.read.options(**options).schema(StructType(list(fields)))
+        frame = _shifted(reader.parquet(*paths), zoneless, time_zone)
     return frame.withColumns(
         {each: F.timestamp_micros(micros_of(column(each))).cast(kind) for each, kind in nanoseconds.items()}
     )
+
+
+def _by_precision(spark: SparkSession, path: str) -> list[list[str]]:
+    """The files by which of their columns are nanoseconds: writers of different versions differ in that."""
+    found: dict[frozenset[str], list[str]] = {}
+    listed = spark.read.format("binaryFile").option("recursiveFileLookup", "true").load(path).inputFiles()
+    for file in sorted(listed)[:MOST_HEADERS]:
+        fine = {each for each, kind in parquet_integers(spark, file).items() if kind is not None}
+        found.setdefault(frozenset(fine), []).append(literal_path(unquote(file)))
+    return [*found.values()] if len(listed) <= MOST_HEADERS else [[path]]
+
+
+def _refuse_two_types(name: str, frames: Sequence[tuple[DataFrame, list[str]]]) -> None:
+    seen: dict[str, tuple[str, str]] = {}
+    for frame, files in frames:
+        for each in frame.schema:
+            own = each.dataType.simpleString(), files[0]
+            first = seen.setdefault(each.name.lower(), own)
+            if first[0] != own[0]:
+                raise _two_types(name, each.name, first, own)
 
 
 def _nanoseconds(spark: SparkSession, name: str, frame: DataFrame) -> dict[str, str]:
@@ -316,61 +363,6 @@ def _two_types(name: str, column_name: str, one: tuple[str, str], other: tuple[s
         value=f"{one[0]} in {one[1]}, {other[0]} in {other[1]}",
         next_step="write one of these files again with the type of the others, or leave it out",
     )
-
-
-def _read_csv(spark: SparkSession, path: str, options: Mapping[str, str]) -> DataFrame:
-    """All values as text: what a value has to be is the contract's matter, which says why it is not.
-
-    All columns that any of the files has; where a file has not got one, it is null.
-    """
-    options = CSV_OPTIONS | dict(options)
-    by_header: dict[tuple[str, ...], list[str]] = {}
-    files = spark.read.text(path).inputFiles()
-    if 1 < len(files) <= MOST_HEADERS:
-        for file in sorted(files):
-            own = literal_path(unquote(file))
-            by_header.setdefault(tuple(spark.read.options(**options).csv(own).columns), []).append(own)
-    if len(by_header) <= 1:
-        return _read_csv_alike(spark, [path], options)
-    root = {"basePath": path} if not re.search(EXTENSION, path.lower()) else {}
-    parts = [_read_csv_alike(spark, own, options | root) for own in by_header.values() if own]
-    return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts)
-
-
-def _read_csv_alike(spark: SparkSession, paths: list[str], options: Mapping[str, str]) -> DataFrame:
-    """Files of one header. A line's end is no data, whichever system it is of."""
-    options = options if _of_old_macs(spark, paths, options) else {**options, "lineSep": "\n"}
-    names = spark.read.options(**options).csv(paths).columns
-    schema = table_schema((name, StringType()) for name in [*names, UNREADABLE])
-    # enforceSchema: with a header of another order, columns would be mixed up in silence.
-    reader = spark.read.options(**options, enforceSchema="false", columnNameOfCorruptRecord=UNREADABLE)
-    frame = reader.schema(schema).csv(paths)
-    plain = (_without_line_end(column(name)).alias(name.rstrip("\r")) for name in names)
-    return frame.select(*plain, column(UNREADABLE))
-
-
-def _without_line_end(text: Column) -> Column:
-    """A value without what is left of its line's end; nothing but that is nothing. Ends of lines within it
-    are of one kind.
-    """
-    plain = F.replace(F.regexp_replace(text, "\r$", ""), F.lit("\r\n"), F.lit("\n"))
-    return F.when(text != "\r", plain)
-
-
-def _of_old_macs(spark: SparkSession, paths: list[str], options: Mapping[str, str]) -> bool:
-    """Whether lines end with a carriage return alone: then all of a file would be its header."""
-    names = spark.read.options(**{**options, "lineSep": "\n"}).csv(paths).columns
-    return any("\r" in name.rstrip("\r") for name in names)
-
-
-def _read_json(spark: SparkSession, path: str, encoding: str) -> DataFrame:
-    """Plain values as text; a line that is no JSON object is kept whole in the column UNREADABLE."""
-    options = {} if encoding == UTF8 else {"encoding": encoding, "lineSep": "\n"}
-    reader = spark.read.options(primitivesAsString="true", mode="DROPMALFORMED", **options)
-    found = reader.json(path).schema
-    schema = StructType([*found, StructField(UNREADABLE, StringType())])
-    again = spark.read.schema(schema).options(columnNameOfCorruptRecord=UNREADABLE, **options)
-    return again.json(path)
 
 
 def _with_instants(frame: DataFrame, time_zone: str) -> DataFrame:

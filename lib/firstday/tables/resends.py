@@ -65,13 +65,13 @@ def once(
             f"{found.shared:,} of {found.rows:,} rows of {checked.source.name} share their {name} with other "
             f"rows, such as {found.example}: each of these counts."
         )
-    if found.repeated == 0 or not drop:
-        return replace(checked, notes=(*checked.notes, *notes))
     if found.repeated:
         notes.append(
             f"{found.repeated:,} rows of {checked.source.name} were delivered before, by their {name}: "
             "the first of each counts."
         )
+    if found.repeated == 0 or not drop:
+        return replace(checked, notes=(*checked.notes, *notes))
     first = _first(good, name, of, _instant_of(good))
     return replace(checked, good=first, notes=(*checked.notes, *notes))
 

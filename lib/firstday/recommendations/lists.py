@@ -1,0 +1,180 @@
+"""From the tables to lists: recall, re-rank, weigh, filter, fill, choose contents; one instant for all."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import pandas as pd
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import DoubleType, StringType
+
+from firstday.ranking.encoding import Encoding
+from firstday.ranking.features import at_once
+from firstday.ranking.history import CLICK, SHOWN
+from firstday.ranking.learning import ASKED, SLOT, as_asked, feature_settings, with_segment
+from firstday.ranking.ranker import Ranker
+from firstday.recommendations import filters
+from firstday.recommendations.content_shares import Sharing
+from firstday.recommendations.contents import Refreshing, choose, content_shares
+from firstday.recommendations.contents import reacted as reacted_to
+from firstday.recommendations.eligibility import check_rules, read_rules
+from firstday.recommendations.fatigue import Fatigue
+from firstday.recommendations.recall.affinity import attributed
+from firstday.recommendations.recall.catalog import flags
+from firstday.recommendations.recall.greedy import Merging
+from firstday.recommendations.recall.interests import before
+from firstday.recommendations.recall.merge import VIEWS, merge
+from firstday.recommendations.recall.sources import RECALL_FEATURES, recalled
+from firstday.recommendations.slots import Slots, fill
+from firstday.recommendations.weights import weighted as weighted_by
+from firstday.spark.frames import cut, drawn, from_pandas
+from firstday.tables.schemas import table_schema
+
+SCORE = "score"
+SAMPLE, SAMPLED, SAMPLE_SALT = "firstday_sample", 20_000, 23  # customers whose rows are kept for drift
+MERGED = tuple(VIEWS)  # the sources' own scores, by the names that `merge` gives them
+FALLBACK_DAYS = 28
+FALLBACK_PRIOR = 1_000.0  # impressions that the rate of all categories is worth
+
+
+FALLBACK = table_schema([("category", StringType()), ("fallback", DoubleType())])
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How lists are made. segment, profile, actions: as the ranker was trained with."""
+
+    ranker: Ranker
+    encoding: Encoding
+    segment: Sequence[str] = ()
+    profile: Sequence[str] = ()
+    actions: Sequence[str] = ()
+    merging: Merging = Merging()  # noqa: RUF009 - frozen
+    fatigue: Fatigue = Fatigue()  # noqa: RUF009
+    boost: float = 0.5
+    slots: Slots = Slots()  # noqa: RUF009
+    sharing: Sharing = Sharing()  # noqa: RUF009
+    refreshing: Refreshing = Refreshing()  # noqa: RUF009
+    seed: int = 7
+
+
+@dataclass(frozen=True)
+class Made:
+    """lists: user_id, slot, category, source, reason, score, content_id, propensity. blocked: a row a
+    customer. weighted: the scored candidates, of some customers with SAMPLE.
+    """
+
+    lists: DataFrame
+    blocked: DataFrame
+    weighted: DataFrame
+
+
+def make(tables: Mapping[str, DataFrame], facts: DataFrame, now: datetime, recipe: Recipe) -> Made:
+    """The lists of all customers at `now`, of facts before it. The same again draws the same.
+
+    Raises SettingsError or DataError where rules, model and tables do not fit each other.
+    """
+    customers, categories = tables["customers"], tables["categories"]
+    known = before(facts, now)
+    blocked = cut(_blocked(tables, known, now, recipe))
+    candidates = _candidates(customers, categories, known, blocked, now, recipe)
+    share = min(1.0, SAMPLED / max(blocked.count(), 1))
+    scored = _scored(candidates, known, customers, now, recipe, share)
+    weighted = cut(weighted_by(scored, categories, recipe.boost))
+    offered = categories.join(_fallback(categories, known, now), "category", "left")
+    filled = fill(weighted, blocked, offered, recipe.slots, seed=recipe.seed, occasion=str(now))
+    lists = _with_contents(filled, tables, now, recipe)
+    return Made(cut(lists), blocked, weighted)
+
+
+def _blocked(tables: Mapping[str, DataFrame], facts: DataFrame, now: datetime, recipe: Recipe) -> DataFrame:
+    customers, categories = tables["customers"], tables["categories"]
+    names = [row["category"] for row in categories.select("category").collect()]
+    eligibility = check_rules(read_rules(tables["eligibility"]), customers, names)
+    return filters.blocked(
+        customers,
+        categories,
+        tables["contents"],
+        facts,
+        now,
+        eligibility=eligibility,
+        fatigue=recipe.fatigue,
+        another=recipe.refreshing.resting(categories),
+    )
+
+
+def _candidates(
+    customers: DataFrame,
+    categories: DataFrame,
+    facts: DataFrame,
+    blocked: DataFrame,
+    now: datetime,
+    recipe: Recipe,
+) -> DataFrame:
+    """user_id, category, source, reason and RECALL_FEATURES: what recall finds in what is not blocked."""
+    said = recalled(
+        *(customers, attributed(customers), categories, facts, now),
+        segment=recipe.segment,
+        profile=recipe.profile,
+        seed=recipe.seed,
+    )
+    shut = flags(filters.blocked_rows(blocked), said.catalog, "shut")
+    open_ = F.transform("shut", lambda one: ~F.coalesce(one, F.lit(False)))
+    scores = said.scores.join(shut.select("user_id", open_.alias("allowed")), "user_id", "left")
+    merged = cut(merge(scores, said.catalog, said.co_occurrence, recipe.seed, recipe.merging))
+    views = zip(MERGED, RECALL_FEATURES, strict=True)
+    return merged.select(
+        *("user_id", "category", "source", "reason"), *(F.col(view).alias(name) for view, name in views)
+    )
+
+
+def _scored(
+    candidates: DataFrame,
+    facts: DataFrame,
+    customers: DataFrame,
+    now: datetime,
+    recipe: Recipe,
+    sample_share: float,
+) -> DataFrame:
+    """user_id, category, source, reason, preference, the probability of a click in the first slot and, of
+    some customers, SAMPLE: the vector that it is of.
+    """
+    settings = feature_settings(recipe.actions)
+    known = with_segment(customers, recipe.segment)
+    rows = at_once(candidates, facts, now, settings, known).withColumn(SLOT, F.lit(0.0))
+    encoded = as_asked(recipe.encoding.apply(rows), recipe.encoding)
+    scored = recipe.ranker.scored(encoded, SCORE, ASKED)
+    some = drawn("user_id", SAMPLE_SALT) < sample_share
+    vector = F.when(some, F.col(ASKED)).alias(SAMPLE)
+    return scored.select("user_id", "category", "source", "reason", "preference", SCORE, vector)
+
+
+def _fallback(categories: DataFrame, facts: DataFrame, now: datetime) -> DataFrame:
+    """category, fallback: the category's smoothed click rate, for slots that nothing recalled fills."""
+    recent = facts.where(F.col("at") >= F.lit(now - timedelta(days=FALLBACK_DAYS)))
+    counts = (
+        recent.where(F.col("kind").isin(SHOWN, CLICK))
+        .groupBy("category")
+        .agg(
+            F.count_if(F.col("kind") == SHOWN).alias("shown"),
+            F.count_if(F.col("kind") == CLICK).alias("clicks"),
+        )
+    )
+    frame: pd.DataFrame = categories.select("category").join(counts, "category", "left").toPandas()
+    frame = frame.fillna(0)
+    shown, clicks = frame["shown"].astype(float), frame["clicks"].astype(float)
+    overall = clicks.sum() / max(shown.sum(), 1.0)
+    frame["fallback"] = (clicks + FALLBACK_PRIOR * overall) / (shown + FALLBACK_PRIOR)
+    return from_pandas(categories.sparkSession, frame, FALLBACK)
+
+
+def _with_contents(
+    filled: DataFrame, tables: Mapping[str, DataFrame], now: datetime, recipe: Recipe
+) -> DataFrame:
+    days = max(recipe.sharing.looked_back, recipe.refreshing.days)
+    reacted = reacted_to(tables["impressions"], tables["reactions"], now, days)
+    shares = content_shares(tables["contents"], reacted, now, recipe.sharing)
+    return choose(
+        filled, shares, reacted, recipe.sharing, recipe.refreshing, seed=recipe.seed, occasion=str(now)
+    )

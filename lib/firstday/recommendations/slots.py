@@ -1,0 +1,221 @@
+"""The list of each customer: the best of what is allowed, empty slots refilled, one slot for exploring.
+
+All allowed categories of a customer are put into one order of precedence, and the list takes the first:
+1. those within the quota of their group before those above it,
+2. those that were recalled before those that were not,
+3. by score, that of the ranker or, for those not recalled, the category's fallback,
+4. by a hash of customer and category.
+So a list is shorter than its size only where no allowed category is left: the quota gives way last. What was
+taken is then sorted again, by score alone. Scores are on one scale, that of weighted click probabilities.
+
+With an exploring slot the order fills all others, and that one's category is drawn from all allowed ones that
+are not yet placed, whatever their group: by inverse CDF, one draw a customer and occasion.
+"""
+
+from dataclasses import dataclass
+
+from pyspark.sql import Column, DataFrame, Window, WindowSpec
+from pyspark.sql import functions as F
+
+from firstday.errors import SettingsError
+from firstday.recommendations.weights import TIE
+from firstday.spark.frames import drawn
+
+REFILL, EXPLORING = "refill", "exploring"
+REFILLED = "fills an empty slot: the best that is left"
+EXPLORED = "drawn, to learn what it earns"
+MOST_SLOTS = 100
+DRAW = 12  # salt of the hash that draws
+
+
+@dataclass(frozen=True)
+class Exploring:
+    """The slot for exploring, and how its category is drawn.
+
+    probability = (1 - uniform) × weight / sum of weights + uniform / m, over the m categories that are
+    allowed and not yet placed. weight: the candidates' column called `weights` (say Thompson sampling's
+    probabilities; null, NaN and what is below 0 is 0), or score ** (1 / temperature): a temperature of 1
+    draws in proportion to the score, a higher one more evenly; click rates are so near to each other that
+    the default favours the better ones more. Without a weight above 0 all are alike.
+    """
+
+    slot: int
+    uniform: float = 0.1
+    temperature: float = 0.5
+    weights: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.uniform <= 1:
+            raise SettingsError("the uniform share of exploring is from 0 to 1", value=self.uniform)
+        if not 0.1 <= self.temperature <= 100:  # powers of scores stay above 0
+            raise SettingsError("the temperature of exploring is from 0.1 to 100", value=self.temperature)
+
+
+@dataclass(frozen=True)
+class Slots:
+    """size: of a list. per_group: at most so many categories of a group while others are left; None: no
+    quota. exploring: None fills all slots without a draw.
+    """
+
+    size: int = 4
+    per_group: int | None = None
+    exploring: Exploring | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.size <= MOST_SLOTS:
+            raise SettingsError(f"a list has from 1 to {MOST_SLOTS} slots", value=self.size)
+        if self.per_group is not None and self.per_group < 1:
+            raise SettingsError("a group's quota is at least 1", value=self.per_group)
+        if self.exploring is not None and not 1 <= self.exploring.slot <= self.size:
+            raise SettingsError("the exploring slot is one of the list's", value=self.exploring.slot)
+
+    @property
+    def placed(self) -> int:
+        """Slots that are filled without a draw."""
+        return self.size - (self.exploring is not None)
+
+
+def fill(
+    candidates: DataFrame,
+    blocked: DataFrame,
+    categories: DataFrame,
+    slots: Slots,
+    *,
+    seed: int,
+    occasion: str,
+) -> DataFrame:
+    """The lists: user_id, slot (1, 2, ... without a gap), category, source, reason, score, propensity.
+
+    candidates: user_id, category, source, reason, score [, the exploring weight]; of repeated pairs the best
+    counts. A null or NaN score counts as not recalled. blocked: of `filters.blocked`, one row for each
+    customer who may get a list; candidates that are blocked, of other customers or of other categories are
+    passed over. categories: category, category_group, fallback (a score; null is 0). propensity: the
+    probability of that category in that slot after all steps up to here; null where it was not drawn.
+    occasion: another one draws anew.
+
+    Candidates are shuffled once, by user_id, and `blocked` only where it is not by user_id yet.
+    """
+    rows = _allowed(candidates, blocked, categories, slots)
+    rows = rows.withColumn("tie", drawn("user_id", "category", seed, TIE))
+    precedence = (F.col("recalled").desc(), *_by_score())
+    if slots.per_group is not None:
+        of_group = Window.partitionBy("user_id", "category_group").orderBy(*precedence)
+        rows = rows.withColumn("above", F.row_number().over(of_group) > slots.per_group)
+        precedence = (F.col("above").asc(), *precedence)
+    in_order = Window.partitionBy("user_id").orderBy(*precedence)
+    rows = rows.withColumn("place", F.row_number().over(in_order))
+    if slots.exploring is None:
+        taken = rows.where(F.col("place") <= slots.size).withColumn("propensity", F.lit(None).cast("double"))
+    else:
+        number = drawn("user_id", F.lit(occasion), seed, DRAW)
+        taken = _explored(rows, in_order, slots.placed, slots.exploring, number)
+    return _numbered(taken, slots)
+
+
+def counts(lists: DataFrame, blocked: DataFrame, size: int) -> DataFrame:
+    """The step in figures, one row: customers, lists, full (lists), slots, refilled, explored (slots)."""
+    customers = blocked.agg(F.count(F.lit(1)).alias("customers"))
+    by_slot = lists.agg(
+        F.count_if(F.col("slot") == 1).alias("lists"),
+        F.count_if(F.col("slot") == size).alias("full"),
+        F.count(F.lit(1)).alias("slots"),
+        F.count_if(F.col("source") == REFILL).alias("refilled"),
+        F.count_if(F.col("source") == EXPLORING).alias("explored"),
+    )
+    return customers.crossJoin(by_slot)
+
+
+def _allowed(candidates: DataFrame, blocked: DataFrame, categories: DataFrame, slots: Slots) -> DataFrame:
+    """Each customer's allowed categories, recalled or not."""
+    weights = slots.exploring.weights if slots.exploring else None
+    score = F.when(~F.isnan("score"), F.col("score").cast("double"))
+    weight = F.col(weights).cast("double") if weights else F.lit(None).cast("double")
+    # Sorted by category, then the best score first: of repeated pairs the first is found.
+    candidate = F.struct("category", (-score).alias("negative"), "source", "reason", weight.alias("weight"))
+    by_user = (
+        candidates.where(score.isNotNull())
+        .groupBy("user_id")
+        .agg(F.sort_array(F.collect_list(candidate)).alias("candidates"))
+    )
+    offered = F.struct("category", "category_group", _or_zero(F.col("fallback")).alias("fallback"))
+    every = categories.agg(F.sort_array(F.collect_list(offered)).alias("every"))
+    known = blocked.select("user_id", F.col("blocked.category").alias("blocked")).join(
+        by_user, "user_id", "left"
+    )
+    pairs = known.crossJoin(F.broadcast(every)).select(
+        "user_id", "blocked", "candidates", F.col("candidates.category").alias("recalled"), F.inline("every")
+    )
+    pairs = pairs.where(~F.array_contains("blocked", F.col("category")))
+    # The position is 0 where there is none, and null without candidates.
+    place = F.call_function("array_position", F.col("recalled"), F.col("category")).cast("int")
+    found = F.get("candidates", place - 1)
+    return pairs.select("user_id", "category", "category_group", "fallback", found.alias("found")).select(
+        "user_id",
+        "category",
+        "category_group",
+        F.col("found").isNotNull().alias("recalled"),
+        F.coalesce(-F.col("found.negative"), "fallback").alias("score"),
+        F.when(F.col("found").isNull(), REFILL).otherwise(F.col("found.source")).alias("source"),
+        F.when(F.col("found").isNull(), REFILLED).otherwise(F.col("found.reason")).alias("reason"),
+        F.greatest(_or_zero(F.col("found.weight")), F.lit(0.0)).alias("weight"),
+    )
+
+
+def _explored(
+    rows: DataFrame, in_order: WindowSpec, placed: int, exploring: Exploring, number: Column
+) -> DataFrame:
+    """The first `placed` rows of each customer, and of the others the one that is drawn, with its propensity.
+
+    number: in [0, 1), the same on all rows of a customer. `drawing`: the size of what was drawn from.
+    """
+    score = F.greatest("score", F.lit(0.0))
+    weight = F.col("weight") if exploring.weights else F.pow(score, F.lit(1 / exploring.temperature))
+    pooled = rows.withColumn("pooled", F.when(F.col("place") > placed, weight))
+    first, last = Window.unboundedPreceding, Window.unboundedFollowing
+    # Of one window, so that the sum through a row is the sum before the next one to the last bit.
+    summed = pooled.select(
+        "*",
+        F.sum("pooled").over(in_order.rowsBetween(first, -1)).alias("before"),
+        F.sum("pooled").over(in_order.rowsBetween(first, 0)).alias("through"),
+        F.sum("pooled").over(in_order.rowsBetween(first, last)).alias("total"),
+        F.count("pooled").over(in_order.rowsBetween(first, last)).alias("drawing"),
+    )
+
+    def share(weights: Column, many: Column) -> Column:
+        even = many / F.col("drawing")
+        by_weight = F.when(F.col("total") > 0, weights / F.col("total")).otherwise(even)
+        return (1 - exploring.uniform) * by_weight + exploring.uniform * even
+
+    at = F.col("place") - placed
+    low = share(F.coalesce("before", F.lit(0.0)), at - 1)
+    high = F.when(at < F.col("drawing"), share(F.col("through"), at)).otherwise(1.0)
+    here = F.col("pooled").isNotNull() & (low <= number) & (number < high)
+    told = summed.withColumn("propensity", F.when(here, share(F.col("pooled"), F.lit(1))))
+    return told.where((F.col("place") <= placed) | F.col("propensity").isNotNull())
+
+
+def _numbered(taken: DataFrame, slots: Slots) -> DataFrame:
+    """The rows with their slots: by score, but for the one that was drawn, which has its own."""
+    explored = F.col("propensity").isNotNull()
+    slot = F.row_number().over(Window.partitionBy("user_id").orderBy(explored, *_by_score()))
+    if slots.exploring is not None:
+        own = slots.exploring.slot
+        moved = (F.col("drawing") > 0) & (slot >= own)
+        slot = F.when(explored, F.lit(own)).when(moved, slot + 1).otherwise(slot)
+    return taken.select(
+        "user_id",
+        slot.alias("slot"),
+        "category",
+        F.when(explored, EXPLORING).otherwise(F.col("source")).alias("source"),
+        F.when(explored, EXPLORED).otherwise(F.col("reason")).alias("reason"),
+        "score",
+        "propensity",
+    )
+
+
+def _by_score() -> tuple[Column, ...]:
+    return (F.col("score").desc(), F.col("tie"), F.col("category"))
+
+
+def _or_zero(value: Column) -> Column:
+    return F.coalesce(F.nanvl(value, F.lit(0.0)), F.lit(0.0))
