@@ -2,17 +2,19 @@
 
 import numpy as np
 from numpy.testing import assert_allclose
+from numpy.typing import NDArray
 
 from benchmarks.chains import chains
 from firstday.moments.evidence import assess
-from firstday.moments.factors import engagement_loadings
+from firstday.moments.factors import engagement_loadings, unexplained
 from firstday.moments.families import Timing, families
 from firstday.moments.worth import Reach
 
+USERS = 5_000
 LOADINGS = np.array([0.8, 0.7, 0.6, 0.5, 0.7, 0.6, 0.8, 0.4])
 
 
-def covariance(pair: float) -> np.ndarray:
+def covariance(pair: float) -> NDArray[np.float64]:
     """One factor; 0 and 1 have a covariance of their own beside it."""
     made = np.outer(LOADINGS, LOADINGS)
     np.fill_diagonal(made, 1.0)
@@ -38,23 +40,42 @@ def test_a_free_pair_leaves_the_loadings_as_they_are() -> None:
     assert_allclose(engagement_loadings(stack, free), [LOADINGS] * 2, atol=1e-3)
 
 
+def test_what_factors_leave_unexplained_is_a_share_of_what_they_explain() -> None:
+    alone = np.eye(8, dtype=bool)
+    exact = covariance(0.0)
+    assert_allclose(unexplained(exact, LOADINGS[:, None], alone), 0.0, atol=1e-12)
+    pairs = np.triu_indices(8, 1)
+    signs: np.ndarray = np.random.default_rng(0).choice([-1.0, 1.0], (8, 8))
+    left = np.triu(0.1 * signs, 1)
+    found = unexplained(exact + left + left.T, LOADINGS[:, None], alone)
+    explained = (exact[pairs] ** 2).mean()
+    assert_allclose(found, np.sqrt(0.01 * 28 / (28 - 8) / explained))  # 28 pairs, 8 loadings fitted
+    walked = exact.copy()
+    for one in range(7):  # each goes with its neighbours alone: no few factors say so
+        walked[one, one + 1] = walked[one + 1, one] = 0.9
+    assert families(walked, USERS, None).anchorless
+    assert not families(exact, USERS, None).anchorless
+
+
 def test_who_leads_is_found_with_its_share() -> None:
-    found = families(covariance(0.15), timing(600.0, 150.0))
+    found = families(covariance(0.15), USERS, timing(600.0, 150.0))
     assert found.lead[0, 1] == 0.45
     assert np.count_nonzero(found.lead) == 1
     assert found.number.tolist() == [0, 0, 1, 2, 3, 4, 5, 6]
 
 
 def test_what_is_no_more_than_engagement_or_chance_leads_nothing() -> None:
-    assert not families(covariance(0.0), timing(600.0, 150.0)).lead.any()  # no correlation of their own
-    assert not families(covariance(0.15), timing(300.0, 280.0)).lead.any()  # in no order
+    assert not families(
+        covariance(0.0), USERS, timing(600.0, 150.0)
+    ).lead.any()  # no correlation of their own
+    assert not families(covariance(0.15), USERS, timing(300.0, 280.0)).lead.any()  # in no order
     opener = timing(200.0, 200.0)
     opener.after[0, 1:], opener.before[0, 1:] = 500.0, 100.0  # before everything, as what opens a session
-    assert not families(covariance(0.15), opener).lead.any()
+    assert not families(covariance(0.15), USERS, opener).lead.any()
 
 
 def test_pairs_without_timing_are_families_too() -> None:
-    found = families(covariance(0.4), None)
+    found = families(covariance(0.4), USERS, None)
     assert found.number[0] == found.number[1]
     assert len(found.sizes) == 7
 
@@ -65,7 +86,7 @@ def test_where_nearly_all_follow_from_one_another_nothing_is_named() -> None:
     for one in range(6):
         made[one, one + 1] = made[one + 1, one] = made[one, one + 1] + 0.2
         chain.after[one, one + 1], chain.before[one, one + 1] = 700.0, 100.0
-    assert families(made, chain).anchorless
+    assert families(made, USERS, chain).anchorless
 
 
 def test_chains_of_invented_apps_are_found_and_no_trait_is_named() -> None:

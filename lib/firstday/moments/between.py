@@ -78,7 +78,7 @@ def _movements(loadings: Floats, data: DateProducts) -> Floats:
 
 
 def _slopes(data: DateProducts, within: Floats, moving: Floats, together: Flags) -> tuple[Floats, Floats]:
-    """(actions,) slopes and least-squares errors. moving: (actions, movements) how each follows what is common."""
+    """(actions,) slopes and least-squares errors. moving: (actions, movements), how each follows dates."""
     covariance, with_retention = within[:-1, :-1], within[:-1, -1]
     weights = data.users
     mean = data.mean

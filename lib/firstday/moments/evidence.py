@@ -139,8 +139,8 @@ def assess(
 def _posterior(
     log_cause: Floats, log_none: float, log_trait: float, power: float
 ) -> tuple[Floats, float, float]:
-    """P of each action as the cause, of nothing but engagement, and of a trait and no cause. Logs of prior times
-    likelihood; the power is of each cause and of no cause.
+    """P of each action as the cause, of nothing but engagement, and of a trait and no cause. Logs of prior
+    times likelihood; the power is of each cause and of no cause.
     """
     log_free = np.logaddexp(log_none, log_trait)
     powered = power * np.append(log_cause, log_free)

@@ -105,8 +105,8 @@ def number_of_factors(
 
 
 def unexplained(covariance: Floats, loadings: Floats, free: Flags) -> float:
-    """Root mean square of the correlations that the loadings leave, divided by that of those they explain, over
-    pairs that are not free: how far, in proportion, what they say of another variable may be wrong.
+    """Root mean square of the correlations that the loadings leave, divided by that of those they explain,
+    over pairs that are not free: how far, in proportion, what they say of another variable may be wrong.
     """
     actions, factors = loadings.shape
     scale = np.sqrt(np.diag(covariance))

@@ -25,8 +25,7 @@ LEAST_RESIDUAL = 0.08  # correlation beside engagement, for who leads to follow 
 JOINING_RESIDUAL = 0.20  # from which two actions are of one family, whoever leads
 JOINING_ROUNDS = 3
 LARGEST_FAMILY = 0.6  # share of the actions
-# Of `unexplained`: invented apps with families have less than 0.15, apps whose users walk from action to action
-# more.
+# Of `unexplained`: invented apps with families have less, apps whose users walk from action to action more.
 MOST_UNEXPLAINED = 0.15
 
 
@@ -65,8 +64,8 @@ class Timing:
 class Families:
     """number: (actions,) the family of each action, from 0. lead[a, b]: share of b's events that have an a
     before rather than after them, where a leads b, else 0. anchorless: nearly all actions follow from one
-    another, or no few factors explain how the others go together, so that there is no measure of engagement to
-    compare with; each is then a family of its own.
+    another, or no few factors explain how the others go together, so that there is no measure of engagement
+    to compare with; each is then a family of its own.
     """
 
     number: NDArray[np.int64]
@@ -75,8 +74,8 @@ class Families:
 
     @property
     def together(self) -> Flags:
-        """(actions, actions) whether the covariance of two is left free: in a family all are; without any, those
-        of which one leads the other.
+        """(actions, actions) whether the covariance of two is left free: in a family all are; without any,
+        those of which one leads the other.
         """
         if self.anchorless:
             return np.asarray((self.lead > 0) | (self.lead.T > 0) | np.eye(len(self.number), dtype=bool))
@@ -89,7 +88,7 @@ class Families:
 
 
 def families(covariance: Floats, users: float, timing: Timing | None) -> Families:
-    """From the covariance within dates, of so many users, and, if there is one, the timing of the same actions."""
+    """From the covariance within dates of so many users and, if there is one, the actions' timing."""
     actions = len(covariance)
     lead = np.zeros((actions, actions)) if timing is None else _arcs(covariance, timing)
     groups = _Groups(actions)
