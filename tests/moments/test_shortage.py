@@ -102,6 +102,6 @@ def test_what_does_not_hold_later_is_gone_or_has_too_few_users() -> None:
 
 
 def test_a_test_that_takes_too_long_needs_more_users_a_day() -> None:
-    found = shortage.of_test(180, 90, 200)
+    found = shortage.of_test(candidate(0.1, 0.01), 180, 90, 200)
     assert (found.too_little, found.more) == (USERS, 200)
-    assert shortage.of_test(float("nan"), 90, 200).too_little is None
+    assert shortage.of_test(candidate(0.1, 0.01), float("nan"), 90, 200).too_little is None

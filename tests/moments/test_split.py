@@ -46,14 +46,13 @@ def test_the_choosing_dates_end_where_the_share_of_the_users_has_come(
 
 def test_both_parts_are_told() -> None:
     found = split(cohorts([601, 600, 1]), 1, 0.5)
-    assert found.sentence() == (
-        "Chosen on 601 users of 1 choosing date (2024-03-01 to 2024-03-01); "
-        "checked on 601 users of 2 later dates (2024-03-02 to 2024-03-03)."
-    )
-    assert found.figures()["later_users"] == 601
+    assert found.figures() == {
+        **{"choosing_users": 601, "choosing_dates": 1, "choosing_first": FIRST, "choosing_last": FIRST},
+        **{"later_users": 601, "later_dates": 2, "later_first": FIRST + timedelta(days=1)},
+        "later_last": FIRST + timedelta(days=2),
+    }
 
 
 def test_where_nobody_is_known_there_are_no_parts() -> None:
     found = split(cohorts([0, 0]), 1, 0.8)
     assert (found.until, found.users, found.dates) == (None, 0, 0)
-    assert "0 users of 0 choosing dates" in found.sentence()

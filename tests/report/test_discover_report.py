@@ -110,7 +110,7 @@ def test_the_top_answers_question_verdict_certainty_and_next_step(found: Report)
 
 def test_none_says_so_and_why(page: Pages) -> None:
     none = page("none")
-    assert "No moment found: no candidate's evidence is strong enough" in none.words
+    assert "No moment found: there is nothing to test yet" in none.words
     assert "No candidate stands out." in none.words
     assert "Stands out: t 0.4." in none.words
     assert "A moment to test" not in none.words
@@ -131,8 +131,8 @@ def test_every_table_says_which_users_and_dates_it_is_of(found: Report) -> None:
     assert all(any(each in caption for each in whom) or of_days in caption for caption in tables)
     assert all(any(each in caption for caption in tables) for each in whom)
     top = Outline(found.html.split("<nav")[0]).words
-    assert "Chosen on choosing dates, 3,200 users" in top
-    assert "checked on later dates, 800 users" in top
+    assert "Chosen on 3,200 users of 24 dates (2026-09-01 to 2026-09-24)" in top
+    assert "checked on 800 users of 6 dates (2026-09-25 to 2026-09-30)" in top
 
 
 def test_what_is_not_estimable_says_so(small: DiscoverContent) -> None:

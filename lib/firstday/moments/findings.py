@@ -172,7 +172,7 @@ def _shortage(
         return shortage.of_later(row, values.reporting, parts, a_day)
     if choice.ended_at == choose.TEST:
         days = values.days_needed(row.to_frame().T).iloc[0]
-        return shortage.of_test(float(days), settings.most_test_days, a_day)
+        return shortage.of_test(row, float(days), settings.most_test_days, a_day)
     return None
 
 

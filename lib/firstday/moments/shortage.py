@@ -152,16 +152,17 @@ def of_later(row: pd.Series, later: pd.DataFrame, split: Split, users_a_day: flo
     )
 
 
-def of_test(days: float, most: int, users_a_day: float) -> Shortage:
-    """No test fits. days: of the shortest one, NaN where none can be planned."""
+def of_test(row: pd.Series, days: float, most: int, users_a_day: float) -> Shortage:
+    """No test fits. days: of the leading candidate's (row), NaN where none can be planned."""
     if isnan(days):
         return _against("no positive effect is to be expected of what may work")
     more = ceil(users_a_day * (days / most - 1))
     return Shortage(
         USERS,
         more,
-        f"New users are too few: at {users_a_day:,.0f} a day the shortest test takes {days:,.0f} days. It "
-        f"would fit in {most:,} days (--most-test-days) with about {more:,} more a day.",
+        f"New users are too few: at {users_a_day:,.0f} a day a test of {row['action']} ≥ "
+        f"{row['threshold']} takes {days:,.0f} days. It would fit in {most:,} days (--most-test-days) "
+        f"with about {more:,} more a day.",
     )
 
 

@@ -22,12 +22,6 @@ class Part:
             return cls(0, 0, None, None)
         return cls(int(known.sum()), len(known), known.index[0], known.index[-1])
 
-    def words(self, name: str) -> str:
-        """E.g. '2,864 users of 150 choosing dates (2019-11-01 to 2020-03-29)'."""
-        users = f"{self.users:,} user{'' if self.users == 1 else 's'}"
-        dates = f"{self.dates:,} {name} date{'' if self.dates == 1 else 's'}"
-        return f"{users} of {dates}" + (f" ({self.first} to {self.last})" if self.dates else "")
-
 
 @dataclass(frozen=True)
 class Split:
@@ -56,10 +50,6 @@ class Split:
             for name, part in (("choosing", self.choosing), ("later", self.later))
             for figure in ("users", "dates", "first", "last")
         }
-
-    def sentence(self) -> str:
-        """What was chosen on, and what is reported on."""
-        return f"Chosen on {self.choosing.words('choosing')}; checked on {self.later.words('later')}."
 
 
 def split(cohorts: pd.DataFrame, day: int, share: float) -> Split:

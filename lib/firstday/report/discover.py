@@ -142,7 +142,7 @@ def _verdicts(moments: pd.DataFrame, everyone: pd.DataFrame) -> pd.Series:
 def discover_verdict(content: DiscoverContent) -> str:
     """The answer in a sentence."""
     if content.hypothesis["verdict"] == "none":
-        return "No moment found: no candidate's evidence is strong enough to spend a test on."
+        return "No moment found: there is nothing to test yet."
     if content.hypothesis["verdict"] == "shortlist":
         return "No single moment stands out, but these are worth a test, in this order."
     return f"A moment to test: {words.stopped(content.hypothesis.get('sentence'))}"
@@ -153,8 +153,15 @@ def discover_parts(content: DiscoverContent) -> str:
     found = content.hypothesis
     if words.absent(found.get("choosing_users")) or words.absent(found.get("choosing_first")):
         return ""
-    later = content.whom("later") if found.get("later_users") else "no later dates"
-    return f"Chosen on {content.whom('choosing')}; checked on {later}."
+
+    def part(name: str) -> str:
+        users = words.some(found[f"{name}_users"], "user", "users")
+        dates = words.some(found[f"{name}_dates"], "date", "dates")
+        ends = (words.iso_date(found[f"{name}_{end}"]) for end in ("first", "last"))
+        return f"{users} of {dates} ({' to '.join(ends)})"
+
+    later = part("later") if found.get("later_users") else "no later dates"
+    return f"Chosen on {part('choosing')}; checked on {later}."
 
 
 def _how_sure(content: DiscoverContent) -> list[Fact]:
