@@ -34,5 +34,6 @@ def test_every_candidate_of_the_real_log(spark: SparkSession, real_data: Path, t
         assert tuple(row[COUNTS]) == (1897, experienced, 736, both)
         assert tuple(row[["precision", "recall", "phi"]].astype(float).round(4)) == (precision, recall, phi)
     hypotheses = published(tmp_path, "hypotheses")
-    assert list(hypotheses["verdict"]) == ["none"]
+    assert list(hypotheses["verdict"]) == ["shortlist"]
+    assert list(hypotheses["action"]) == ["new_partner"]
     assert (tmp_path / "discover.html").is_file()
