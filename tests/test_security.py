@@ -54,7 +54,8 @@ def test_the_linter_looks_for_what_is_dangerous() -> None:
     lint = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["ruff"]["lint"]
     assert "S" in lint["select"]
     assert {rule for rule in lint["ignore"] if re.fullmatch(r"S\d+", rule)} == {"S101", "S311"}
-    assert set(lint["per-file-ignores"]) == {"tests/**", "benchmarks/**"}
+    without = {files for files, rules in lint["per-file-ignores"].items() if "S" in rules}
+    assert without == {"tests/**", "benchmarks/**"}
 
 
 def test_exceptions_to_the_linter_say_why() -> None:
