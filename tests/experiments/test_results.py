@@ -368,7 +368,9 @@ def encouraged(pushed: float, units: int = 20_000) -> pd.DataFrame:
         one, own, moment = np.ones(chosen.sum()), y[chosen], reached[chosen]
         each = (one, own, moment, 0 * one, own, moment, 0 * one, own * moment, 0 * one, 0 * one)
         told = dict(zip(PARTS, (part.sum() for part in each), strict=True))
-        rows.append({"metric": "back", "variant": name, "segment": "all", "population": "all", **told})
+        rows.append(
+            {"metric": "back", "variant": name, "segment": "all", "population": "all", "centre": 0.0, **told}
+        )
     return pd.DataFrame(rows)
 
 

@@ -14,6 +14,7 @@ from firstday.errors import SettingsError
 from firstday.inputs.bank import contract
 from firstday.settings import SimulateSettings, load
 from firstday.settings.bank import TABLES
+from firstday.simulation import pipeline
 from firstday.simulation.app import simulate_app, truth
 from firstday.simulation.app_world import App
 from firstday.simulation.tables import LOOP_TABLES
@@ -48,7 +49,7 @@ def test_the_job_writes_every_table(spark: SparkSession, monkeypatch: pytest.Mon
 
 
 def test_missing_values_are_null(spark: SparkSession) -> None:
-    rows = job._loop(load(SimulateSettings, overrides=SETTINGS | {"out": "o", "effect": 0}))
+    rows = pipeline._loop(load(SimulateSettings, overrides=SETTINGS | {"out": "o", "effect": 0}))
     found = spark.createDataFrame(rows["truth"], LOOP_TABLES["truth"]).first()
     assert found is not None
     assert (found["action"], found["threshold"], found["pushed_action_d1"]) == (None, None, None)

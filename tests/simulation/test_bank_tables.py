@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from firstday.errors import SettingsError
 from firstday.settings import SimulateSettings, load
-from firstday.simulation import Bank, simulate_bank
+from firstday.simulation import Bank, pipeline, simulate_bank
 from firstday.simulation.bank_catalog import NAMES
 from firstday.simulation.tables import BANK_TABLES
 from tests.jobs.small import Collected
@@ -38,7 +38,7 @@ def test_the_job_writes_every_table(spark: SparkSession, monkeypatch: pytest.Mon
 
 def test_tables_are_of_their_schemas(spark: SparkSession) -> None:
     made = small()
-    rows = job._bank(load(SimulateSettings, overrides=SETTINGS | {"out": "o"}))
+    rows = pipeline._bank(load(SimulateSettings, overrides=SETTINGS | {"out": "o"}))
     assert list(rows) == list(BANK_TABLES)
     for name in ("customers", "transactions", "contents"):
         known = getattr(made, name)
