@@ -21,6 +21,11 @@ def begun_file(out: Path, name: str) -> Path | None:
     return next((out / name).glob("**/*.parquet"), None)
 
 
+def has_rows(out: Path, name: str) -> bool:
+    """Whether rows of the table are committed, published or not."""
+    return any((out / name / "_delta_log").glob("*.json")) and len(rows(out, name)) > 0
+
+
 def same_tables(out: Path, expected: Path, *, ignored: str | None = None, apart: str | None = None) -> None:
     """Both have the same tables with the same rows, and nothing but one run's; fractions within ROUNDING.
 

@@ -8,7 +8,7 @@ import pytest
 
 from firstday.simulation.fraud import simulate_fraud
 from tests.cluster.conftest import SEED
-from tests.cluster.outputs import begun_file, same_tables, tables
+from tests.cluster.outputs import begun_file, has_rows, same_tables, tables
 from tests.cluster.standalone import REPOSITORY, Cluster, wait_for
 from tests.tables.independent import rows, run_ids
 
@@ -57,7 +57,7 @@ def test_the_driver_is_killed_and_then_two_run_at_once(
     told = (*DISCOVER, "--users", world / "users", "--events", world / "events")
     half = {"spark.cores.max": "1"}
     killed = cluster.submit("discover", *told, "--out", tmp_path, options=half)
-    wait_for(lambda: begun_file(tmp_path, "moment_products"), "file of moment_products", WRITES_WITHIN)
+    wait_for(lambda: has_rows(tmp_path, "moment_counts"), "row of moment_counts", WRITES_WITHIN)
     killed.kill()
     # Rows are left behind, and whoever asks `runs` sees none of them.
     assert len(rows(tmp_path, "moment_counts")) > 0
