@@ -1,4 +1,4 @@
-"""Run a notebook from a clean kernel: it must end within LIMIT; with --write its outputs are kept in it.
+"""Run a notebook from a clean kernel and say how long it took; with --write its outputs are kept in it.
 
 A report is kept as its picture: the page would be a megabyte for each.
 """

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from firstday import logs
 from firstday.errors import SettingsError
 from firstday.labels.functions import LabelFunctions, gathered, label_function
 from firstday.result import Answer, Fact, Result
@@ -141,7 +142,7 @@ DATA = {
 
 def _called(job: str, kind: type[Settings], inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> Result:
     """The stage's result, in a session of its own: the caller's keeps its settings."""
-    from firstday.runner import new_run_id, stage_of
+    from firstday.runner import stage_of
     from firstday.tables import Sources
     from firstday.tracking import registered
 
@@ -169,7 +170,7 @@ def _called(job: str, kind: type[Settings], inputs: Mapping[str, Any], settings:
         else:
             values[name] = _place(spark, sources, name, value)
     told = load(kind, None, {"out": "-"} | others | values)
-    return stage_of(job).call(sources, told, new_run_id())
+    return stage_of(job).call(sources, told, logs.new_run_id())
 
 
 def _tables(value: Any) -> Mapping[str, Any] | None:

@@ -5,10 +5,9 @@ Nothing heavy is imported before a job starts, so that `firstday --help` answers
 
 import importlib
 import sys
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -151,7 +150,7 @@ def _execute(name: str, job: Job, settings: Settings, debug: bool) -> int:
 
     Of an unforeseen error the terminal gets one line, and the traceback with --debug; a log gets both.
     """
-    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
+    run_id = logs.new_run_id()
     terminal = sys.stderr.isatty()
     logs.configure(run_id, terminal, debug)
     logs.log.info(f"firstday {name}, run {run_id}: starting")

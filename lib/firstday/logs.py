@@ -5,6 +5,7 @@ import logging
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -135,6 +136,11 @@ def pulse(every: float | None = None) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+def new_run_id() -> str:
+    """The id of a run that begins now: the time, and letters that no other run has."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
 
 
 def configure(run_id: str, terminal: bool | None = None, debug: bool = False) -> None:

@@ -4,18 +4,18 @@ import html
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, reduce
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from pyspark import SparkContext
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from firstday.errors import FirstdayError
+from firstday.spark.session import is_running
 from firstday.tables import Checked, Input, Sources
 
 if TYPE_CHECKING:
@@ -90,6 +90,7 @@ class Result:
     DataFrames without run_id. metrics: numbers by name. text: the answer as plain text. quarantine: the
     inputs' bad rows (table, reason, row). settings: all that were used.
 
+    page makes the report of its content, a dataclass with the run's id; None where there is none.
     The tables are lazy, and rest on caches that `close`, leaving a `with`, or the end of the object
     releases; a table that is read after that is worked out again.
     """
@@ -106,7 +107,8 @@ class Result:
         answer: Answer,
         tables: Mapping[str, DataFrame],
         text: str,
-        page: "Callable[[str], Report] | None" = None,
+        page: "Callable[[Any], Report] | None" = None,
+        content: Any = None,
         metrics: Mapping[str, float | None] | None = None,
         published: Published | None = None,
         caches: ExitStack | None = None,
@@ -124,6 +126,7 @@ class Result:
         self.spark = sources.spark
         self.saved = False
         self._page = page
+        self._content = content
         self._reports: dict[str, Report] = {}
         held = caches or ExitStack()
         held.callback(sources.caches.close)
@@ -139,9 +142,8 @@ class Result:
     def quarantine(self) -> DataFrame:
         """The bad rows of all inputs: table, reason, and the row as JSON."""
         bad = [each.bad for each in self.checked if each.profile.bad_rows]
-        if not bad:
-            return self.spark.createDataFrame([], "table string, reason string, row string")
-        return _union(bad)
+        nothing = self.spark.createDataFrame([], "table string, reason string, row string")
+        return reduce(DataFrame.unionByName, bad, nothing)
 
     def report(self, run_id: str | None = None) -> "Report":
         """The page: `.html`, and `.figures` as PNGs by file name. Raises FirstdayError where the stage has
@@ -151,7 +153,7 @@ class Result:
         if self._page is None:
             raise FirstdayError(f"{self.job} has no report", next_step="look at .text and .tables")
         if run_id not in self._reports:
-            self._reports = {run_id: self._page(run_id)}
+            self._reports = {run_id: self._page(replace(self._content, run_id=run_id))}
         return self._reports[run_id]
 
     @property
@@ -216,7 +218,7 @@ def recorded(settings: Any) -> dict[str, Any]:
 
 def _released(caches: ExitStack) -> None:
     """Release caches, unless Spark has ended."""
-    if SparkContext._active_spark_context is not None:
+    if is_running():
         caches.close()
 
 
@@ -232,10 +234,3 @@ class Stage:
     schemas: Callable[[Any], Mapping[str, StructType]]
     recorded: Callable[[Any], dict[str, Any]] = recorded
     tracked: bool = True
-
-
-def _union(frames: Sequence[DataFrame]) -> DataFrame:
-    whole = frames[0]
-    for frame in frames[1:]:
-        whole = whole.unionByName(frame)
-    return whole

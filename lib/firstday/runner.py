@@ -3,10 +3,8 @@ half.
 """
 
 import importlib
-import uuid
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +39,6 @@ def stage_of(job: str) -> Stage:
     return found
 
 
-def new_run_id() -> str:
-    """The id of a run that begins now: the time, and letters that no other run has."""
-    return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:8]}"
-
-
 def run(job: str, settings: Any, run_id: str) -> Path | None:
     """Run a job and publish its result. Returns where its report is, or the folder of its tables where it has
     none; None if the output is a schema.
@@ -72,7 +65,7 @@ def _sources(spark: SparkSession, output: Output, tracked: TrackedRun | None) ->
 
 def save(result: Result, out: str, *, track: bool, experiment_name: str) -> Path | None:
     """Publish a result that a stage has returned; see `Result.save`."""
-    run_id = new_run_id() if result.saved else result.run_id
+    run_id = logs.new_run_id() if result.saved else result.run_id
     named = {"out": out, "experiment_name": experiment_name}
     result.settings |= {name: value for name, value in named.items() if name in result.settings}
     experiment = experiment_name if track and stage_of(result.job).tracked else None

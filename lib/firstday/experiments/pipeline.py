@@ -52,10 +52,9 @@ def measure_stage(sources: Sources, settings: MeasureSettings, run_id: str) -> R
         "experiment_sums": plain(summed.sums),
         "retention_by_categories": summed.categories,
     }
-    kept = _measure_recorded(settings) | used
+    kept = _with_plan(settings, plan) | used
     content = _content(inputs, found, kept, run_id)
     from firstday.report import measure_report, measure_text
-    from firstday.report.content import as_run
 
     return Result(
         "measure",
@@ -70,7 +69,8 @@ def measure_stage(sources: Sources, settings: MeasureSettings, run_id: str) -> R
             for name, frame in small.items()
         },
         text=measure_text(content),
-        page=lambda run_id: measure_report(as_run(content, run_id)),
+        page=measure_report,
+        content=content,
         metrics=_metrics(found),
         published=Published(
             params=used, tags={"experiment": inputs.question.experiment}, horizon=inputs.horizon
@@ -86,8 +86,8 @@ def _plan_of(settings: MeasureSettings) -> ExperimentPlan | None:
     return settings.planned(plan)
 
 
-def _measure_recorded(settings: MeasureSettings) -> dict[str, Any]:
-    plan = _plan_of(settings)
+def _with_plan(settings: AssignSettings | MeasureSettings, plan: ExperimentPlan | None) -> dict[str, Any]:
+    """The settings, and what the plan says, as they are kept."""
     return recorded(settings) | ({"planned": plan.model_dump(mode="json")} if plan else {})
 
 
@@ -178,7 +178,7 @@ def assign_stage(sources: Sources, settings: AssignSettings, run_id: str) -> Res
         run_id,
         sources=sources,
         checked=(units,),
-        settings=_assign_recorded(settings),
+        settings=_with_plan(settings, plan),
         schemas=assign.TABLES,
         answer=Answer("assigned", text.splitlines()[0], _shares(counts, plan), tuple(warnings)),
         tables={"assignments": assignments},
@@ -186,10 +186,6 @@ def assign_stage(sources: Sources, settings: AssignSettings, run_id: str) -> Res
         metrics=figures,
         caches=caches,
     )
-
-
-def _assign_recorded(settings: AssignSettings) -> dict[str, Any]:
-    return recorded(settings) | {"planned": read_plan(settings.plan).model_dump(mode="json")}
 
 
 def _refuse_changes(assignments: DataFrame, sources: Sources, plan: ExperimentPlan, now: datetime) -> None:
@@ -298,5 +294,9 @@ def _text(counts: pd.DataFrame, plan: ExperimentPlan) -> str:
     return f"{plan.experiment}\n\n{aligned(columns, rows, columns[2:])}"
 
 
-MEASURE_STAGE = Stage(measure_stage, lambda _: results.TABLES, _measure_recorded)
-ASSIGN_STAGE = Stage(assign_stage, lambda _: assign.TABLES, _assign_recorded)
+MEASURE_STAGE = Stage(
+    measure_stage, lambda _: results.TABLES, lambda settings: _with_plan(settings, _plan_of(settings))
+)
+ASSIGN_STAGE = Stage(
+    assign_stage, lambda _: assign.TABLES, lambda settings: _with_plan(settings, read_plan(settings.plan))
+)

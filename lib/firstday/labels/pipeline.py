@@ -65,7 +65,6 @@ def label_stage(sources: Sources, settings: LabelSettings, run_id: str) -> Resul
         sentences = (f"{called.sentence}.", called.of_all(model, share), *_to_do(small))
         caches = stack.pop_all()  # as long as the result is in use
     from firstday.report import label_report
-    from firstday.report.content import as_run
 
     return Result(
         "label",
@@ -77,7 +76,8 @@ def label_stage(sources: Sources, settings: LabelSettings, run_id: str) -> Resul
         answer=_answer(called, model, sentences, notes),
         tables=tables,
         text="\n".join(sentences),
-        page=lambda run_id: label_report(as_run(content, run_id)),
+        page=label_report,
+        content=content,
         metrics=_metrics(patterns.counted, model, inputs) | called.metrics,
         published=_published(small, compared, inputs, settings),
         caches=caches,

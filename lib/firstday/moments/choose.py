@@ -22,9 +22,8 @@ CHOSEN, LISTED, KEPT, DROPPED = "chosen", "listed", "kept", "dropped"
 LEAST_P_CAUSE = 0.8  # of a moment: of actions told more, about nine in ten are the cause
 LEAST_P_WORKS = 0.2  # of a place on the shortlist
 LONGEST_LIST = 4
-SIDES, DATA, SETTLED, TRENDS, WORKS, LATER, TEST = ENDS = (
-    *("sides", "data", "settled", "trends", "works", "later", "test"),
-)
+ENDS = ("sides", "data", "settled", "trends", "works", "later", "test")
+SIDES, DATA, SETTLED, TRENDS, WORKS, LATER, TEST = ENDS
 
 
 @dataclass(frozen=True)

@@ -66,9 +66,9 @@ def discover_stage(sources: Sources, settings: DiscoverSettings, run_id: str) ->
         counted = _counted(stack, inputs, since, horizon, settings, windows, sources)
         cohorts = cohorts_by_date(counted.kept.moment_counts, settings.days)
         tested = _tested(settings, sources)
-        found = _found(stack, counted.kept, counted.timing, cohorts, settings, inputs, tested)
+        found = _measured(stack, counted.kept, counted.timing, cohorts, settings, inputs, tested)
         tables = _results(stack, counted.kept.moment_counts, found, settings)
-        (shown, changed) = side_by_side(
+        shown, changed = side_by_side(
             partial(story.shown, tables["moments"], settings.days[0]),
             partial(_changed, stack, counted, cohorts, found, settings, inputs),
         )
@@ -85,7 +85,6 @@ def discover_stage(sources: Sources, settings: DiscoverSettings, run_id: str) ->
     )
     content = _content(cohorts, found, shown, facts, changed, settings, inputs, run_id)
     from firstday.report import discover_report, discover_text
-    from firstday.report.content import as_run
 
     return Result(
         "discover",
@@ -97,7 +96,8 @@ def discover_stage(sources: Sources, settings: DiscoverSettings, run_id: str) ->
         answer=_answer(found.findings, content),
         tables={**counted.tables, **tables},
         text=discover_text(content),
-        page=lambda run_id: discover_report(as_run(content, run_id)),
+        page=discover_report,
+        content=content,
         metrics=_metrics(found.findings, facts),
         published=Published(
             tags={"reason": found.findings.choice.reason},
@@ -220,6 +220,8 @@ def _counted(
             left_out = Tables(*(kept_as(LEFT_OUT[name], rows) for name, rows in vars(others).items()))
         kept = Tables(*(kept_as(name, rows) for name, rows in vars(kept).items()))
         timing = kept_as("moment_timing", counted.moment_timing)
+        side_by_side(*(rows.count for rows in tables.values()))
+        counted.release()  # all is in the tables' own caches now
         tallies = {name: value for name, value in counted.tallies.items() if value is not None}
         step.note(events=tallies["events"])
     return Counted(kept, left_out, timing, tables, tallies)
@@ -231,7 +233,7 @@ def _dates(first: date, latest: datetime | None) -> list[date]:
 
 
 @dataclass(frozen=True)
-class Found:
+class Measured:
     """All candidates as `analyse` returned them, in Spark's cache; those of segment `all`; the choice."""
 
     analysed: DataFrame
@@ -239,7 +241,7 @@ class Found:
     findings: Findings
 
 
-def _found(
+def _measured(
     stack: ExitStack,
     counted: Tables,
     timing: DataFrame,
@@ -248,7 +250,7 @@ def _found(
     inputs: Sequence[Checked],
     tested: Mapping[str, Tested],
     whom: str = "",
-) -> Found:
+) -> Measured:
     """Measure all candidates and choose."""
     parts = split(cohorts, settings.days[0], settings.choose_share)
     plan = analyse.Plan(
@@ -271,14 +273,14 @@ def _found(
             tested=tested,
         )
         step.note(verdict=findings.choice.verdict)
-    return Found(analysed, halves, findings)
+    return Measured(analysed, halves, findings)
 
 
 def _changed(
     stack: ExitStack,
     counted: Counted,
     cohorts: pd.DataFrame,
-    found: Found,
+    found: Measured,
     settings: DiscoverSettings,
     inputs: Sequence[Checked],
 ) -> labelled.Changed | None:
@@ -289,7 +291,9 @@ def _changed(
     everyone = Tables(*(kept_in(stack, rows) for rows in vars(both).values()))
     of_all = cohorts_by_date(everyone.moment_counts, settings.days)
     known = found.findings.tested
-    whole = _found(stack, everyone, counted.timing, of_all, settings, inputs, known, ", with those left out")
+    whole = _measured(
+        stack, everyone, counted.timing, of_all, settings, inputs, known, ", with those left out"
+    )
     return labelled.changed(
         *((cohorts, found.halves, found.findings), (of_all, whole.halves, whole.findings)),
         settings.days[0],
@@ -297,7 +301,7 @@ def _changed(
 
 
 def _results(
-    stack: ExitStack, moment_counts: DataFrame, found: Found, settings: DiscoverSettings
+    stack: ExitStack, moment_counts: DataFrame, found: Measured, settings: DiscoverSettings
 ) -> dict[str, DataFrame]:
     """The tables of results by name."""
     spark, findings = moment_counts.sparkSession, found.findings
@@ -323,7 +327,7 @@ def _results(
 
 def _content(
     cohorts: pd.DataFrame,
-    found: Found,
+    found: Measured,
     shown: pd.DataFrame,
     facts: story.Facts,
     changed: labelled.Changed | None,
@@ -373,6 +377,8 @@ def _metrics(findings: Findings, facts: story.Facts) -> dict[str, float | None]:
 
 def _answer(findings: Findings, content: "DiscoverContent") -> Answer:
     """The candidate that is named or listed first, and what is known of it."""
+    from firstday.report import discover_verdict
+
     found = findings.hypothesis
     facts = []
     if found.get("action") is not None:
@@ -382,8 +388,7 @@ def _answer(findings: Findings, content: "DiscoverContent") -> Answer:
         if isinstance(value, int | float) and value == value:
             low, high = (_known(found.get(f"{name}_{end}")) for end in ("low", "high"))
             facts.append(Fact(name, value, unit, low, high, meaning))
-    headline = f"Those who, {found['sentence']}, stay." if found.get("sentence") else findings.choice.reason
-    return Answer(findings.choice.verdict, headline, tuple(facts), tuple(content.notes))
+    return Answer(findings.choice.verdict, discover_verdict(content), tuple(facts), tuple(content.notes))
 
 
 def _known(value: object) -> float | None:

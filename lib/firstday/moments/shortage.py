@@ -18,9 +18,8 @@ from firstday.moments.split import Split
 from firstday.rounding import points
 
 USERS, DATES, ACTIONS, SHOCKS = "users", "dates", "actions", "shocks"
-TO_BE_CLEAR = Z_95 + float(
-    stats.norm.ppf(0.8)
-)  # standard errors of a difference that 80 % of logs would show
+# Standard errors of a difference that 80 % of logs would show.
+TO_BE_CLEAR = Z_95 + float(stats.norm.ppf(0.8))
 TO_SPEAK = 2.0  # standard errors of an effect from which the dates can speak for or against it
 MOST_TIMES = 4.0  # so many times the dates are more than anybody waits for: then shocks are what is missing
 
@@ -139,11 +138,12 @@ def of_later(row: pd.Series, later: pd.DataFrame, split: Split, users_a_day: flo
         )
     found = float(there["adjusted"].iloc[0])
     error = (float(there["adjusted_high"].iloc[0]) - found) / Z_95
+    gone = _against(f"on the later dates the advantage of {name} is gone ({points(found)})")
     if difference <= 0 or found + Z_95 * error < difference:
-        return _against(f"on the later dates the advantage of {name} is gone ({points(found)})")
+        return gone
     more = ceil(split.later.users * ((TO_BE_CLEAR * error / difference) ** 2 - 1))
     if more <= 0:
-        return _against(f"on the later dates the advantage of {name} is gone ({points(found)})")
+        return gone
     return Shortage(
         USERS,
         more,

@@ -81,7 +81,6 @@ def train_stage(sources: Sources, settings: TrainSettings, run_id: str) -> Resul
         content = _content(found, ranker, measured, importance, slots, sizes, notes, used, run_id)
         caches = stack.pop_all()  # as long as the result is in use
     from firstday.report import train_report, train_text
-    from firstday.report.content import as_run
 
     figures = _metrics(measured.metrics) | (slots.metrics if slots else {})
     return Result(
@@ -94,7 +93,8 @@ def train_stage(sources: Sources, settings: TrainSettings, run_id: str) -> Resul
         answer=_answer(measured, notes),
         tables=tables,
         text=train_text(content),
-        page=lambda run_id: train_report(as_run(content, run_id)),
+        page=train_report,
+        content=content,
         metrics=figures | {"trees": float(ranker.trees)},
         published=_published(found, ranker, measured, settings),
         caches=caches,

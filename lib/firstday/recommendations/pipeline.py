@@ -48,15 +48,14 @@ def recommend_stage(sources: Sources, settings: RecommendSettings, run_id: str) 
     with logs.step("Making the lists") as step:
         made = lists.make(found.tables, found.facts, now, recipe)
         figures = steps.figures(made, found.tables["categories"], recipe)
-        counts = figures[figures["step"] == "slots"].set_index("figure")["value"]
+        counts = figures[figures["step"] == "slots"].set_index("figure")["value"].astype(int)
         step.note(**{name: int(counts[name]) for name in ("customers", "lists", "full", "slots")})
     with logs.step("Looking at how the last lists were taken"):
         watched = _watched(found, made, now, settings, sources, recipe)
     tables = _tables(sources.spark, _stamped(made.lists, now, settings, run_id), made, figures, watched)
     used = recorded(settings) | _used(recipe, now)
-    content = _content(found, figures, watched, slots_note, used, run_id)
+    content = _content(found, figures, counts, watched, slots_note, used, run_id)
     from firstday.report import recommend_report, recommend_text
-    from firstday.report.content import as_run
 
     text = recommend_text(content)
     return Result(
@@ -69,7 +68,8 @@ def recommend_stage(sources: Sources, settings: RecommendSettings, run_id: str) 
         answer=_answer(text, counts, content.notes),
         tables=tables,
         text=text,
-        page=lambda run_id: recommend_report(as_run(content, run_id)),
+        page=recommend_report,
+        content=content,
         metrics={f"{row[0]}.{row[1]}": row[2] for row in figures.itertuples(index=False)},
         published=Published(
             folders={EXPORT: ("recommendations", settings.export)} if settings.export != "none" else {},
@@ -79,7 +79,7 @@ def recommend_stage(sources: Sources, settings: RecommendSettings, run_id: str) 
     )
 
 
-def _answer(text: str, counts: "pd.Series[float]", notes: Sequence[str]) -> Answer:
+def _answer(text: str, counts: "pd.Series[int]", notes: Sequence[str]) -> Answer:
     facts = tuple(
         Fact(name, int(counts[name]), unit, meaning=meaning)
         for name, unit, meaning in (
@@ -111,7 +111,7 @@ def _watched(
 ) -> Watched:
     window = timedelta(days=settings.watch_days)
 
-    def told() -> MonitoringTables:
+    def how_taken() -> MonitoringTables:
         return monitored(
             found.tables,
             found.facts,
@@ -134,7 +134,7 @@ def _watched(
     def value() -> tuple[str, ...]:
         return policy_value(found.tables, now, window, made.lists).sentences
 
-    found_out: tuple[Any, ...] = side_by_side(told, moved, value)
+    found_out: tuple[Any, ...] = side_by_side(how_taken, moved, value)
     return Watched(*found_out)
 
 
@@ -154,6 +154,7 @@ def _used(recipe: lists.Recipe, now: datetime) -> dict[str, Any]:
 def _content(
     found: bank.Bank,
     figures: pd.DataFrame,
+    counts: "pd.Series[int]",
     watched: Watched,
     slots_note: str,
     used: Mapping[str, Any],
@@ -161,14 +162,13 @@ def _content(
 ) -> "RecommendContent":
     from firstday.report import RecommendContent
 
-    told = figures[figures["step"] == "slots"].set_index("figure")["value"].astype(int)
-    by_source = told[told.index.str.startswith(SLOTS_BY)]
+    by_source = counts[counts.index.str.startswith(SLOTS_BY)]
     return RecommendContent(
         run_id=run_id,
-        customers=told["customers"],
-        lists=told["lists"],
-        full=told["full"],
-        slots=told["slots"],
+        customers=counts["customers"],
+        lists=counts["lists"],
+        full=counts["full"],
+        slots=counts["slots"],
         size=used["slots"],
         sources={name.removeprefix(SLOTS_BY): count for name, count in by_source.items()},
         window=f"the {used['watch_days']} days before {used['now'][:10]}",

@@ -1,7 +1,7 @@
 """Figures and one self-contained HTML page a run. Loads Altair: import it where a report is made."""
 
 from firstday.report.content import DiscoverContent, MeasureContent
-from firstday.report.discover import discover_report
+from firstday.report.discover import discover_report, discover_verdict
 from firstday.report.label import label_report
 from firstday.report.label_content import LabelContent
 from firstday.report.measure import measure_report
@@ -21,6 +21,7 @@ __all__ = [
     "aligned",
     "discover_report",
     "discover_text",
+    "discover_verdict",
     "label_report",
     "measure_report",
     "measure_text",

@@ -1,16 +1,13 @@
 """What the reports of discover and measure are made from: small pandas tables, with these columns."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+from typing import Any, Literal, Protocol
 
 import pandas as pd
 
 from firstday.report import words
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 COLUMNS: dict[str, tuple[str, ...]] = {
     "moments": (
@@ -172,11 +169,3 @@ class MeasureContent:
         missing = [column for column in RESULT_COLUMNS if column not in self.results.columns]
         if missing:
             raise ValueError(f"the report's table 'results' lacks the columns {missing}")
-
-
-Content = TypeVar("Content", bound="DataclassInstance")
-
-
-def as_run(content: Content, run_id: str) -> Content:
-    """The content of the same report as that of the run of this id."""
-    return replace(content, **{"run_id": run_id})

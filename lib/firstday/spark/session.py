@@ -109,6 +109,13 @@ def in_session(frame: "DataFrame", own: "SparkSession") -> "DataFrame":
         own.catalog.dropGlobalTempView(name)
 
 
+def is_running() -> bool:
+    """Whether Spark runs in this process."""
+    from pyspark import SparkContext
+
+    return SparkContext._active_spark_context is not None
+
+
 def temporary_view(spark: "SparkSession", name: str) -> "DataFrame | None":
     """The view of this name that only this session knows; None where there is none."""
     if not name.isidentifier() or not spark.catalog.tableExists(name):

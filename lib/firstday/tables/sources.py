@@ -21,8 +21,8 @@ class Sources:
 
     given: by the address that stands for it in the settings, a DataFrame, the tables of an earlier result by
     name, or what else is taken instead of a file. output: where the run's results go, and its bad rows before
-    that; without one the bad rows are kept in `checked` alone, and there is no earlier run. registered: as
-    `tracking.registered`. failing: is given the error before a process has to be ended.
+    that; without one there is no earlier run. registered: as `tracking.registered`. failing: is given the
+    error before a process has to be ended.
     """
 
     def __init__(
@@ -39,7 +39,6 @@ class Sources:
         self.failing = failing
         self.given = dict(given or {})
         self.output = output
-        self.checked: list[Checked] = []
         self.caches = ExitStack()  # of what was handed over, released with the result
 
     def open(self, address: str, name: str, reading: Reading) -> Input:
@@ -68,8 +67,9 @@ class Sources:
         return given if isinstance(given, DataFrame) else _table_of(given, table, address)
 
     def quarantine(self, *checked: Checked, max_bad_share: float) -> None:
-        """Keep the inputs' bad rows. Raises DataError, with the rows, where they are too many of one."""
-        self.checked += checked
+        """Keep the inputs' bad rows in the output, if there is one. Raises DataError where one has too many,
+        without an output with the rows.
+        """
         if self.output is not None:
             self.output.quarantine(*checked, max_bad_share=max_bad_share)
             return
