@@ -1,13 +1,15 @@
 """The planned test: users per arm as statsmodels says, and enough in simulation."""
 
 import math
+from datetime import date, timedelta
 
 import numpy as np
+import pandas as pd
 import pytest
 from statsmodels.stats.power import NormalIndPower
 from statsmodels.stats.proportion import proportion_effectsize
 
-from firstday.moments.power import UPTAKE, PlannedTest, plan_test
+from firstday.moments.power import RECENT_DAYS, UPTAKE, PlannedTest, plan_test, recent_traffic
 
 PLAN = {
     "baseline": 0.4,
@@ -75,3 +77,35 @@ def test_longer_days_wait_longer() -> None:
     assert one is not None
     assert thirty is not None
     assert thirty.days_needed - one.days_needed == 29
+
+
+def cohorts(users: list[int], unknown: int = 0) -> pd.DataFrame:
+    """Users by date from 1 January on; of the last date `unknown` have not reached day 1."""
+    dates = [date(2024, 1, 1) + timedelta(place) for place in range(len(users))]
+    table = pd.DataFrame({"anchor_date": dates, "users": users, "matured_d1": users})
+    table.loc[len(users) - 1, "matured_d1"] -= unknown
+    return table[table["users"] > 0]
+
+
+@pytest.mark.parametrize(
+    ("users", "a_day"),
+    [
+        ([10] * 100, 10),
+        ([10] * 100 + [80] * 28, 80),  # grew
+        ([500] * 60 + [2] * 28, 2),  # shrank
+        ([500] * 60 + [0] * 14 + [7] * 14, 3.5),  # days without users count
+        ([4, 6, 8], 6),  # a short log counts from its first date
+    ],
+)
+def test_traffic_is_that_of_the_last_four_weeks(users: list[int], a_day: float) -> None:
+    table = cohorts(users)
+    found = recent_traffic(table.sample(frac=1, random_state=1), 1)
+    assert found.users_a_day == pytest.approx(a_day)
+    assert found.last == table["anchor_date"].max()
+    assert found.first == max(table["anchor_date"].min(), found.last - timedelta(RECENT_DAYS - 1))
+
+
+def test_traffic_leaves_out_dates_that_the_log_cuts_short() -> None:
+    whole, cut_short = cohorts([20] * 40), cohorts([20] * 40 + [3], unknown=1)
+    assert recent_traffic(cut_short, 1) == recent_traffic(whole, 1)
+    assert recent_traffic(cohorts([5], unknown=5), 1).users_a_day == 0
