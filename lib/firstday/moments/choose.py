@@ -287,6 +287,6 @@ def _nothing(step: _Step, out: pd.DataFrame) -> str:
             "no moment found: there is no candidate, as nobody whose day is known did anything in the window"
         )
     return (
-        f"no moment found: {step.nothing}. The likeliest of the last ones was {best['action']} at least "
-        f"{best['threshold']} times: {step.figure(best)}"
+        f"no moment found: {step.nothing}. The likeliest of the last ones was {best['action']} ≥ "
+        f"{best['threshold']}: {step.figure(best)}"
     )
