@@ -121,7 +121,7 @@ def find(
         most_test_days=settings.most_test_days,
         tested={name: each.sentence for name, each in (tested or {}).items() if each.is_settled},
     )
-    trends = _trends(counts, choice, day)
+    trends = _trends(counts, choice, day, settings.min_users)
     listed = shortlist(choice, evidence, values, settings, tested or {})
     hypothesis = _hypothesis(choice, reporting, evidence, values, settings, with_event_id)
     hypothesis |= {"retention_kind": settings.retention_kind} | parts.figures() | traffic.figures()
@@ -254,9 +254,10 @@ def _evidence_table(
     return table.reindex(columns=EVIDENCE_COLUMNS)  # without evidence its figures are unknown
 
 
-def _trends(counts: DataFrame, choice: choose.Choice, day: int) -> pd.DataFrame:
+def _trends(counts: DataFrame, choice: choose.Choice, day: int, min_users: int) -> pd.DataFrame:
     """By anchor date, for the chosen candidate and the best-known one of each of a few other actions."""
     shown = choice.candidates.assign(phi=choose.phi(choice.candidates))
+    shown = shown[shown["experienced"] >= min_users]  # of fewer a line by date says nothing
     ranks = {
         key: rank
         for rank, key in enumerate(zip(choice.listed["action"], choice.listed["threshold"], strict=True))

@@ -304,6 +304,8 @@ def _planned_test(content: DiscoverContent) -> list[Fact]:
 
 
 def _traffic(found: Mapping[str, Any]) -> str:
+    if words.absent(found.get("users_a_day")):
+        return "at the present rate"
     if words.absent(found.get("users_a_day_first")):
         return per_day(found["users_a_day"])
     first, last = (words.iso_date(found[f"users_a_day_{end}"]) for end in ("first", "last"))
