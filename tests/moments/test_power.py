@@ -79,33 +79,36 @@ def test_longer_days_wait_longer() -> None:
     assert thirty.days_needed - one.days_needed == 29
 
 
-def cohorts(users: list[int], unknown: int = 0) -> pd.DataFrame:
-    """Users by date from 1 January on; of the last date `unknown` have not reached day 1."""
-    dates = [date(2024, 1, 1) + timedelta(place) for place in range(len(users))]
-    table = pd.DataFrame({"anchor_date": dates, "users": users, "matured_d1": users})
-    table.loc[len(users) - 1, "matured_d1"] -= unknown
-    return table[table["users"] > 0]
+FIRST = date(2024, 1, 1)
+
+
+def cohorts(users: list[int]) -> pd.DataFrame:
+    """Users by date from 1 January on, in any order; dates without users have no row."""
+    dates = [FIRST + timedelta(place) for place in range(len(users))]
+    table = pd.DataFrame({"anchor_date": dates, "users": users})
+    return table[table["users"] > 0].sample(frac=1, random_state=1)
 
 
 @pytest.mark.parametrize(
-    ("users", "a_day"),
+    ("users", "a_day", "first", "last"),
     [
-        ([10] * 100, 10),
-        ([10] * 100 + [80] * 28, 80),  # grew
-        ([500] * 60 + [2] * 28, 2),  # shrank
-        ([500] * 60 + [0] * 14 + [7] * 14, 3.5),  # days without users count
-        ([4, 6, 8], 6),  # a short log counts from its first date
+        ([10] * 100, 10, 71, 98),
+        ([10] * 100 + [80] * 29, 80, 100, 127),  # grew
+        ([500] * 60 + [2] * 29, 2, 60, 87),  # shrank
+        ([500] * 60 + [0] * 14 + [7] * 15, 3.5, 60, 87),  # days without users count
+        ([20] * 40 + [3], 20, 12, 39),  # the log ends in the middle of a date
+        ([4, 6, 8, 1], 6, 0, 2),  # a short log counts from its first date
+        ([5], 5, 0, 0),
     ],
 )
-def test_traffic_is_that_of_the_last_four_weeks(users: list[int], a_day: float) -> None:
-    table = cohorts(users)
-    found = recent_traffic(table.sample(frac=1, random_state=1), 1)
+def test_traffic_is_that_of_the_last_four_weeks(
+    users: list[int], a_day: float, first: int, last: int
+) -> None:
+    found = recent_traffic(cohorts(users))
     assert found.users_a_day == pytest.approx(a_day)
-    assert found.last == table["anchor_date"].max()
-    assert found.first == max(table["anchor_date"].min(), found.last - timedelta(RECENT_DAYS - 1))
+    assert last - first < RECENT_DAYS
+    assert (found.first, found.last) == (FIRST + timedelta(first), FIRST + timedelta(last))
 
 
-def test_traffic_leaves_out_dates_that_the_log_cuts_short() -> None:
-    whole, cut_short = cohorts([20] * 40), cohorts([20] * 40 + [3], unknown=1)
-    assert recent_traffic(cut_short, 1) == recent_traffic(whole, 1)
-    assert recent_traffic(cohorts([5], unknown=5), 1).users_a_day == 0
+def test_without_users_there_is_no_traffic() -> None:
+    assert recent_traffic(cohorts([0])).users_a_day == 0

@@ -108,7 +108,7 @@ def find(
         comparable = int((np.diag(data.within())[:-1] >= LEAST_VARIANCE).sum())
         evidence = assess(data, known, cause_share=settings.cause_share, passing_on=settings.passing_on)
     expected = settings.users_a_day
-    traffic = recent_traffic(cohorts, day) if expected is None else Traffic(expected, None, None)
+    traffic = recent_traffic(cohorts) if expected is None else Traffic(expected, None, None)
     values = Values(counts, evidence, known, reporting, traffic, settings)
     choice = choose.choose(
         choosing.reset_index(drop=True),

@@ -40,19 +40,20 @@ class Traffic:
         }
 
 
-def recent_traffic(cohorts: pd.DataFrame, day: int) -> Traffic:
-    """Of the last RECENT_DAYS days up to the last date whose users are all known on day n: a later one may be
-    cut short by the log's end. Dates without users count; a log that is shorter counts from its first date.
+def recent_traffic(cohorts: pd.DataFrame) -> Traffic:
+    """Of the RECENT_DAYS days before the last anchor date, in which the log may end. Dates without
+    users count; a log that is shorter counts from its first date.
 
-    cohorts: anchor_date, users and matured_dn, in any order. Not the mean of the whole log: a test is made of
-    users who come now, and apps grow and shrink.
+    cohorts: anchor_date and users, in any order. Not the mean of the whole log: a test is made of users who
+    come now, and apps grow and shrink. Whether their day n is known yet does not matter here.
     """
-    known = cohorts[(cohorts["users"] > 0) & (cohorts[f"matured_d{day}"] == cohorts["users"])]
-    if known.empty:
+    come = cohorts[cohorts["users"] > 0]
+    if come.empty:
         return Traffic(0.0, None, None)
-    last = known["anchor_date"].max()
-    first = max(last - timedelta(RECENT_DAYS - 1), cohorts["anchor_date"].min())
-    users = cohorts.loc[cohorts["anchor_date"].between(first, last), "users"].sum()
+    begin, end = come["anchor_date"].min(), come["anchor_date"].max()
+    last = max(end - timedelta(1), begin)
+    first = max(last - timedelta(RECENT_DAYS - 1), begin)
+    users = come.loc[come["anchor_date"].between(first, last), "users"].sum()
     return Traffic(float(users) / ((last - first).days + 1), first, last)
 
 

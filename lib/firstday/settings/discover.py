@@ -119,7 +119,7 @@ class DiscoverSettings(LogSettings):
         None,
         gt=0,
         allow_inf_nan=False,
-        description="New users a day that a test will get [default: as on the last 28 days of the log].",
+        description="New users a day that a test gets [default: as on the 28 days before the last sign-up].",
     )
     choose_share: OpenShare = Field(
         0.8,
