@@ -16,8 +16,8 @@ from pyspark.sql import functions as F
 from firstday import __version__, logs
 from firstday.cli import JOBS, run_job
 from firstday.inputs import loop as inputs
-from firstday.inputs.loop_answers import TrueEffects
 from firstday.loop import world as played
+from firstday.loop.page import TrueEffects
 from firstday.loop.runner import Doors, Runner
 from firstday.loop.state import State
 from firstday.loop.steps import Step, steps_of
@@ -198,7 +198,7 @@ def _index(
     true_effects: TrueEffects = MappingProxyType({}),
 ) -> Path:
     """Write the page that links the steps' reports; returns where it is."""
-    from firstday.inputs.loop_answers import content
+    from firstday.loop.page import content
     from firstday.report.index import index_report, loop_text
 
     with logs.step("Writing the index page"):

@@ -3,6 +3,7 @@ half.
 """
 
 import importlib
+import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -96,7 +97,9 @@ def publish(result: Result, output: Output, tracked: TrackedRun | None) -> Path 
     if result.has_report:  # all that may fail comes before publishing
         with logs.step("Drawing the report"):
             report = result.report(run_id)
-    published = output.publish(inputs=result.inputs, settings=result.settings, horizon=kept.horizon)
+    published = output.publish(
+        inputs=result.inputs, settings=result.settings, horizon=kept.horizon, answer=result.answer.as_dict()
+    )
     result.saved = True
     files = dict(kept.files)
     if report is not None:
@@ -126,7 +129,7 @@ def _track(result: Result, report: "Report | None", rows: Mapping[str, int], tra
         }
     )
     tracked.set_tags({"verdict": result.answer.verdict, "headline": result.answer.headline} | dict(kept.tags))
-    for name, text in kept.texts.items():
+    for name, text in {"answer.json": json.dumps(result.answer.as_dict(), indent=1), **kept.texts}.items():
         tracked.log_text(name, text)
     if report is not None:
         tracked.log_report(f"{result.job}.html", report.html)

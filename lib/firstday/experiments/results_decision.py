@@ -39,14 +39,21 @@ METHODS = {
 @dataclass(frozen=True)
 class Decision:
     """verdict: withheld, harmed, mixed, better, worse, no effect shown or cannot tell. ship: whether to ship,
-    by the metrics and the guardrails. headline: what was found, in a sentence; sentences: what it rests on,
-    the sample-ratio check first.
+    by the metrics and the guardrails. headline: what was found, in a sentence. What it rests on: the check of
+    the sample ratio, warnings, and the rows that decide, a sentence each.
     """
 
     verdict: str
     headline: str
-    sentences: tuple[str, ...]
+    check: str
+    warnings: tuple[str, ...]
+    rows: tuple[str, ...]
     ship: str
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All that it rests on."""
+        return (self.check, *self.warnings, *self.rows)
 
 
 def deciding_method(question: Question, metric: Metric) -> str:
@@ -75,11 +82,14 @@ def decide(
     warning = interference_warning(
         shared_pool=question.shared_pool, assigned_by="cluster" if question.clustered else "unit"
     )
-    sentences = [ratio.sentence, *([warning] if warning else [])]
-    sentences += map(teller.sentence, deciding)
-    sentences += map(teller.guard, guards)
-    headline = teller.headline(verdict, deciding, guards)
-    return Decision(verdict, headline, tuple(sentences), _ship(question, results, ratio, deciding, guards))
+    return Decision(
+        verdict,
+        teller.headline(verdict, deciding, guards),
+        ratio.sentence,
+        (warning,) if warning else (),
+        (*map(teller.sentence, deciding), *map(teller.guard, guards)),
+        _ship(question, results, ratio, deciding, guards),
+    )
 
 
 def _rows(results: pd.DataFrame, metric: Metric, method: str) -> list[Row]:
@@ -118,9 +128,9 @@ def _ship(
     told, shipped = [], []
     for name in question.treatments:
         own, guarded = ([row for row in rows if row["treatment"] == name] for rows in (deciding, guards))
-        said = _ship_one(question, results, name, own, guarded)
+        ships, said = _ship_one(question, results, name, own, guarded)
         told.append(f"{name}: {said[:1].lower()}{said[1:]}" if several else said)
-        shipped += [name] if said.startswith("Ship") else []
+        shipped += [name] if ships else []
     if len(shipped) > 1:
         told.append(
             f"Each is compared with {question.control} only: nothing here says which of "
@@ -131,7 +141,8 @@ def _ship(
 
 def _ship_one(
     question: Question, results: pd.DataFrame, name: str, deciding: Sequence[Row], guards: Sequence[Row]
-) -> str:
+) -> tuple[bool, str]:
+    """Whether to ship it, and why."""
     guarded = {row["metric"] for row in guards}
 
     def metrics(verdict: str, rows: Sequence[Row]) -> list[str]:
@@ -145,26 +156,32 @@ def _ship_one(
     spared = f"{_listed(safe)} {'is' if len(safe) == 1 else 'are'} not harmed beyond what is accepted"
     no_effect = f"no effect is shown on {_listed(quiet)}"
     but = f"{good}, but whether" if better else "whether"
-    cases = (  # the first that holds
-        (harmed, f"Don't ship {name}: it harms {_listed(harmed)} by more than is accepted."),
-        (worse and better, f"Don't ship {name} as it is: {good}, but worse on {_listed(worse)}."),
-        (worse, f"Don't ship {name}: it is worse on {_listed(worse)}."),
-        (quiet and not better and running, f"Keep {name} running: {no_effect} yet ({running})."),
+    cases = (  # the first that holds; whether to ship
+        (harmed, False, f"Don't ship {name}: it harms {_listed(harmed)} by more than is accepted."),
+        (worse and better, False, f"Don't ship {name} as it is: {good}, but worse on {_listed(worse)}."),
+        (worse, False, f"Don't ship {name}: it is worse on {_listed(worse)}."),
+        (quiet and not better and running, False, f"Keep {name} running: {no_effect} yet ({running})."),
         (
             quiet and not better,
+            False,
             f"Don't ship {name} for what was found: {no_effect}{_wait(results, name, quiet)}.",
         ),
         (
             unclear,
+            False,
             f"Don't ship {name} yet: {but} it harms {_listed(unclear)} cannot be told"
             f"{_wait(results, name, unclear)}.",
         ),
-        (better and safe, f"Ship {name}: {good}, and {spared}."),
-        (better, f"Ship {name}, if these metrics are all that matters: {good}; no guardrail was planned."),
-        (safe, f"Ship {name}, if there is another reason to: {spared}."),
-        (True, f"Don't decide on {name} yet: no metric has a test."),
+        (better and safe, True, f"Ship {name}: {good}, and {spared}."),
+        (
+            better,
+            True,
+            f"Ship {name}, if these metrics are all that matters: {good}; no guardrail was planned.",
+        ),
+        (safe, True, f"Ship {name}, if there is another reason to: {spared}."),
+        (True, False, f"Don't decide on {name} yet: no metric has a test."),
     )
-    return next(said for holds, said in cases if holds)
+    return next((ships, said) for holds, ships, said in cases if holds)
 
 
 def _still_running(question: Question, rows: Sequence[Row]) -> str:

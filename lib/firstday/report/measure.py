@@ -60,7 +60,6 @@ def measure_report(content: MeasureContent) -> Report:
     page = Page(
         f"Did it work? {experiment}", f"firstday measure, run {content.run_id}", sections(rows), WORDS
     )
-    known, others = _split(rows)
     html = render(
         "measure.html.j2",
         page,
@@ -68,9 +67,9 @@ def measure_report(content: MeasureContent) -> Report:
         check=_check(rows),
         verdict=words.stopped(content.decision.ship),
         headline=words.stopped(content.decision.headline),
-        notes=_once([*others, *map(words.stopped, content.notes)]),
+        notes=_once(map(words.stopped, (*content.decision.warnings, *content.notes))),
         blocks=[] if rows.withheld else _blocks(rows),
-        sentences=[] if rows.withheld else known,
+        sentences=[] if rows.withheld else [*map(words.stopped, content.decision.rows)],
         run=[
             (title, [(words.name(key), words.name(value)) for key, value in pairs.items()])
             for title, pairs in (("Inputs", content.inputs), ("Settings", content.settings))
@@ -90,20 +89,6 @@ def _check(rows: Rows) -> str:
         return "The sample ratio was not checked."
     note = words.sentence(row.note)
     return f"{FAILED} {note}" if rows.withheld else note
-
-
-def _split(rows: Rows) -> tuple[list[str], list[str]]:
-    """The decision's sentences: those that only tell rows which the page shows, and the others."""
-    check = rows.sample_ratio("all")
-    told = [] if check is None else [str(check.note)]
-    metrics = [f"{start}{metric}, " for metric in rows.amounts for start in ("", "Guardrail ")]
-    known: list[str] = []
-    others: list[str] = []
-    for sentence in rows.content.decision.sentences:
-        if sentence in told:
-            continue
-        (known if sentence.startswith(tuple(metrics)) else others).append(words.stopped(sentence))
-    return known, others
 
 
 def _effects(rows: Rows) -> Block:

@@ -203,6 +203,7 @@ RUNS = table_schema(
         ("settings", StringType()),
         ("horizon", TimestampType()),
         ("row_counts", StringType()),
+        ("answer", StringType()),
     ]
 )
 
