@@ -16,11 +16,11 @@ from firstday.experiments import assign, results
 from firstday.experiments.aggregate import plain
 from firstday.experiments.analyse import Found, analyse
 from firstday.experiments.analyse_tables import tables
+from firstday.experiments.assign_inputs import left_out_counts, read_units, unit_contract
+from firstday.experiments.measure_inputs import Inputs, opened
+from firstday.experiments.measure_log import refuse_unmet
 from firstday.experiments.results import Question
 from firstday.experiments.sample_ratio import sample_ratio
-from firstday.inputs.assign import left_out_counts, read_units, unit_contract
-from firstday.inputs.measure import Inputs, opened
-from firstday.inputs.measure_log import refuse_unmet
 from firstday.result import Answer, Fact, Published, Result, Stage, recorded
 from firstday.settings import AssignSettings, ExperimentPlan, MeasureSettings, read_plan
 from firstday.spark.frames import from_pandas, kept_in

@@ -11,11 +11,11 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from firstday import logs
-from firstday.inputs.label import Inputs, read, read_audited
 from firstday.labels import audit, audit_rows, before_after, decision, outputs, soft, summary, votes
 from firstday.labels.called import Called, call
 from firstday.labels.columns import positive_class
 from firstday.labels.distributed import Distributed
+from firstday.labels.inputs import Inputs, read, read_audited
 from firstday.labels.models import dependencies, fitting
 from firstday.labels.models.base import Counted, LabelModel
 from firstday.labels.models.calibrated import calibrated

@@ -15,11 +15,10 @@ from pyspark.sql.types import StructType
 from firstday import logs
 from firstday.errors import DataError, SettingsError
 from firstday.experiments.results import RESULTS
-from firstday.inputs.discover import anchor_action_of, horizon_of, read, return_actions_of, users_of
-from firstday.inputs.reading import notes_of
 from firstday.moments import analyse, counts, labelled, metrics, outputs, story
 from firstday.moments.collect import cohorts_by_date, to_driver
 from firstday.moments.findings import BEFORE_ALL, Findings, find
+from firstday.moments.inputs import anchor_action_of, horizon_of, read, return_actions_of, users_of
 from firstday.moments.labelled import Tables
 from firstday.moments.split import split
 from firstday.moments.tested import Tested, arm_name, experiment_outcomes
@@ -31,6 +30,7 @@ from firstday.settings import DiscoverSettings
 from firstday.spark.frames import kept_in
 from firstday.spark.local_rows import local_rows
 from firstday.tables import Checked, Sources, schemas
+from firstday.tables.reading import notes_of
 from firstday.windows import Windows, microseconds
 
 if TYPE_CHECKING:

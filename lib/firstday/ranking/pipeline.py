@@ -15,12 +15,12 @@ from pyspark.sql import functions as F
 
 from firstday import logs
 from firstday.errors import FirstdayError
-from firstday.inputs.train import Examples, parameters_of, read
 from firstday.parallel import side_by_side
 from firstday.ranking import examples, explain, outputs, ranking, verdict
 from firstday.ranking.baselines import with_baselines
 from firstday.ranking.encoding import Encoding
 from firstday.ranking.examples import BINARY, LIST, SPLIT, TIE, TRAIN, VALID, VECTOR
+from firstday.ranking.inputs import Examples, parameters_of, read
 from firstday.ranking.learning import ASKED
 from firstday.ranking.ranker import Ranker, fit, watched
 from firstday.ranking.slot_count import SlotCount, slot_count

@@ -12,8 +12,8 @@ from pyspark.sql import functions as F
 
 from firstday import logs
 from firstday.errors import DataError, SettingsError
-from firstday.inputs import bank
 from firstday.parallel import side_by_side
+from firstday.ranking import bank
 from firstday.ranking.encoding import Encoding
 from firstday.ranking.examples import BINARY
 from firstday.ranking.ranker import Ranker

@@ -12,15 +12,15 @@ from firstday.errors import DataError
 from firstday.experiments import assign
 from firstday.experiments.analyse_tables import by_cluster
 from firstday.experiments.caps import capped
+from firstday.experiments.measure_log import Measured, in_two_variants, measured, released
 from firstday.experiments.outcomes import Outcomes
 from firstday.experiments.results import Question
 from firstday.experiments.unit_table import checked_units, unit_outcomes
-from firstday.inputs.measure_log import Measured, in_two_variants, measured, released
-from firstday.inputs.reading import notes_of, reading
 from firstday.settings import ExperimentPlan, MeasureSettings
 from firstday.settings.metrics import Metric
 from firstday.spark.frames import cached
 from firstday.tables import Checked, Sources, check, column
+from firstday.tables.reading import notes_of, reading
 from firstday.tables.schemas import Contract, Field
 
 PLANNED_UNITS = 10_000
