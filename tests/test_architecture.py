@@ -60,7 +60,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "tracking",
         "labels",
     ),
-    "report": (*SHARED, "answer", "report", "labels"),
+    "report": (*SHARED, "answer", "experiments.designs", "report", "labels"),
     "ranking": (
         *(*SHARED, "ranking", "recommendations.recall", "recommendations.monitoring_drift"),
         "recommendations.eligibility",

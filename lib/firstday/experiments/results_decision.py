@@ -8,15 +8,16 @@ import pandas as pd
 
 from firstday.experiments.aggregate import EVERYONE
 from firstday.experiments.clusters import interference_warning
+from firstday.experiments.designs import design_of
 from firstday.experiments.guardrails import HARMED, NOT_HARMED
 from firstday.experiments.results import (
     BETTER,
     CANNOT_TELL,
     NO_EFFECT,
-    TESTS,
     WITHHELD,
     WORSE,
     Question,
+    methods_that_test,
 )
 from firstday.experiments.sample_ratio import SampleRatio
 from firstday.rounding import digits
@@ -30,9 +31,6 @@ METHODS = {
     "cuped": ", with what was known before taken out",
     "always_valid": ", valid although looked at every day",
     "group_sequential": ", valid for the planned looks",
-    "ramp": ", stage by stage",
-    "crossover": ", within units",
-    "cluster": ", by cluster",
 }
 
 
@@ -58,10 +56,9 @@ class Decision:
 
 def deciding_method(question: Question, metric: Metric) -> str:
     """The method whose verdict counts, by the plan and never by what was found."""
-    if question.design != "plain":
-        return question.design
-    if question.clustered:
-        return "cluster"
+    design = design_of(question)
+    if design.method is not None:
+        return design.method[0]
     if question.daily:
         return "always_valid"
     if question.looks is not None:
@@ -268,9 +265,14 @@ class _Teller:
         )
         told = f"{about}: {self.amount(metric, row['estimate'])}{values}, {level} interval {low} to {high}, "
         corrected = _known(row["p_adjusted"]) and row["p_adjusted"] != row["p_value"]
-        told += f"p {row['p_adjusted' if corrected else 'p_value']:.2g}{METHODS[row['method']]}"
+        told += f"p {row['p_adjusted' if corrected else 'p_value']:.2g}{self.how(row['method'])}"
         told += ", corrected for all comparisons" if corrected else ""
         return f"{told}.{self.detectable(row)}"
+
+    def how(self, method: str) -> str:
+        """How the sentence on a row ends."""
+        of_design = design_of(self.question).method
+        return of_design[1] if of_design and of_design[0] == method else METHODS[method]
 
     def detectable(self, row: Row) -> str:
         """What could have been seen, where nothing was."""
@@ -298,7 +300,7 @@ class _Teller:
     def digits(self, metric: str) -> int:
         """By the smallest standard error of a method among all units, as the page has it."""
         rows = self.results[(self.results["metric"] == metric) & (self.results["segment"] == ALL)]
-        in_unit = rows["method"].isin(TESTS) & (rows["method"] != "relative_lift")
+        in_unit = rows["method"].isin(methods_that_test()) & (rows["method"] != "relative_lift")
         errors = rows[in_unit]["standard_error"].dropna()
         found = digits(float(errors.min()) * (100 if metric in self.shares else 1)) if len(errors) else None
         return 2 if found is None else found

@@ -12,13 +12,13 @@ from firstday.report.figures import unchecked
 from firstday.report.measure_rows import (
     BETTER,
     CANNOT_TELL,
-    METHODS,
     TRIGGERED,
     WITHHELD,
     WORSE,
     Rows,
     joined,
     levels,
+    method_names,
     segment,
     verdict_and_span,
 )
@@ -100,7 +100,7 @@ def _effects(rows: Rows) -> Block:
         _effect(rows, row, f"{rows.label(row)}, of reaching {words.name(row.part, 40)}")
         for row in rows.of("encouragement").head(MOST_FACTS).itertuples(index=False, name="Row")
     ]
-    methods = words.listed(sorted({METHODS.get(row.method, row.method) for row in shown}))
+    methods = words.listed(sorted({method_names().get(row.method, row.method) for row in shown}))
     against = words.listed([words.name(each, 40) for each in _once(row.control for row in shown)])
     caption = f"Treatment less {against}, among all units, by {rows.level} intervals ({methods})."
     if len(shown) > MOST_FACTS:

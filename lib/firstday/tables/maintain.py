@@ -10,7 +10,6 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
 
 from pyspark.sql import types as T
 
@@ -86,7 +85,9 @@ class Maintenance:
         """Add columns, join files, delete old ones; returns how many files each table has now."""
         evolved = self._evolve(change=self.settings.add_columns)
         added = evolved.added if self.settings.add_columns else {}
-        rows = [self._maintained(name, added.get(name, ())) for name in self.names]
+        rows = [
+            maintained(self.store, name, added.get(name, ()), self.settings.retention) for name in self.names
+        ]
         output.write("maintained", local_rows(self.store.spark, rows, MAINTAINED))
         return {f"files.{row[0]}": row[2] for row in rows}
 
@@ -102,17 +103,20 @@ class Maintenance:
             logs.log.warning(f"{name}: {why}. That cannot be added: the next run there needs another --out.")
         return evolved
 
-    def _maintained(self, name: str, added: Sequence[str]) -> tuple[Any, ...]:
-        store, retention = self.store, self.settings.retention
-        with logs.step(f"Maintaining {name}") as step:
-            before = size(store, name)
-            optimize(store, name)
-            after = size(store, name)
-            purged = purgeable(store, name, retention)
-            if purged:
-                vacuum(store, name, retention)
-            step.note(files_before=before.files, files=after.files, purged=purged)
-        return name, before.files, after.files, before.bytes, after.bytes, purged, list(added)
+
+def maintained(
+    store: Store, name: str, added: Sequence[str], retention: timedelta
+) -> tuple[str, int, int, int, int, int, list[str]]:
+    """Put one table in order; returns its row of MAINTAINED."""
+    with logs.step(f"Maintaining {name}") as step:
+        before = size(store, name)
+        optimize(store, name)
+        after = size(store, name)
+        purged = purgeable(store, name, retention)
+        if purged:
+            vacuum(store, name, retention)
+        step.note(files_before=before.files, files=after.files, purged=purged)
+    return name, before.files, after.files, before.bytes, after.bytes, purged, list(added)
 
 
 def size(store: Store, name: str) -> Size:
