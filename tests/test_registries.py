@@ -1,16 +1,21 @@
 """A new design, recall source or label model is one file and one line in a registry: as they are here."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 
 from firstday.experiments.analyse import analyse
 from firstday.experiments.designs import DESIGNS, Design, Tables
 from firstday.experiments.estimate import Estimate
 from firstday.experiments.results import Question, rows
+from firstday.labels.models import fitting
+from firstday.labels.models.base import Counted, Floats, LabelModel, Scores
+from firstday.labels.patterns import Patterns
 from firstday.report import MeasureContent, measure_answer, measure_report, measure_text
 from tests.experiments.test_results import QUESTION, sums, world
 
@@ -65,3 +70,44 @@ def test_a_design_is_added_by_the_registry_alone(monkeypatch: pytest.MonkeyPatch
     assert (fact.unit, fact.about["method"]) == ("points", "first_dates")
     assert "those of the first dates" in measure_report(content).html
     assert f"{100 * expected:+.2f} points" in measure_text(content)
+
+
+@dataclass(frozen=True)
+class FirstVoter(Scores):
+    """A dummy label model: the first voter is right nine times in ten."""
+
+    classes: int
+
+    def joint(self, votes: sp.csr_matrix) -> Floats:
+        first = np.asarray(votes[:, : self.classes].todense())
+        return np.log(np.where(first > 0, 0.9, 0.1 / (self.classes - 1)))
+
+    def without(self, votes: sp.csr_matrix) -> Floats:
+        return np.zeros((votes.nnz, self.classes))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"classes": self.classes}
+
+    @classmethod
+    def from_dict(cls, written: dict[str, Any]) -> "FirstVoter":
+        return cls(**written)
+
+
+def by_first_voter(counted: Counted, balance: Floats | None, _: Any) -> LabelModel:
+    given = np.full(counted.classes, 1 / counted.classes) if balance is None else balance
+    return LabelModel("first", counted.voters, counted.classes, FirstVoter(counted.classes), given)
+
+
+def test_a_label_model_is_added_by_the_registry_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = fitting.Kind(by_first_voter, scores=("first_voter", FirstVoter))
+    monkeypatch.setitem(fitting.KINDS, "first", kind)
+    votes = np.array([[0, 1, 1], [1, 0, 0], [1, -1, 0]])
+    counted = Patterns.of(votes, 2)
+    model = fitting.fit(counted, "first")
+    again = fitting.from_json(fitting.to_json(model))
+    posterior = again.posterior(counted.votes)
+    assert again.kind == "first"
+    assert sorted(posterior[:, 1].round(3)) == [0.1, 0.9, 0.9]
+    # Models of other kinds are written as they were.
+    other = fitting.fit(counted, "majority")
+    assert fitting.from_json(fitting.to_json(other)).kind == "majority"
