@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from scipy import stats
 
-from firstday.inputs.bank import completed
 from firstday.ranking import examples, learning
+from firstday.ranking.bank import completed
 from firstday.ranking.history import facts
 from firstday.ranking.ranker import fit
 from firstday.recommendations import lists

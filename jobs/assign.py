@@ -6,7 +6,7 @@ from pathlib import Path
 
 from firstday import runner
 from firstday.cli import run_job
-from firstday.inputs.discovered import write_plan
+from firstday.moments.plan import write_plan
 from firstday.settings import AssignSettings
 from firstday.spark.session import get_session
 from firstday.tables import Sources

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from firstday.inputs.written import BY_SETTINGS, DECLARED
+from firstday.job_list import BY_SETTINGS, declared
 from firstday.tables import forget, maintain
 
 REPOSITORY = Path(__file__).parents[1]
@@ -19,14 +19,13 @@ SHARED = (
     *("tables.schemas", "windows", "segments", "rounding"),
 )
 STAGES = ("moments", "labels", "ranking", "recommendations", "experiments", "report", "simulation")
-# What each module or package of firstday may import of firstday. Jobs may import all but one another;
-# `inputs` is the part of a job that reads.
+# What each module or package of firstday may import of firstday. Jobs may import all but one another.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "redact": (),
     "errors": ("redact",),
     "addresses": (),
     "rounding": (),
-    "preflight": ("addresses", "errors", "loop.steps", "spark.session", "settings"),
+    "preflight": ("addresses", "errors", "job_list", "loop.steps", "spark.session", "settings"),
     "settings": ("errors", "settings"),
     "parallel": (),
     "spark": ("errors", "logs", "spark", "tables.schemas"),
@@ -34,16 +33,23 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "windows": ("errors", "settings"),
     "segments": ("errors", "tables.schemas"),
     "logs": ("errors", "redact"),
-    "cli": ("errors", "logs", "preflight", "redact", "settings"),
-    "tables": ("addresses", "errors", "logs", "spark.local_rows", "parallel", "redact", "settings", "tables"),
+    "answer": (),
+    "job_list": ("settings",),
+    "cli": ("errors", "job_list", "logs", "preflight", "redact", "settings"),
+    "tables": (
+        *("addresses", "errors", "expressions.uses", "logs", "spark.local_rows", "parallel", "redact"),
+        *("settings", "tables"),
+    ),
     "tracking": ("errors", "logs", "redact", "settings"),
-    "inputs": (*SHARED, "inputs", "logs", "loop", "tables", *STAGES),
-    "loop": (*SHARED, "logs", "loop", "simulation"),
+    "loop": (
+        *(*SHARED, "answer", "job_list", "logs", "loop", "report", "simulation", "spark.session", "tables"),
+    ),
     **{stage: (*SHARED, stage) for stage in STAGES},
-    "result": ("errors", "report.page", "runner", "spark.session", "tables"),
-    "runner": ("logs", "result", "report.page", "spark.session", "tables", "tracking"),
+    "result": ("answer", "errors", "report.page", "runner", "spark.session", "tables"),
+    "runner": ("job_list", "logs", "result", "report.page", "spark.session", "tables", "tracking"),
     "api": (
         "errors",
+        "job_list",
         "logs",
         "report",
         "result",
@@ -54,12 +60,21 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "tracking",
         "labels",
     ),
-    "report": (*SHARED, "report", "labels"),
-    "ranking": (*SHARED, "ranking", "recommendations.recall", "recommendations.monitoring_drift"),
+    "report": (*SHARED, "answer", "experiments.designs", "report", "labels"),
+    "ranking": (
+        *(*SHARED, "ranking", "recommendations.recall", "recommendations.monitoring_drift"),
+        "recommendations.eligibility",
+    ),
     "recommendations": (*SHARED, "recommendations", "ranking"),
 }
-# A stage's pipeline goes from its inputs to its result; the rest of a stage knows of neither.
-PIPELINE = ("experiments.results", "inputs", "logs", "report", "result", "tables", "tracking")
+# A stage's pipeline goes from its inputs to its result, and what it reads stands beside it; the rest of a
+# stage knows of neither.
+PIPELINE = ("experiments.results", "logs", "report", "result", "tables", "tracking")
+READERS = ("logs", "tables")
+READING = (
+    *("moments.inputs", "moments.plan", "labels.inputs", "ranking.bank", "ranking.inputs"),
+    *("experiments.assign_inputs", "experiments.measure_inputs", "experiments.measure_log"),
+)
 DATAFRAME_IO = {"write", "writeTo", "writeStream", "readStream", "saveAsTable", "insertInto"}
 SESSION_IO = {"read", "table", "catalog"}
 MOST_LINES = 420
@@ -107,6 +122,7 @@ def test_imports_go_one_way(module: str) -> None:
     assert owner in MAY_IMPORT, f"say in MAY_IMPORT what {owner} may import"
     own = {name.removeprefix("firstday.") for name in imports(MODULES[module], module) if "firstday." in name}
     may = MAY_IMPORT[owner] + (PIPELINE if module.endswith(".pipeline") else ())
+    may += READERS if module in READING else ()
     assert {name for name in own if not within(name, may)} == set()
 
 
@@ -162,6 +178,6 @@ def storage_calls(file: Path) -> list[str]:
 
 def test_no_two_jobs_write_a_table_of_one_name() -> None:
     """An output may hold the tables of several jobs."""
-    tables = [*DECLARED.values(), BY_SETTINGS, forget.TABLES, maintain.TABLES]
+    tables = [*declared().values(), BY_SETTINGS, forget.TABLES, maintain.TABLES]
     names = [name for job in tables for name in job]
     assert len(set(names)) == len(names)

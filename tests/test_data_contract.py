@@ -7,8 +7,9 @@ import pytest
 from pyspark.sql.types import StructType
 
 from firstday import errors
-from firstday.inputs import bank
-from firstday.inputs.written import BY_SETTINGS, DECLARED
+from firstday.job_list import BY_SETTINGS
+from firstday.job_list import schemas as schemas_of_stages
+from firstday.ranking import bank
 from firstday.settings.bank import TABLES as BANK_TABLES
 from firstday.simulation import tables as simulated
 from firstday.simulation.fraud import simulate_fraud
@@ -19,7 +20,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "data-contract.md").read_text(encoding="utf-8")
 INPUTS, OUTPUTS = PAGE.split("## Outputs")
 WRITTEN: dict[str, StructType] = {
-    **{name: schema for tables in DECLARED.values() for name, schema in tables.items()},
+    **schemas_of_stages(),
     **SHARED,
     **forget.TABLES,
     **maintain.TABLES,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from firstday import logs
 from firstday.errors import SettingsError
+from firstday.job_list import JOBS
 from firstday.labels.functions import LabelFunctions, gathered, label_function
 from firstday.result import Answer, Fact, Result
 from firstday.settings import (
@@ -131,15 +132,6 @@ def simulate(world: str = "app", **settings: Any) -> Result:
     return _called("simulate", SimulateSettings, {}, settings | {"world": world})
 
 
-# Besides a function's own parameters, the settings that take data; see `_called`.
-DATA = {
-    "discover": ("labels", "results"),
-    "label": ("model", "audited", "audited_random"),
-    "train": ("valid", "hypotheses"),
-    "measure": ("users", "impressions", "reactions"),
-}
-
-
 def _called(job: str, kind: type[Settings], inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> Result:
     """The stage's result, in a session of its own: the caller's keeps its settings."""
     from firstday.runner import stage_of
@@ -152,7 +144,7 @@ def _called(job: str, kind: type[Settings], inputs: Mapping[str, Any], settings:
                 f"{name} is a setting of the job firstday {job}, not of the function",
                 next_step="publish with .save(out, experiment_name=...)" if name in OF_JOBS[:2] else None,
             )
-    further = {name: settings[name] for name in DATA.get(job, ()) if settings.get(name) is not None}
+    further = {name: settings[name] for name in JOBS[job].data if settings.get(name) is not None}
     others = {name: value for name, value in settings.items() if name not in further}
     spark = session()
     own = own_session(spark)

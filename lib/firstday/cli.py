@@ -6,7 +6,6 @@ Nothing heavy is imported before a job starts, so that `firstday --help` answers
 import importlib
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -16,21 +15,8 @@ from pydantic.fields import FieldInfo
 
 from firstday import __version__, logs, preflight
 from firstday.errors import FirstdayError, reason
-from firstday.settings import (
-    AssignSettings,
-    DiscoverSettings,
-    ForgetSettings,
-    LabelSettings,
-    LoopSettings,
-    MaintainSettings,
-    MeasureSettings,
-    RecommendSettings,
-    Settings,
-    SimulateSettings,
-    TrainSettings,
-    duration_text,
-    load,
-)
+from firstday.job_list import JOBS, Job
+from firstday.settings import Settings, duration_text, load
 
 INTERRUPTED = 130
 # What a flag takes, by what occurs in its field's annotation; the first that fits.
@@ -46,39 +32,6 @@ METAVARS = {
     "float": "NUMBER",
     "int": "N",
     "str": "TEXT",
-}
-
-
-@dataclass(frozen=True)
-class Job:
-    """A subcommand: its settings, and the module whose `run(settings, run_id)` does the work."""
-
-    settings: type[Settings]
-    module: str
-    summary: str
-
-
-JOBS = {
-    "discover": Job(
-        DiscoverSettings, "firstday.jobs.discover", "Find what, done on the first day, makes users stay."
-    ),
-    "label": Job(
-        LabelSettings, "firstday.jobs.label", "Correct labels: functions vote, a model weighs them."
-    ),
-    "train": Job(
-        TrainSettings, "firstday.jobs.train", "Train a ranker, and say whether it beats simple baselines."
-    ),
-    "recommend": Job(RecommendSettings, "firstday.jobs.recommend", "Make each customer's list of contents."),
-    "assign": Job(AssignSettings, "firstday.jobs.assign", "Assign users to variants."),
-    "measure": Job(
-        MeasureSettings, "firstday.jobs.measure", "Measure an experiment: did it work, and how sure is that?"
-    ),
-    "forget": Job(ForgetSettings, "firstday.jobs.forget", "Remove people from what the jobs have written."),
-    "maintain": Job(MaintainSettings, "firstday.jobs.maintain", "Keep what the jobs have written in order."),
-    "loop": Job(
-        LoopSettings, "firstday.jobs.loop", "Run the whole loop, from raw logs to a proved decision."
-    ),
-    "simulate": Job(SimulateSettings, "firstday.jobs.simulate", "Make a world with a planted truth."),
 }
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from firstday.addresses import is_path
 from firstday.errors import DataError, OutputError, SettingsError
+from firstday.job_list import JOBS
 from firstday.loop.steps import steps_of
 from firstday.settings import (
     AssignSettings,
@@ -32,11 +33,8 @@ from firstday.settings.rules import read_rules
 from firstday.spark.session import launched_outside
 
 # Settings that are addresses of what is read.
-READ = (
-    *("users", "events", "labels", "votes", "rows", "functions", "model", "examples", "valid", "hypotheses"),
-    *("tables", "ranker", "plan", "units", "assignments", "impressions", "reactions"),
-    *("audited", "audited_random", "from_discovery", "results"),
-)
+DATA = (name for job in JOBS.values() for name in job.data)
+READ = tuple(dict.fromkeys((*DATA, "functions", "plan", "tables")))
 FILES = ("functions", "plan")  # of these, whatever they are called, those that are files of this machine
 # Settings that are an output of a job, and the table that must be in it.
 OUTPUTS = {

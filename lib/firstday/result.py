@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
+from firstday.answer import Answer, Fact
 from firstday.errors import FirstdayError
 from firstday.spark.session import is_running
 from firstday.tables import Checked, Input, Sources
@@ -24,33 +25,8 @@ if TYPE_CHECKING:
 
     from firstday.report.page import Report
 
+__all__ = ["Answer", "Fact", "Published", "Result", "Stage", "TrainedModel", "recorded"]
 FRAME_HEIGHT = 720  # pixels of a report in a notebook; it scrolls
-
-
-@dataclass(frozen=True)
-class Fact:
-    """One figure of an answer. unit: 'share' (0 to 1), 'points' (a difference of shares, 0 to 1),
-    'probability', 'rows', ...; low, high: of its interval, where it has one.
-    """
-
-    name: str
-    value: float | int | str | None
-    unit: str = ""
-    low: float | None = None
-    high: float | None = None
-    meaning: str = ""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """A stage's answer. verdict: one of a few words, for programs. headline: the answer in a sentence or two.
-    warnings: sentences on what to mind.
-    """
-
-    verdict: str
-    headline: str
-    facts: tuple[Fact, ...] = ()
-    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,40 +2,30 @@
 half.
 """
 
-import importlib
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pyspark.sql import SparkSession
+from pyspark.sql.types import StructType
 
 from firstday import logs
+from firstday.job_list import BY_SETTINGS, JOBS, loaded, schemas
 from firstday.result import Result, Stage
 from firstday.spark.session import get_session
 from firstday.tables import Output, Sources, open_output
+from firstday.tables.delta import Store
 from firstday.tracking import TrackedRun, registered, tracked_run
 
 if TYPE_CHECKING:
     from firstday.report.page import Report
 
 
-# By job, where its Stage is; imported when it runs, as stages are heavy.
-STAGES = {
-    "label": "firstday.labels.pipeline:LABEL_STAGE",
-    "assign": "firstday.experiments.pipeline:ASSIGN_STAGE",
-    "measure": "firstday.experiments.pipeline:MEASURE_STAGE",
-    "simulate": "firstday.simulation.pipeline:SIMULATE_STAGE",
-    "train": "firstday.ranking.pipeline:TRAIN_STAGE",
-    "recommend": "firstday.recommendations.pipeline:RECOMMEND_STAGE",
-    "discover": "firstday.moments.pipeline:DISCOVER_STAGE",
-}
-
-
 def stage_of(job: str) -> Stage:
     """The stage that the job calls."""
-    module, name = STAGES[job].split(":")
-    found: Stage = getattr(importlib.import_module(module), name)
+    found: Stage = loaded(JOBS[job].stage)
     return found
 
 
@@ -55,6 +45,41 @@ def run(job: str, settings: Any, run_id: str) -> Path | None:
         where = publish(result, output, tracked)
     logs.result(result.text)
     return where
+
+
+class Task(Protocol):
+    """What a job does to the tables of an output, not to inputs. It is made of the output's store, the
+    settings, the schemas of the tables that jobs write by name, and names of others; making it changes
+    nothing.
+
+    preview: say what would be done. work: do it and write the job's own table; returns metrics. finish: what
+    comes after it is published. recorded: the settings as they may be kept.
+    """
+
+    @property
+    def tables(self) -> Mapping[str, StructType]: ...
+    def recorded(self) -> dict[str, Any]: ...
+    def preview(self) -> None: ...
+    def work(self, output: Output) -> Mapping[str, float]: ...
+    def finish(self) -> None: ...
+
+
+def tend(job: str, settings: Any, run_id: str, task_of: Callable[..., Task]) -> None:
+    """Run a job on the tables that other jobs have written; with dry_run only say what would be done."""
+    spark = get_session(f"firstday {job}")
+    task = task_of(Store(spark, settings.out), settings, schemas(), BY_SETTINGS)
+    if settings.dry_run:
+        task.preview()
+        return
+    kept = task.recorded()
+    with (
+        tracked_run(settings.experiment_name, job, run_id=run_id, settings=kept) as tracked,
+        open_output(spark, settings.out, job=job, run_id=run_id, schemas=task.tables) as output,
+    ):
+        metrics = task.work(output)
+        output.publish(inputs=[], settings=kept)
+        tracked.log_metrics(metrics)
+    task.finish()
 
 
 def _sources(spark: SparkSession, output: Output, tracked: TrackedRun | None) -> Sources:
@@ -96,7 +121,9 @@ def publish(result: Result, output: Output, tracked: TrackedRun | None) -> Path 
     if result.has_report:  # all that may fail comes before publishing
         with logs.step("Drawing the report"):
             report = result.report(run_id)
-    published = output.publish(inputs=result.inputs, settings=result.settings, horizon=kept.horizon)
+    published = output.publish(
+        inputs=result.inputs, settings=result.settings, horizon=kept.horizon, answer=result.answer.as_dict()
+    )
     result.saved = True
     files = dict(kept.files)
     if report is not None:
@@ -126,7 +153,7 @@ def _track(result: Result, report: "Report | None", rows: Mapping[str, int], tra
         }
     )
     tracked.set_tags({"verdict": result.answer.verdict, "headline": result.answer.headline} | dict(kept.tags))
-    for name, text in kept.texts.items():
+    for name, text in {"answer.json": json.dumps(result.answer.as_dict(), indent=1), **kept.texts}.items():
         tracked.log_text(name, text)
     if report is not None:
         tracked.log_report(f"{result.job}.html", report.html)

@@ -14,9 +14,9 @@ from statsmodels.stats.proportion import samplesize_proportions_2indep_onetail
 
 from firstday.errors import DataError
 from firstday.experiments.analyse import Found, analyse
-from firstday.experiments.analyse_tables import Tables
+from firstday.experiments.designs import Tables
 from firstday.experiments.panels import PanelSums
-from firstday.experiments.results import COLUMNS, SUMS, TESTS, Question
+from firstday.experiments.results import COLUMNS, SUMS, Question, methods_that_test
 from firstday.experiments.sums import PARTS
 from firstday.settings.experiment import Encouragement, Looks
 from firstday.settings.metrics import Metric
@@ -69,7 +69,7 @@ def sums(people: pd.DataFrame, *metrics: Metric, triggered: bool = False) -> pd.
 
 
 def analysed(question: Question, people: pd.DataFrame, **tables: Any) -> Found:
-    found = analyse(question, Tables(sums(people, *question.metrics), **tables))
+    found = analyse(question, Tables(sums(people, *question.metrics), tables))
     assert list(found.results.columns) == COLUMNS
     return found
 
@@ -293,7 +293,7 @@ def test_a_ramp_is_compared_stage_by_stage() -> None:
         2: {"treatment": 0.5, "control": 0.5},
     }
     asked = replace(QUESTION, metrics=(BACK,), design="ramp", shares=shares)
-    found = analyse(asked, Tables(staged(world(units), variants, "stage"), panel=table))
+    found = analyse(asked, Tables(staged(world(units), variants, "stage"), {"panel": table}))
     told = row(found, "ramp")
     assert told["low"] < 0.05 < told["high"]
     assert told["high"] - told["low"] < 0.04
@@ -316,7 +316,7 @@ def test_a_crossover_is_compared_within_units() -> None:
     variants = np.where(treated, "treatment", "control")
     table = panel(y, {'["treatment","control"]': first, '["control","treatment"]': ~first})
     asked = replace(QUESTION, metrics=(BACK,), design="crossover")
-    found = analyse(asked, Tables(staged(world(units), variants, "period"), panel=table))
+    found = analyse(asked, Tables(staged(world(units), variants, "period"), {"panel": table}))
     told = row(found, "crossover")
     change = y[:, 0] - y[:, 1]
     np.testing.assert_allclose(told["estimate"], (change[first].mean() - change[~first].mean()) / 2)
@@ -344,7 +344,7 @@ def test_clusters_and_when_they_are_few_their_assignments() -> None:
     frame["d"] = draw.integers(50, 500, 12).astype(float)
     frame["y"] = frame["d"] * (0.3 + 0.2 * (frame["variant"] == "treatment") + draw.normal(0, 0.01, 12))
     asked = replace(QUESTION, metrics=(BACK,), clustered=True, shared_pool=True)
-    found = analyse(asked, Tables(sums(world(), BACK), clusters=frame))
+    found = analyse(asked, Tables(sums(world(), BACK), {"clusters": frame}))
     totals = frame.groupby("variant")[["y", "d"]].sum()
     values = totals["y"] / totals["d"]
     told = row(found, "cluster")
@@ -384,4 +384,4 @@ def test_the_effect_of_reaching_the_moment() -> None:
     weak = row(analysed(asked, world(), encouraged=encouraged(0.001)), "encouragement")
     assert weak["verdict"] == "cannot tell"
     assert "hardly moved" in weak["note"]
-    assert "encouragement" in TESTS
+    assert "encouragement" in methods_that_test()

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from firstday.experiments.analyse import analyse
-from firstday.experiments.analyse_tables import Tables
+from firstday.experiments.designs import Tables
 from firstday.experiments.results import Question
 from tests.experiments.test_results import BACK, LOSS, QUESTION, analysed, sums, world
 

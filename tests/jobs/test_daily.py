@@ -11,7 +11,7 @@ import pytest
 from pyspark.sql import SparkSession
 
 from firstday.errors import DataError, SettingsError
-from firstday.inputs.discover import read
+from firstday.moments.inputs import read
 from firstday.moments.pipeline import count_from
 from firstday.settings import DiscoverSettings
 from firstday.tables import Checked, Sources

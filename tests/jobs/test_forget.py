@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from firstday.jobs import maintain as maintain_job
 from mlflow import MlflowClient
 from pyspark.sql import SparkSession
 
@@ -97,7 +96,7 @@ def test_files_are_deleted_where_there_are_some(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(maintain, "purgeable", lambda store, name, retention: {"kept": 0, "left": 2}[name])
     monkeypatch.setattr(maintain, "vacuum", lambda store, name, retention: deleted.append(name))
     store: Any = None
-    purged = [maintain_job._maintained(store, name, (), maintain.WEEK)[5] for name in ("kept", "left")]
+    purged = [maintain.maintained(store, name, (), maintain.WEEK)[5] for name in ("kept", "left")]
     assert (purged, deleted) == ([0, 2], ["left"])
 
 

@@ -9,7 +9,7 @@ import pytest
 from firstday.jobs import label
 from pyspark.sql import SparkSession
 
-from firstday.inputs.label import read
+from firstday.labels.inputs import read
 from firstday.labels.models import em, fitting
 from firstday.labels.patterns import Packing, Patterns
 from firstday.settings import LabelSettings

@@ -10,8 +10,8 @@ import yaml
 from pyspark.sql import SparkSession
 
 from firstday.errors import DataError
-from firstday.inputs.loop import published_run, versions
 from firstday.loop.steps import Step, steps_of
+from firstday.loop.versions import published_run, versions
 from firstday.settings import LoopSettings, load
 from tests.jobs.small import status
 
@@ -45,7 +45,7 @@ def test_a_mistake_in_any_step_is_told_before_anything_runs(
     def refuse(*_: object) -> None:
         raise AssertionError("a session was asked for")
 
-    monkeypatch.setattr("firstday.jobs.loop.get_session", refuse)
+    monkeypatch.setattr("firstday.loop.play.get_session", refuse)
     file = written(tmp_path, out=str(tmp_path / "out"), steps=steps)
     assert status(["loop", "--config", file]) == 2
     [message] = capsys.readouterr().err.splitlines()

@@ -8,8 +8,8 @@ import pytest
 from pyspark.sql import SparkSession
 
 from firstday.errors import SettingsError
-from firstday.inputs.label import _as_checked, _refuse_other_functions
 from firstday.labels.functions import LabelFunction, LabelFunctions
+from firstday.labels.inputs import _as_checked, _refuse_other_functions
 from firstday.labels.models import fitting
 from firstday.labels.patterns import Patterns
 from firstday.tables import Input, check, schemas

@@ -3,7 +3,7 @@
 import pytest
 
 from firstday.errors import SettingsError
-from firstday.inputs.train import named_candidate
+from firstday.ranking.inputs import named_candidate
 from firstday.settings import TrainSettings
 
 LISTED = [("message", 3), ("look.at (it)", 1), ("a>=2", 4)]

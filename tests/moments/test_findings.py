@@ -176,7 +176,7 @@ def test_no_moment_is_told_with_its_reason(spark: SparkSession) -> None:
     tables = typed_tables(told)
     (hypothesis,) = tables["hypotheses"]
     assert (hypothesis["verdict"], hypothesis["action"], hypothesis["sql"]) == (NONE, None, None)
-    assert "no moment found" in str(hypothesis["reason"])
+    assert hypothesis["reason"]
     assert hypothesis["help"]
     assert tables["moment_trends"]  # of the best known ones
     assert set(told.verdicts["verdict"]) == {"dropped"}

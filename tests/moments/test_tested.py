@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from firstday.inputs.discovered import planned
+from firstday.moments.plan import planned
 from firstday.moments.tested import DISPROVED, OPEN, PROVED, experiment_outcomes
 from firstday.settings import ExperimentPlan
 

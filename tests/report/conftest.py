@@ -56,7 +56,7 @@ def none(moment: DiscoverContent) -> DiscoverContent:
     """The same world in which nothing is found."""
     return replace(
         moment,
-        hypothesis={"verdict": "none", "day": 1, "reason": "no moment found: no candidate stands out"},
+        hypothesis={"verdict": "none", "day": 1, "reason": "no candidate stands out"},
         moments=moment.moments.assign(verdict="dropped", reason="stands out: t 0.4"),
         actions=moment.actions.assign(verdict="dropped", reason="stands out: t 0.4", p_works=0.11),
         day_effects=moment.day_effects.assign(adjusted=None, low=None, high=None),

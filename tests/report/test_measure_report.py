@@ -33,7 +33,8 @@ class Decision:
 
     verdict: str
     headline: str
-    sentences: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
     ship: str = "Ship push: it is better on retention_7."
 
 
@@ -148,7 +149,6 @@ def ramp_results() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def content() -> MeasureContent:
     table = results()
-    note = str(table.loc[0, "note"])
     return MeasureContent(
         run_id="20260601T101500-7f3a",
         experiment="profile_push",
@@ -156,11 +156,8 @@ def content() -> MeasureContent:
         decision=Decision(
             "better",
             "push is better than control on retention_7 (+0.90 points); no effect shown on crashed.",
-            (
-                note,
-                "Arms share a pool: they disturb each other.",
-                "retention_1, push against control: +1.2 points.",
-            ),
+            ("Arms share a pool: they disturb each other.",),
+            ("retention_1, push against control: +1.2 points.",),
         ),
         notes=("412 units without an outcome are left out",),
         settings={"alpha": "0.05", "control": "control"},
@@ -249,7 +246,7 @@ def test_a_failed_check_withholds_all_verdicts(content: MeasureContent) -> None:
     headline = "No verdict: the sample-ratio check failed, so those compared are not alike."
     told_by_rows = "retention_1, push against control: +1.2 points."
     ship = "Don't decide by this. Neither more units nor other statistics repair it."
-    decision = Decision("withheld", headline, (str(failed["note"].iloc[0]), told_by_rows), ship)
+    decision = Decision("withheld", headline, (), (told_by_rows,), ship)
     html = measure_report(replace(content, results=results, decision=decision)).html
     told = answer(html)
     assert told.startswith(f"{headline} Do not believe any figure on this page. Group sizes do not fit")
@@ -264,7 +261,7 @@ def test_names_are_data(content: MeasureContent) -> None:
     names = {"retention_1": NASTY, "push": NASTY, "country=KR": f"country={NASTY}"}
     results = content.results.replace(names).assign(note=NASTY, part=lambda rows: rows["part"].fillna(NASTY))
     results.loc[results["method"] == "novelty", "part"] = [str(age % 14) for age in range(14 * len(SHARES))]
-    decision = Decision("better", NASTY, (NASTY, f"{NASTY}, x"), NASTY)
+    decision = Decision("better", NASTY, (NASTY,), (f"{NASTY}, x",), NASTY)
     nasty = replace(
         content, results=results, decision=decision, notes=(f"{{{{ 7*7 }}}}{NASTY}",), experiment=NASTY
     )

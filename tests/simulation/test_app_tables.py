@@ -11,7 +11,7 @@ from firstday.jobs import simulate as job
 from pyspark.sql import SparkSession
 
 from firstday.errors import SettingsError
-from firstday.inputs.bank import contract
+from firstday.ranking.bank import contract
 from firstday.settings import SimulateSettings, load
 from firstday.settings.bank import TABLES
 from firstday.simulation import pipeline

@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.types import DoubleType, LongType, StringType, StructField
 
 from firstday.errors import DataError
-from firstday.inputs.written import DECLARED, SCHEMAS
+from firstday.job_list import declared, schemas
 from firstday.tables import forget, maintain, open_output, read_published
 from firstday.tables.delta import RUN_ID, Store
 from firstday.tables.forget import Found
@@ -28,6 +28,7 @@ PEOPLE = ["7", ODD]
 LISTS = table_schema([("user_id", StringType()), ("category", StringType())])
 SCORES = table_schema([("list", StringType()), ("score", DoubleType())])
 CELLS = table_schema([("action", StringType()), ("users", LongType())])
+WRITTEN = schemas()
 SCHEMAS_HERE = {"recommendations": LISTS, "ranker_scores": SCORES, "moment_counts": CELLS}
 SHOWN = "2024-06-01T00:00:00Z"
 
@@ -177,9 +178,9 @@ def theirs(row: dict[str, object]) -> bool:
 def test_every_declared_table_says_whose_its_rows_are_or_is_known_to_hold_no_person() -> None:
     """A new table with people under another name for their id has to be thought of."""
     of_people = {"label_audit", "soft_labels", "ranker_scores", "recommendations", "not_shown", "assignments"}
-    found = {name for name, schema in SCHEMAS.items() if forget._condition(name, schema.names, 1)}
+    found = {name for name, schema in WRITTEN.items() if forget._condition(name, schema.names, 1)}
     assert found == of_people
-    others = {column for name in SCHEMAS.keys() - of_people for column in SCHEMAS[name].names}
+    others = {column for name in WRITTEN.keys() - of_people for column in WRITTEN[name].names}
     assert not {
         name for name in others if name.endswith("_id") or name in ("user", "customer", "unit", "key")
     }
@@ -251,9 +252,9 @@ def test_only_declared_columns_are_added_and_only_at_the_end(
 
 
 def test_declared_tables_have_one_schema_each() -> None:
-    names = [name for tables in DECLARED.values() for name in tables]
+    names = [name for tables in declared().values() for name in tables]
     assert len(names) == len(set(names))
-    fields = [item for schema in SCHEMAS.values() for item in schema]
+    fields = [item for schema in WRITTEN.values() for item in schema]
     assert all(isinstance(item, StructField) and item.nullable for item in fields)  # others cannot be added
 
 

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
 from firstday.errors import SettingsError
-from firstday.inputs.reading import reading
 from firstday.settings import DiscoverSettings
 from firstday.tables import check, open_input
+from firstday.tables.reading import reading
 from firstday.tables.schemas import Contract, Field, events
 
 NOW = datetime(2024, 6, 1, tzinfo=UTC)

@@ -15,6 +15,7 @@ from pyspark.sql.types import LongType, StringType, StructType
 from firstday.errors import ConflictError, DataError, OutputError, UserError
 from firstday.tables import Input, Output, check, delta, open_output, open_table, read_published
 from firstday.tables.delta import RUN_ID, Run, Store
+from firstday.tables.published import published_answer
 from firstday.tables.schemas import RUNS, events, moment_counts, moment_products, table_schema
 from tests.tables import independent
 from tests.tables.independent import folder
@@ -328,3 +329,24 @@ def test_a_file_beside_the_tables_is_replaced_whole(
     assert store.write_file("report.html", b"three \x00\xff") == str(report)
     assert report.read_bytes() == b"three \x00\xff"
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".crc"] == ["report.html"]
+
+
+def test_an_output_of_an_earlier_version_is_read_and_gets_the_answers(spark: SparkSession, out: str) -> None:
+    store = Store(spark, out)
+    earlier = StructType([item for item in RUNS if item.name != "answer"])
+    store.create("runs", earlier)
+    kept = dict.fromkeys(("inputs", "settings"), "{}") | {"row_counts": '{"numbers": 0}', "job": "discover"}
+    row = kept | {"sequence": 1, "status": "published", "started_at": NOW, "published_at": NOW}
+    before = spark.createDataFrame([[row.get(name) for name in earlier.names]], earlier)
+    store.append("runs", before, "old", earlier)
+    assert published_answer(spark, out, "discover") is None
+    answer = {"verdict": "none", "headline": 'of "x"', "facts": [{"value": 1.5}], "warnings": []}
+    for run_id in ("first", "second"):
+        output = opened(spark, out, run_id)
+        output.begin()
+        write_all(spark, output, 7)
+        output.publish(inputs=(), settings={}, answer=answer)
+    assert published_answer(spark, out, "discover") == answer
+    found = independent.rows(folder(store), "runs").set_index(RUN_ID)
+    assert found["sequence"].to_dict() == {"old": 1, "first": 2, "second": 3}
+    assert found["answer"].isna().to_dict() == {"old": True, "first": False, "second": False}

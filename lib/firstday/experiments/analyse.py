@@ -8,9 +8,8 @@ import pandas as pd
 
 from firstday.errors import DataError
 from firstday.experiments import analyse_arms as arms
-from firstday.experiments import analyse_panels as panels
 from firstday.experiments.aggregate import EVERYONE, TRIGGERED, added, sums_in
-from firstday.experiments.analyse_tables import Tables
+from firstday.experiments.designs import Tables, also_asked, design_of
 from firstday.experiments.difference import zero_one
 from firstday.experiments.results import WITHHELD, Question, one_verdict, table
 from firstday.experiments.results_decision import Decision, decide, deciding_method
@@ -68,8 +67,9 @@ def _left_out(question: Question, sums: pd.DataFrame) -> Iterator[str]:
 
 def _why_unknown(question: Question, metric: Metric) -> str:
     whom = "clusters" if question.clustered else f"{question.unit_name}s"
-    if question.design != "plain":  # a unit is counted in each stage or period
-        whom = f"outcomes of {whom}, counted once a {'stage' if question.design == 'ramp' else 'period'},"
+    once_a = design_of(question).counted_once_a
+    if once_a:
+        whom = f"outcomes of {whom}, counted once a {once_a},"
         return f"{whom} are not known and left out"
     if metric.kind == "column":
         return f"{whom} have no value and are left out"
@@ -108,25 +108,8 @@ def _withheld(results: pd.DataFrame, ratio: SampleRatio) -> pd.DataFrame:
 
 
 def _effects(question: Question, told: Tables) -> Iterator[pd.DataFrame]:
-    if question.design == "ramp":
-        assert told.panel is not None
-        yield from panels.ramps(question, told.panel)
-    elif question.design == "crossover":
-        assert told.panel is not None
-        yield from panels.crossovers(question, told.panel)
-    elif question.clustered:
-        assert told.clusters is not None
-        yield from panels.clusters(question, told.clusters)
-    else:
-        yield from arms.scopes(question, told.sums)
-        yield from arms.looks(question, told.sums)
-        if question.daily:
-            yield from arms.daily_segments(question, told.sums)
-        yield from arms.power(question, told.sums)
-        if told.ages is not None:
-            yield from panels.novelty(question, told.ages)
-        if told.encouraged is not None:
-            yield from panels.encouraged(question, told.encouraged)
+    for design in (design_of(question), *also_asked(question)):
+        yield from design.effects(question, told)
 
 
 def _counts(
@@ -135,12 +118,7 @@ def _counts(
     """Units by variant and their planned shares: of a ramp's last stage, of what a crossover begins with."""
     own = sums[(sums["segment"] == ALL) & (sums["population"] == population)]
     own = own[own["metric"] == question.metrics[0].name]
-    stage = None
-    if question.design == "ramp":
-        stage = int(own["stage"].max())
-        own = own[own["stage"] == stage]
-    elif question.design == "crossover":
-        own = own[own["period"] == own["period"].min()]
+    own, stage = design_of(question).compared(own)
     found = own.groupby("variant")["units"].sum()
     counts = {name: int(found.get(name, 0)) for name in question.variants}
     return counts, question.shares.get(stage)
@@ -155,7 +133,7 @@ def _ratio_row(ratio: SampleRatio, population: str) -> pd.DataFrame:
 
 def _triggered(question: Question, sums: pd.DataFrame) -> Iterator[pd.DataFrame]:
     """The check of those that met the change: where it fails, the change itself decides who meets it."""
-    if question.design != "plain" or not (sums["population"] == TRIGGERED).any():
+    if not design_of(question).by_segment or not (sums["population"] == TRIGGERED).any():
         return
     counts, shares = _counts(question, sums, TRIGGERED)
     try:

@@ -2,7 +2,7 @@
 is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,11 +16,11 @@ from firstday.experiments import assign, results
 from firstday.experiments.aggregate import plain
 from firstday.experiments.analyse import Found, analyse
 from firstday.experiments.analyse_tables import tables
+from firstday.experiments.assign_inputs import left_out_counts, read_units, unit_contract
+from firstday.experiments.measure_inputs import Inputs, opened
+from firstday.experiments.measure_log import refuse_unmet
 from firstday.experiments.results import Question
 from firstday.experiments.sample_ratio import sample_ratio
-from firstday.inputs.assign import left_out_counts, read_units, unit_contract
-from firstday.inputs.measure import Inputs, opened
-from firstday.inputs.measure_log import refuse_unmet
 from firstday.result import Answer, Fact, Published, Result, Stage, recorded
 from firstday.settings import AssignSettings, ExperimentPlan, MeasureSettings, read_plan
 from firstday.spark.frames import from_pandas, kept_in
@@ -54,7 +54,7 @@ def measure_stage(sources: Sources, settings: MeasureSettings, run_id: str) -> R
     }
     kept = _with_plan(settings, plan) | used
     content = _content(inputs, found, kept, run_id)
-    from firstday.report import measure_report, measure_text
+    from firstday.report import measure_answer, measure_report, measure_text
 
     return Result(
         "measure",
@@ -63,7 +63,7 @@ def measure_stage(sources: Sources, settings: MeasureSettings, run_id: str) -> R
         checked=inputs.checked,
         settings=kept,
         schemas=results.TABLES,
-        answer=_answer(found, tuple(content.notes)),
+        answer=measure_answer(content),
         tables={
             name: from_pandas(sources.spark, _plain(frame), results.TABLES[name])
             for name, frame in small.items()
@@ -101,24 +101,6 @@ def _used(question: Question) -> dict[str, Any]:
         or "equal ones assumed",
         "planned_units": question.planned_units,
     }
-
-
-def _answer(found: Found, notes: tuple[str, ...]) -> Answer:
-    decision = found.decision
-    rows = found.results[(found.results["segment"] == "all") & found.results["part"].isna()]
-    facts = [
-        Fact(
-            f"{row['metric']} of {row['treatment']}",
-            row["estimate"],
-            row["method"],
-            row["low"],
-            row["high"],
-            str(row["verdict"] or ""),
-        )
-        for row in _plain(rows[rows["population"] == "all"]).to_dict("records")
-        if row["estimate"] is not None and row["metric"] is not None
-    ]
-    return Answer(decision.verdict, f"{decision.ship} {decision.headline}".strip(), tuple(facts), notes)
 
 
 def _plain(frame: pd.DataFrame) -> pd.DataFrame:
@@ -172,7 +154,6 @@ def assign_stage(sources: Sources, settings: AssignSettings, run_id: str) -> Res
         counts: pd.DataFrame = assign.counts(assignments, plan).toPandas()
     _refuse_changes(assignments, sources, plan, now)
     figures, warnings = _summary(counts, plan, left_out)
-    text = _text(counts, plan)
     return Result(
         "assign",
         run_id,
@@ -180,9 +161,9 @@ def assign_stage(sources: Sources, settings: AssignSettings, run_id: str) -> Res
         checked=(units,),
         settings=_with_plan(settings, plan),
         schemas=assign.TABLES,
-        answer=Answer("assigned", text.splitlines()[0], _shares(counts, plan), tuple(warnings)),
+        answer=_assigned(counts, plan, warnings),
         tables={"assignments": assignments},
-        text=text,
+        text=_text(counts, plan),
         metrics=figures,
         caches=caches,
     )
@@ -266,15 +247,23 @@ def _of_span(counts: pd.DataFrame, plan: ExperimentPlan, span: assign.Span) -> p
     )
 
 
-def _shares(counts: pd.DataFrame, plan: ExperimentPlan) -> tuple[Fact, ...]:
-    """Of the last stage or period, the share of units that each variant has."""
+def _assigned(counts: pd.DataFrame, plan: ExperimentPlan, warnings: Sequence[str]) -> Answer:
+    """Of the last stage or period, how many units each variant has, and what share."""
     span = assign.spans(plan)[-1]
-    own = _of_span(counts, plan, span)
-    total = max(int(own["units"].sum()), 1)
-    return tuple(
-        Fact(str(row.variant), row.units / total, "share", meaning=f"{row.units:,} units")
-        for row in own.itertuples(index=False)
-    )
+    units: dict[str, int] = _of_span(counts, plan, span).groupby("variant")["units"].sum().to_dict()
+    total = max(sum(units.values()), 1)
+    facts = [
+        Fact(
+            str(variant), count / total, "share", meaning=f"{count:,} units", about={"variant": str(variant)}
+        )
+        for variant, count in units.items()
+    ]
+    stages = " → ".join(f"{stage.share:.0%}" for stage in plan.ramp or ())
+    if stages:
+        facts.append(Fact("ramp", stages, meaning="the treated stay treated; who waits is control"))
+    named = ", ".join(f"{variant} {count:,}" for variant, count in units.items())
+    when = ", in the last stage" if stages else ""
+    return Answer("assigned", f"Assigned by a hash{when}: {named}.", tuple(facts), tuple(warnings))
 
 
 def _text(counts: pd.DataFrame, plan: ExperimentPlan) -> str:

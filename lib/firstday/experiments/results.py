@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import date
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -48,13 +48,20 @@ CATEGORIES = table_schema(
 TABLES = {"experiment_results": RESULTS, "experiment_sums": SUMS, "retention_by_categories": CATEGORIES}
 COLUMNS = RESULTS.names
 SCOPE = ["metric", "segment", "population"]
-Design = Literal["plain", "ramp", "crossover"]
 
 WITHHELD, BETTER, WORSE = "withheld", "better", "worse"
 NO_EFFECT, CANNOT_TELL = "no effect shown", "cannot tell"
-# The methods whose rows say whether there is an effect; the others are figures to read.
-TESTS: tuple[str, ...] = ("difference", "relative_lift", "cuped", "difference_to_date", "always_valid")
-TESTS += ("group_sequential", "ramp", "crossover", "cluster", "randomisation", "encouragement")
+# The methods of plain experiments whose rows say whether there is an effect.
+PLAIN_TESTS = (
+    *("difference", "relative_lift", "cuped", "difference_to_date", "always_valid", "group_sequential"),
+)
+
+
+def methods_that_test() -> tuple[str, ...]:
+    """The methods whose rows say whether there is an effect; the others are figures to read."""
+    from firstday.experiments.designs import DESIGNS  # which are built on this module
+
+    return (*PLAIN_TESTS, *(method for design in DESIGNS.values() for method in design.tests))
 
 
 @dataclass(frozen=True)
@@ -72,7 +79,7 @@ class Question:
     treatments: tuple[str, ...]
     metrics: tuple[Metric, ...]
     shares: Mapping[int | None, Mapping[str, float]] = field(default_factory=dict)
-    design: Design = "plain"
+    design: str = "plain"
     clustered: bool = False
     shared_pool: bool = False
     adjust_carry_over: bool = False
@@ -139,17 +146,17 @@ def _adjusted(question: Question, told: pd.DataFrame) -> pd.Series:
     """
     adjusted = pd.Series(np.nan, index=told.index)
     guardrails = [metric.name for metric in question.metrics if metric.margin is not None]
-    tests = told[told["method"].isin(TESTS) & ~told["metric"].isin(guardrails)]
+    tested = told[told["method"].isin(methods_that_test()) & ~told["metric"].isin(guardrails)]
     families = [
-        (tests["segment"] == ALL, ["method", "date", "population"], holm),
+        (tested["segment"] == ALL, ["method", "date", "population"], holm),
         (
-            tests["segment"] != ALL,
+            tested["segment"] != ALL,
             ["method", "date", "population", "metric", "treatment"],
             benjamini_hochberg,
         ),
     ]
     for chosen, keys, correct in families:
-        for _, family in tests[chosen].groupby(keys, dropna=False):
+        for _, family in tested[chosen].groupby(keys, dropna=False):
             adjusted[family.index] = correct(family["p_value"].to_numpy(dtype=float))
     return adjusted
 
@@ -158,10 +165,17 @@ def _verdict(question: Question, row: Mapping[str, Any]) -> str | None:
     """What a row's test says; what has been said already stands (sample ratio, guardrails)."""
     if isinstance(row["verdict"], str):
         return str(row["verdict"])
-    if row["method"] not in TESTS:
+    if row["method"] not in methods_that_test():
         return None
     p_value = row["p_value"] if np.isnan(row["p_adjusted"]) else row["p_adjusted"]
     return reading(row["estimate"], p_value, question.metric(row["metric"]).rise_is_good, question.alpha)
+
+
+def _aside() -> set[str]:
+    """Methods of designs that are answered beside another one: their verdict stands beside its."""
+    from firstday.experiments.designs import DESIGNS
+
+    return {method for design in DESIGNS.values() if design.beside for method in design.tests}
 
 
 def one_verdict(question: Question, told: pd.DataFrame, methods: Mapping[str, str]) -> pd.DataFrame:
@@ -169,7 +183,7 @@ def one_verdict(question: Question, told: pd.DataFrame, methods: Mapping[str, st
     rows are figures beside it. methods: by metric the one that decides; where it has no row (in segments,
     among those that met the change) the one with the covariate, else the plain difference.
     """
-    beside = told["method"].isin(TESTS) & (told["method"] != "encouragement")
+    beside = told["method"].isin(set(methods_that_test()) - _aside())
     keys = ["metric", "treatment", "segment", "population"]
     decides = pd.Series(False, index=told.index)
     for place, rows_here in told[beside].groupby(keys, dropna=False):

@@ -8,15 +8,16 @@ import pandas as pd
 
 from firstday.experiments.aggregate import EVERYONE
 from firstday.experiments.clusters import interference_warning
+from firstday.experiments.designs import design_of
 from firstday.experiments.guardrails import HARMED, NOT_HARMED
 from firstday.experiments.results import (
     BETTER,
     CANNOT_TELL,
     NO_EFFECT,
-    TESTS,
     WITHHELD,
     WORSE,
     Question,
+    methods_that_test,
 )
 from firstday.experiments.sample_ratio import SampleRatio
 from firstday.rounding import digits
@@ -30,31 +31,34 @@ METHODS = {
     "cuped": ", with what was known before taken out",
     "always_valid": ", valid although looked at every day",
     "group_sequential": ", valid for the planned looks",
-    "ramp": ", stage by stage",
-    "crossover": ", within units",
-    "cluster": ", by cluster",
 }
 
 
 @dataclass(frozen=True)
 class Decision:
     """verdict: withheld, harmed, mixed, better, worse, no effect shown or cannot tell. ship: whether to ship,
-    by the metrics and the guardrails. headline: what was found, in a sentence; sentences: what it rests on,
-    the sample-ratio check first.
+    by the metrics and the guardrails. headline: what was found, in a sentence. What it rests on: the check of
+    the sample ratio, warnings, and the rows that decide, a sentence each.
     """
 
     verdict: str
     headline: str
-    sentences: tuple[str, ...]
+    check: str
+    warnings: tuple[str, ...]
+    rows: tuple[str, ...]
     ship: str
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """All that it rests on."""
+        return (self.check, *self.warnings, *self.rows)
 
 
 def deciding_method(question: Question, metric: Metric) -> str:
     """The method whose verdict counts, by the plan and never by what was found."""
-    if question.design != "plain":
-        return question.design
-    if question.clustered:
-        return "cluster"
+    design = design_of(question)
+    if design.method is not None:
+        return design.method[0]
     if question.daily:
         return "always_valid"
     if question.looks is not None:
@@ -75,11 +79,14 @@ def decide(
     warning = interference_warning(
         shared_pool=question.shared_pool, assigned_by="cluster" if question.clustered else "unit"
     )
-    sentences = [ratio.sentence, *([warning] if warning else [])]
-    sentences += map(teller.sentence, deciding)
-    sentences += map(teller.guard, guards)
-    headline = teller.headline(verdict, deciding, guards)
-    return Decision(verdict, headline, tuple(sentences), _ship(question, results, ratio, deciding, guards))
+    return Decision(
+        verdict,
+        teller.headline(verdict, deciding, guards),
+        ratio.sentence,
+        (warning,) if warning else (),
+        (*map(teller.sentence, deciding), *map(teller.guard, guards)),
+        _ship(question, results, ratio, deciding, guards),
+    )
 
 
 def _rows(results: pd.DataFrame, metric: Metric, method: str) -> list[Row]:
@@ -118,9 +125,9 @@ def _ship(
     told, shipped = [], []
     for name in question.treatments:
         own, guarded = ([row for row in rows if row["treatment"] == name] for rows in (deciding, guards))
-        said = _ship_one(question, results, name, own, guarded)
+        ships, said = _ship_one(question, results, name, own, guarded)
         told.append(f"{name}: {said[:1].lower()}{said[1:]}" if several else said)
-        shipped += [name] if said.startswith("Ship") else []
+        shipped += [name] if ships else []
     if len(shipped) > 1:
         told.append(
             f"Each is compared with {question.control} only: nothing here says which of "
@@ -131,7 +138,8 @@ def _ship(
 
 def _ship_one(
     question: Question, results: pd.DataFrame, name: str, deciding: Sequence[Row], guards: Sequence[Row]
-) -> str:
+) -> tuple[bool, str]:
+    """Whether to ship it, and why."""
     guarded = {row["metric"] for row in guards}
 
     def metrics(verdict: str, rows: Sequence[Row]) -> list[str]:
@@ -145,26 +153,32 @@ def _ship_one(
     spared = f"{_listed(safe)} {'is' if len(safe) == 1 else 'are'} not harmed beyond what is accepted"
     no_effect = f"no effect is shown on {_listed(quiet)}"
     but = f"{good}, but whether" if better else "whether"
-    cases = (  # the first that holds
-        (harmed, f"Don't ship {name}: it harms {_listed(harmed)} by more than is accepted."),
-        (worse and better, f"Don't ship {name} as it is: {good}, but worse on {_listed(worse)}."),
-        (worse, f"Don't ship {name}: it is worse on {_listed(worse)}."),
-        (quiet and not better and running, f"Keep {name} running: {no_effect} yet ({running})."),
+    cases = (  # the first that holds; whether to ship
+        (harmed, False, f"Don't ship {name}: it harms {_listed(harmed)} by more than is accepted."),
+        (worse and better, False, f"Don't ship {name} as it is: {good}, but worse on {_listed(worse)}."),
+        (worse, False, f"Don't ship {name}: it is worse on {_listed(worse)}."),
+        (quiet and not better and running, False, f"Keep {name} running: {no_effect} yet ({running})."),
         (
             quiet and not better,
+            False,
             f"Don't ship {name} for what was found: {no_effect}{_wait(results, name, quiet)}.",
         ),
         (
             unclear,
+            False,
             f"Don't ship {name} yet: {but} it harms {_listed(unclear)} cannot be told"
             f"{_wait(results, name, unclear)}.",
         ),
-        (better and safe, f"Ship {name}: {good}, and {spared}."),
-        (better, f"Ship {name}, if these metrics are all that matters: {good}; no guardrail was planned."),
-        (safe, f"Ship {name}, if there is another reason to: {spared}."),
-        (True, f"Don't decide on {name} yet: no metric has a test."),
+        (better and safe, True, f"Ship {name}: {good}, and {spared}."),
+        (
+            better,
+            True,
+            f"Ship {name}, if these metrics are all that matters: {good}; no guardrail was planned.",
+        ),
+        (safe, True, f"Ship {name}, if there is another reason to: {spared}."),
+        (True, False, f"Don't decide on {name} yet: no metric has a test."),
     )
-    return next(said for holds, said in cases if holds)
+    return next((ships, said) for holds, ships, said in cases if holds)
 
 
 def _still_running(question: Question, rows: Sequence[Row]) -> str:
@@ -251,9 +265,14 @@ class _Teller:
         )
         told = f"{about}: {self.amount(metric, row['estimate'])}{values}, {level} interval {low} to {high}, "
         corrected = _known(row["p_adjusted"]) and row["p_adjusted"] != row["p_value"]
-        told += f"p {row['p_adjusted' if corrected else 'p_value']:.2g}{METHODS[row['method']]}"
+        told += f"p {row['p_adjusted' if corrected else 'p_value']:.2g}{self.how(row['method'])}"
         told += ", corrected for all comparisons" if corrected else ""
         return f"{told}.{self.detectable(row)}"
+
+    def how(self, method: str) -> str:
+        """How the sentence on a row ends."""
+        of_design = design_of(self.question).method
+        return of_design[1] if of_design and of_design[0] == method else METHODS[method]
 
     def detectable(self, row: Row) -> str:
         """What could have been seen, where nothing was."""
@@ -281,7 +300,7 @@ class _Teller:
     def digits(self, metric: str) -> int:
         """By the smallest standard error of a method among all units, as the page has it."""
         rows = self.results[(self.results["metric"] == metric) & (self.results["segment"] == ALL)]
-        in_unit = rows["method"].isin(TESTS) & (rows["method"] != "relative_lift")
+        in_unit = rows["method"].isin(methods_that_test()) & (rows["method"] != "relative_lift")
         errors = rows[in_unit]["standard_error"].dropna()
         found = digits(float(errors.min()) * (100 if metric in self.shares else 1)) if len(errors) else None
         return 2 if found is None else found

@@ -28,29 +28,6 @@ class Called:
     figures: RowFigures
 
     @property
-    def sentence(self) -> str:
-        found = self.decision
-        if not found.called:
-            return f"No row is called {self.name}; {found.missed:,.0f} are expected among all rows"
-        return (
-            f"{found.called:,.0f} of {self.distribution.total:,.0f} rows are called {self.name}; "
-            f"{found.precision:.0%} of them are expected to be so, and {found.missed:,.0f} others missed"
-        )
-
-    def of_all(self, model: LabelModel, audited: Estimate | None) -> str:
-        """A sentence on the class's share of all rows."""
-        row = self.table(model, audited).iloc[0]
-        if row["share_doubt"] is not None:
-            return (
-                f"How common {self.name} is the votes do not say: {row['share_doubt']}. Use the order of the "
-                "rows, not the probabilities; give --balance, or check rows by hand: --audit 150."
-            )
-        by = "rows checked by hand" if audited else "the votes"
-        surely = "." if audited else " if rules depend on each other no more than modelled."
-        limits = f"{row['share_low']:.1%} to {row['share_high']:.1%}"
-        return f"{row['share']:.1%} of all rows are {self.name} by {by}, {limits}{surely}"
-
-    @property
     def metrics(self) -> dict[str, float | None]:
         found = self.decision
         precision = None if np.isnan(found.precision) else found.precision

@@ -11,17 +11,17 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from firstday import logs
-from firstday.inputs.label import Inputs, read, read_audited
 from firstday.labels import audit, audit_rows, before_after, decision, outputs, soft, summary, votes
 from firstday.labels.called import Called, call
 from firstday.labels.columns import positive_class
 from firstday.labels.distributed import Distributed
+from firstday.labels.inputs import Inputs, read, read_audited
 from firstday.labels.models import dependencies, fitting
 from firstday.labels.models.base import Counted, LabelModel
 from firstday.labels.models.calibrated import calibrated
 from firstday.labels.patterns import Patterns
 from firstday.labels.periods import by_period
-from firstday.result import Answer, Fact, Published, Result, Stage, TrainedModel, recorded
+from firstday.result import Published, Result, Stage, TrainedModel, recorded
 from firstday.settings import LabelSettings
 from firstday.spark.frames import kept_in
 from firstday.tables import Sources, column
@@ -54,17 +54,14 @@ def label_stage(sources: Sources, settings: LabelSettings, run_id: str) -> Resul
         with logs.step("Labelling the rows"):
             answered = kept_in(stack, soft.label_patterns(model, cast, patterns.frame))
             called = _called(inputs, model, answered, settings)
-            logs.log.info(called.sentence)
             fitted = replace(fitted, model=model)
             tables, small = _tables(sources.spark, inputs, patterns, fitted, called, audited, settings)
         compared = _compared(inputs, called, settings) if inputs.features else None
         if compared:
             tables["label_comparison"] = outputs.small(sources.spark, "label_comparison", compared.figures)
         content = _content(inputs, model, called, audited, small, compared, settings, run_id)
-        share = audited.estimates.share if audited else None
-        sentences = (f"{called.sentence}.", called.of_all(model, share), *_to_do(small))
         caches = stack.pop_all()  # as long as the result is in use
-    from firstday.report import label_report
+    from firstday.report import label_answer, label_report, label_text
 
     return Result(
         "label",
@@ -73,28 +70,15 @@ def label_stage(sources: Sources, settings: LabelSettings, run_id: str) -> Resul
         checked=(checked,),
         settings=recorded(settings),
         schemas=outputs.TABLES,
-        answer=_answer(called, model, sentences, notes),
+        answer=label_answer(content),
         tables=tables,
-        text="\n".join(sentences),
+        text="\n".join([label_text(content), *_to_do(small)]),
         page=label_report,
         content=content,
         metrics=_metrics(patterns.counted, model, inputs) | called.metrics,
         published=_published(small, compared, inputs, settings),
         caches=caches,
     )
-
-
-def _answer(called: Called, model: LabelModel, sentences: Sequence[str], notes: Sequence[str]) -> Answer:
-    row = called.table(model, None).iloc[0]
-    facts = (
-        Fact("called", row["called"], "rows", meaning=f"rows called {called.name}"),
-        Fact("expected precision", row["precision"], "share", meaning="of the called rows"),
-        Fact("expected to be missed", row["missed"], "rows", meaning=f"{called.name} among the other rows"),
-        Fact(f"share of {called.name}", row["share"], "share", row["share_low"], row["share_high"]),
-    )
-    verdict = "called" if called.decision.called else "none"
-    doubt = [] if row["share_doubt"] is None else [str(row["share_doubt"])]
-    return Answer(verdict, " ".join(sentences[:2]), facts, (*doubt, *notes))
 
 
 @dataclass(frozen=True)

@@ -4,37 +4,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from firstday import job_list
 from firstday.errors import SettingsError
 from firstday.settings import (
-    AssignSettings,
-    DiscoverSettings,
-    LabelSettings,
-    MeasureSettings,
-    RecommendSettings,
     Settings,
-    TrainSettings,
     load,
     read_plan,
 )
 from firstday.settings.loop import LoopSettings
 
-# The jobs in the order in which they need one another, and the question that each answers.
-JOBS: dict[str, type[Settings]] = {
-    "label": LabelSettings,
-    "discover": DiscoverSettings,
-    "train": TrainSettings,
-    "recommend": RecommendSettings,
-    "assign": AssignSettings,
-    "measure": MeasureSettings,
-}
-QUESTIONS = {
-    "label": "Which users can we believe?",
-    "discover": "What, done on the first day, makes users stay?",
-    "train": "Which contents bring that about?",
-    "recommend": "What is each user shown?",
-    "assign": "Who gets the change?",
-    "measure": "Did it work?",
-}
+JOBS = {name: job for name, job in job_list.JOBS.items() if job.question}
 # A setting that is another step's output, unless it is given: job -> setting -> the job it is from.
 TAKEN_FROM = {
     "discover": {"labels": "label"},
@@ -63,7 +42,7 @@ class Step:
 
     @property
     def question(self) -> str:
-        return QUESTIONS[self.job]
+        return JOBS[self.job].question
 
 
 def steps_of(settings: LoopSettings) -> tuple[Step, ...]:
@@ -136,7 +115,7 @@ def _wanted(job: str, values: Mapping[str, Any]) -> bool:
 
 def _checked(name: str, job: str, values: dict[str, Any]) -> Settings:
     try:
-        settings = load(JOBS[job], None, values)
+        settings = load(JOBS[job].settings, None, values)
         if plan := settings.model_dump().get("plan"):
             read_plan(plan)
     except SettingsError as error:

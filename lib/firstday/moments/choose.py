@@ -283,10 +283,8 @@ def _row(
 def _nothing(step: _Step, out: pd.DataFrame) -> str:
     best = _best(out)
     if best is None:
-        return (
-            "no moment found: there is no candidate, as nobody whose day is known did anything in the window"
-        )
+        return "there is no candidate, as nobody whose day is known did anything in the window"
     return (
-        f"no moment found: {step.nothing}. The likeliest of the last ones was {best['action']} ≥ "
-        f"{best['threshold']}: {step.figure(best)}"
+        f"{step.nothing}. The likeliest of the last ones was {best['action']} ≥ {best['threshold']}: "
+        f"{step.figure(best)}"
     )

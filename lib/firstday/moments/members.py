@@ -11,10 +11,9 @@ from pyspark.sql import functions as F
 from firstday.errors import DataError
 from firstday.moments.survey import action_key
 from firstday.moments.tally import COHORT, DAY_ZERO, KEY_BITS
-from firstday.tables.schemas import column
+from firstday.tables.schemas import ANCHOR_ACTION, column
 from firstday.windows import Windows
 
-ANCHOR_ACTION = "firstday_anchor_action"  # of users: the action of the event that their clock starts with
 SALTS = 3  # hashes to try before equal keys are taken for equal users
 TIMED_A_DATE = 150  # users of an anchor date, on average, whose events are timed: some 5,000 users in all
 TIMED_SALT = 17

@@ -86,6 +86,7 @@ TABLES = {
     "action_links": ACTION_LINKS,
     "tested": TESTED,
 }
+DECLARED = TABLES | {"label_changes": LABEL_CHANGES, "moment_timing": MOMENT_TIMING}  # whatever is asked for
 
 
 def moments(measured: DataFrame, analysed: DataFrame, verdicts: DataFrame) -> DataFrame:

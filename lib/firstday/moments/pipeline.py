@@ -15,22 +15,22 @@ from pyspark.sql.types import StructType
 from firstday import logs
 from firstday.errors import DataError, SettingsError
 from firstday.experiments.results import RESULTS
-from firstday.inputs.discover import anchor_action_of, horizon_of, read, return_actions_of, users_of
-from firstday.inputs.reading import notes_of
 from firstday.moments import analyse, counts, labelled, metrics, outputs, story
 from firstday.moments.collect import cohorts_by_date, to_driver
 from firstday.moments.findings import BEFORE_ALL, Findings, find
+from firstday.moments.inputs import anchor_action_of, horizon_of, read, return_actions_of, users_of
 from firstday.moments.labelled import Tables
 from firstday.moments.split import split
 from firstday.moments.tested import Tested, arm_name, experiment_outcomes
 from firstday.parallel import side_by_side
 from firstday.redact import redacted_values
-from firstday.result import Answer, Fact, Published, Result, Stage, recorded
+from firstday.result import Published, Result, Stage, recorded
 from firstday.segments import ALL
 from firstday.settings import DiscoverSettings
 from firstday.spark.frames import kept_in
 from firstday.spark.local_rows import local_rows
 from firstday.tables import Checked, Sources, schemas
+from firstday.tables.reading import notes_of
 from firstday.windows import Windows, microseconds
 
 if TYPE_CHECKING:
@@ -42,14 +42,6 @@ COUNTED_BY = (
     "return_actions", "count_cap", "leading_actions", "input_time_zone", "labels", "label_class", "label_use",
     "label_limit", "anchor_action", "columns", "format", "time_unit", "encoding", "event_id", "fold_actions",
 )  # fmt: skip
-# What an answer says of its candidate: the figure, its unit, and what it is.
-FIGURES = (
-    ("p_cause", "probability", "that the action is a cause"),
-    ("p_works", "probability", "that pushing it works"),
-    ("precision", "share", "of those who did it, came back"),
-    ("recall", "share", "of those who came back, did it"),
-    ("adjusted", "points", "difference in retention among equally active users"),
-)
 DEFAULTS = DiscoverSettings(events="-", out="-").model_dump(mode="json")
 # The same of the users that labels left out.
 LEFT_OUT = {"moment_counts": "left_out_counts", "moment_products": "left_out_products"}
@@ -84,7 +76,7 @@ def discover_stage(sources: Sources, settings: DiscoverSettings, run_id: str) ->
         held=found.findings.held,
     )
     content = _content(cohorts, found, shown, facts, changed, settings, inputs, run_id)
-    from firstday.report import discover_report, discover_text
+    from firstday.report import discover_answer, discover_report, discover_text
 
     return Result(
         "discover",
@@ -93,7 +85,7 @@ def discover_stage(sources: Sources, settings: DiscoverSettings, run_id: str) ->
         checked=inputs,
         settings=recorded(settings),
         schemas=_schemas(settings),
-        answer=_answer(found.findings, content),
+        answer=discover_answer(content),
         tables={**counted.tables, **tables},
         text=discover_text(content),
         page=discover_report,
@@ -373,26 +365,6 @@ def _metrics(findings: Findings, facts: story.Facts) -> dict[str, float | None]:
         **{f"left_out_d{day}": value for day, value in facts.unmatured.items()},
         **story.numbers(findings.hypothesis),
     }
-
-
-def _answer(findings: Findings, content: "DiscoverContent") -> Answer:
-    """The candidate that is named or listed first, and what is known of it."""
-    from firstday.report import discover_verdict
-
-    found = findings.hypothesis
-    facts = []
-    if found.get("action") is not None:
-        facts = [Fact("action", str(found["action"])), Fact("threshold", _known(found["threshold"]), "times")]
-    for name, unit, meaning in FIGURES:
-        value = found.get(name)
-        if isinstance(value, int | float) and value == value:
-            low, high = (_known(found.get(f"{name}_{end}")) for end in ("low", "high"))
-            facts.append(Fact(name, value, unit, low, high, meaning))
-    return Answer(findings.choice.verdict, discover_verdict(content), tuple(facts), tuple(content.notes))
-
-
-def _known(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
 
 
 DISCOVER_STAGE = Stage(discover_stage, _schemas)

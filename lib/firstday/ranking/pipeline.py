@@ -15,18 +15,18 @@ from pyspark.sql import functions as F
 
 from firstday import logs
 from firstday.errors import FirstdayError
-from firstday.inputs.train import Examples, parameters_of, read
 from firstday.parallel import side_by_side
 from firstday.ranking import examples, explain, outputs, ranking, verdict
 from firstday.ranking.baselines import with_baselines
 from firstday.ranking.encoding import Encoding
 from firstday.ranking.examples import BINARY, LIST, SPLIT, TIE, TRAIN, VALID, VECTOR
+from firstday.ranking.inputs import Examples, parameters_of, read
 from firstday.ranking.learning import ASKED
 from firstday.ranking.ranker import Ranker, fit, watched
 from firstday.ranking.slot_count import SlotCount, slot_count
 from firstday.ranking.slot_sums import slot_sums
 from firstday.recommendations.monitoring_drift import encoded_columns, profile, unpacked
-from firstday.result import Answer, Fact, Published, Result, Stage, TrainedModel, recorded
+from firstday.result import Published, Result, Stage, TrainedModel, recorded
 from firstday.settings import TrainSettings
 from firstday.spark.frames import drawn, from_pandas, kept_in
 from firstday.spark.local_rows import local_rows
@@ -80,7 +80,7 @@ def train_stage(sources: Sources, settings: TrainSettings, run_id: str) -> Resul
                 tables["ranker_slots"] = from_pandas(spark, slots.table, outputs.RANKER_SLOTS)
         content = _content(found, ranker, measured, importance, slots, sizes, notes, used, run_id)
         caches = stack.pop_all()  # as long as the result is in use
-    from firstday.report import train_report, train_text
+    from firstday.report import train_answer, train_report, train_text
 
     figures = _metrics(measured.metrics) | (slots.metrics if slots else {})
     return Result(
@@ -90,7 +90,7 @@ def train_stage(sources: Sources, settings: TrainSettings, run_id: str) -> Resul
         checked=found.checked,
         settings=used,
         schemas=outputs.TABLES,
-        answer=_answer(measured, notes),
+        answer=train_answer(content),
         tables=tables,
         text=train_text(content),
         page=train_report,
@@ -103,15 +103,6 @@ def train_stage(sources: Sources, settings: TrainSettings, run_id: str) -> Resul
 
 def _recorded(settings: TrainSettings) -> dict[str, Any]:
     return recorded(settings) | {"train": parameters_of(settings).model_dump()}
-
-
-def _answer(measured: "Measured", notes: Sequence[str]) -> Answer:
-    facts = tuple(
-        Fact(f"gain over {each.other}", each.gain, each.metric, each.low, each.high)
-        for each in measured.against
-    )
-    headline = " ".join(each.sentence for each in measured.against)
-    return Answer("beats" if measured.beats else "does not beat", headline, facts, tuple(notes))
 
 
 def _trained(rows: DataFrame, found: Examples, settings: TrainSettings, sources: Sources) -> Ranker:
@@ -302,6 +293,7 @@ def _content(
         notes=tuple(notes),
         settings=used,
         trees=ranker.trees,
+        against=measured.against,
         inputs={each.source.name: each.source.described for each in found.checked},
     )
 

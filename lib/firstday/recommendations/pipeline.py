@@ -1,7 +1,7 @@
 """Lists from end to end: recall, re-rank, filter, fill slots, choose contents; how the last were taken."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,8 +12,8 @@ from pyspark.sql import functions as F
 
 from firstday import logs
 from firstday.errors import DataError, SettingsError
-from firstday.inputs import bank
 from firstday.parallel import side_by_side
+from firstday.ranking import bank
 from firstday.ranking.encoding import Encoding
 from firstday.ranking.examples import BINARY
 from firstday.ranking.ranker import Ranker
@@ -25,7 +25,7 @@ from firstday.recommendations.monitoring_drift import drift, encoded_columns, un
 from firstday.recommendations.monitoring_policy import policy_value
 from firstday.recommendations.recall.greedy import Merging
 from firstday.recommendations.slots import Exploring, Slots
-from firstday.result import Answer, Fact, Published, Result, Stage, recorded
+from firstday.result import Published, Result, Stage, recorded
 from firstday.settings import RecommendSettings
 from firstday.spark.frames import from_pandas
 from firstday.tables import Sources
@@ -55,9 +55,8 @@ def recommend_stage(sources: Sources, settings: RecommendSettings, run_id: str) 
     tables = _tables(sources.spark, _stamped(made.lists, now, settings, run_id), made, figures, watched)
     used = recorded(settings) | _used(recipe, now)
     content = _content(found, figures, counts, watched, slots_note, used, run_id)
-    from firstday.report import recommend_report, recommend_text
+    from firstday.report import recommend_answer, recommend_report, recommend_text
 
-    text = recommend_text(content)
     return Result(
         "recommend",
         run_id,
@@ -65,9 +64,9 @@ def recommend_stage(sources: Sources, settings: RecommendSettings, run_id: str) 
         checked=found.checked,
         settings=used,
         schemas=recommendation_outputs.TABLES,
-        answer=_answer(text, counts, content.notes),
+        answer=recommend_answer(content),
         tables=tables,
-        text=text,
+        text=recommend_text(content),
         page=recommend_report,
         content=content,
         metrics={f"{row[0]}.{row[1]}": row[2] for row in figures.itertuples(index=False)},
@@ -77,19 +76,6 @@ def recommend_stage(sources: Sources, settings: RecommendSettings, run_id: str) 
             run_id_column={"recommendations": "batch_id"},
         ),
     )
-
-
-def _answer(text: str, counts: "pd.Series[int]", notes: Sequence[str]) -> Answer:
-    facts = tuple(
-        Fact(name, int(counts[name]), unit, meaning=meaning)
-        for name, unit, meaning in (
-            ("customers", "customers", "asked for"),
-            ("lists", "lists", "that are not empty"),
-            ("full", "lists", "with every slot filled"),
-            ("slots", "slots", "filled in all lists"),
-        )
-    )
-    return Answer("recommended", text.splitlines()[0], facts, tuple(notes))
 
 
 @dataclass(frozen=True)

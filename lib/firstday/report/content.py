@@ -1,4 +1,4 @@
-"""What the reports of discover and measure are made from: small pandas tables, with these columns."""
+"""What the reports are made from: small pandas tables, with these columns, and figures."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -129,7 +129,7 @@ RESULT_COLUMNS = (
 
 class Decision(Protocol):
     """verdict: 'withheld' where the sample-ratio check failed. headline: the answer in a sentence. ship: what
-    to do by it.
+    to do by it. warnings: sentences on what to mind; rows: sentences on the rows that decide.
     """
 
     @property
@@ -137,7 +137,9 @@ class Decision(Protocol):
     @property
     def headline(self) -> str: ...
     @property
-    def sentences(self) -> Sequence[str]: ...
+    def warnings(self) -> Sequence[str]: ...
+    @property
+    def rows(self) -> Sequence[str]: ...
     @property
     def ship(self) -> str: ...
 
@@ -170,3 +172,81 @@ class MeasureContent:
         missing = [column for column in RESULT_COLUMNS if column not in self.results.columns]
         if missing:
             raise ValueError(f"the report's table 'results' lacks the columns {missing}")
+
+
+class Comparison(Protocol):
+    """A ranker against another model. gain: its metric less the other's; low, high: of its interval."""
+
+    @property
+    def other(self) -> str: ...
+    @property
+    def metric(self) -> str: ...
+    @property
+    def gain(self) -> float: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+
+
+@dataclass(frozen=True)
+class SlotContent:
+    """table: ranker_slots. way: how examination was found. lists_per_week: a customer. notes: sentences."""
+
+    table: pd.DataFrame
+    way: str
+    lists_per_week: float
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class TrainContent:
+    """What the report shows.
+
+    comparisons, champion: sentences on the model against each baseline, and against the champion; against:
+    the same in figures. metrics,
+    features: ranker_metrics and ranker_features. slots: None for ready examples. sizes: by split, lists,
+    rows, and lists whose labels differ. settings: with the parameters that LightGBM got. trees: of the model.
+    """
+
+    run_id: str
+    objective: str
+    beats: bool
+    comparisons: Sequence[str]
+    champion: str | None
+    metrics: pd.DataFrame
+    features: pd.DataFrame
+    sizes: Mapping[str, tuple[int, int, int]]
+    notes: Sequence[str]
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    slots: SlotContent | None = None
+    trees: int | None = None
+    against: Sequence[Comparison] = ()
+
+
+@dataclass(frozen=True)
+class RecommendContent:
+    """What the report shows.
+
+    customers: asked for; lists: that are not empty; full: those of `size` slots; slots: filled in all.
+    sources: how many by source. window: the days that monitoring is of, in words. steps: step, figure, value.
+    monitoring, drift (or None: not measured): recommend_monitoring and recommend_drift. off_policy:
+    sentences, the answer or the refusal first; none if it was not asked.
+    """
+
+    run_id: str
+    customers: int
+    lists: int
+    full: int
+    slots: int
+    size: int
+    sources: Mapping[str, int]
+    window: str
+    steps: pd.DataFrame
+    monitoring: pd.DataFrame
+    drift: pd.DataFrame | None
+    off_policy: Sequence[str]
+    notes: Sequence[str]
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str]

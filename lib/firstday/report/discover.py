@@ -8,6 +8,7 @@ import pandas as pd
 
 from firstday.report import discover_evidence as evidence
 from firstday.report import words
+from firstday.report.answers import discover_answer
 from firstday.report.content import DiscoverContent
 from firstday.report.discover_family import family_graph
 from firstday.report.discover_labels import what_labels_changed
@@ -118,10 +119,10 @@ def discover_report(content: DiscoverContent) -> Report:
         "discover.html.j2",
         page,
         found=is_found,
-        verdict=discover_verdict(content),
+        verdict=discover_answer(content).headline,
         parts=discover_parts(content),
         later=content.whom("later"),
-        reason=words.sentence(str(found.get("reason") or "").removeprefix("no moment found: ")),
+        reason=words.sentence(found.get("reason") or ""),
         facts=_how_sure(content) if is_found else _what_came_closest(content),
         listed=_listed(content),
         settled=[Fact(*each) for each in content.settled],
@@ -139,15 +140,6 @@ def _verdicts(moments: pd.DataFrame, everyone: pd.DataFrame) -> pd.Series:
     overall = everyone.set_index(["action", "threshold"])["verdict"].to_dict()
     pairs = zip(moments["action"], moments["threshold"], strict=True)
     return pd.Series([overall.get(pair) for pair in pairs], index=moments.index, dtype=object)
-
-
-def discover_verdict(content: DiscoverContent) -> str:
-    """The answer in a sentence."""
-    if content.hypothesis["verdict"] == "none":
-        return "No moment found: there is nothing to test yet."
-    if content.hypothesis["verdict"] == "shortlist":
-        return "No single moment stands out, but these are worth a test, in this order."
-    return f"A moment to test: {words.stopped(content.hypothesis.get('sentence'))}"
 
 
 def discover_parts(content: DiscoverContent) -> str:

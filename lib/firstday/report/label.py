@@ -7,6 +7,7 @@ import pandas as pd
 
 from firstday.labels.audit import Estimate
 from firstday.report import label_sections, words
+from firstday.report.answers import label_answer, labels_decided, share_with_limits
 from firstday.report.label_content import LabelContent
 from firstday.report.page import Fact, Page, Report, Section, Table, figures_of, render
 
@@ -60,8 +61,8 @@ def label_report(content: LabelContent) -> Report:
     html = render(
         "label.html.j2",
         page,
-        verdict=_verdict(content),
-        sentences=_sentences(content),
+        verdict=label_answer(content).headline,
+        sentences=label_sentences(content),
         groups=[group for group in (_called(content), _changed(content)) if group.facts],
         notes=[words.stopped(note) for note in content.notes],
         run=[
@@ -72,33 +73,7 @@ def label_report(content: LabelContent) -> Report:
     return Report(html, figures_of(page))
 
 
-def _verdict(content: LabelContent) -> str:
-    decision, name, total = content.decision, content.called_name, words.number(content.total)
-    if decision is None:
-        return _decided(content)
-    if decision.called == 0:
-        return f"None of {total} rows is called {name}: no score reaches the threshold."
-    called = f"{words.number(decision.called)} of {total} rows are called {name}"
-    if content.audit is not None and not words.absent(content.audit.precision.value):
-        precision = content.audit.precision
-        return f"{called}. By rows checked by hand {_with_limits(precision)} of these are {name}."
-    if content.doubt:
-        precise = label_sections.expected_share(decision.precision)
-        known = f"but the votes do not say how common {name} is."
-        return f"{called}. By the scores {precise} of these are {name}, {known}"
-    return (
-        f"{called}. {label_sections.expected_share(decision.precision)} of these are expected to be {name}."
-    )
-
-
-def _decided(content: LabelContent) -> str:
-    return (
-        f"{words.number(content.statuses.get('decided', 0))} of {words.number(content.total)} rows have a "
-        f"label, by the {content.kind} model of {words.number(len(content.summary))} functions."
-    )
-
-
-def _sentences(content: LabelContent) -> list[str]:
+def label_sentences(content: LabelContent) -> list[str]:
     """What stands under the verdict: misses, the share of the class, the model."""
     found = []
     decision, name = content.decision, content.called_name
@@ -115,7 +90,7 @@ def _sentences(content: LabelContent) -> list[str]:
         found.append(f"{missed}.")
     found.append(_share_sentence(content))
     if decision is not None:
-        found.append(_decided(content))
+        found.append(labels_decided(content))
     return found
 
 
@@ -126,7 +101,8 @@ def _share_sentence(content: LabelContent) -> str:
     if content.gold_share is not None:
         truth = f" Among the rows with a known label it is {words.share(content.gold_share)}."
     if content.audit is not None:
-        return f"By rows checked by hand {_with_limits(content.audit.share)} of all rows are {name}.{truth}"
+        share = share_with_limits(content.audit.share)
+        return f"By rows checked by hand {share} of all rows are {name}.{truth}"
     told = words.share(content.balance[at])
     if shares is None:
         return f"The model takes {told} of all rows as {name}; this kind of model knows no limits.{truth}"
@@ -211,10 +187,6 @@ def _reason(content: LabelContent) -> str:
 
 def _limits(one: Estimate) -> str:
     return f"[{words.share(one.low)}, {words.share(one.high)}]"
-
-
-def _with_limits(one: Estimate) -> str:
-    return words.share_with(one.value, one.low, one.high)
 
 
 def _changed(content: LabelContent) -> Group:

@@ -72,6 +72,16 @@ class LabelContent:
         return sum(self.statuses.values())
 
     @property
+    def share(self) -> tuple[float, float | None, float | None]:
+        """The class's share of all rows and its limits, where they are known: by rows checked by hand."""
+        if self.audit is not None:
+            return self.audit.share.value, self.audit.share.low, self.audit.share.high
+        shares, at = self.class_shares, self.called_class
+        if shares is None or shares.doubt is not None:
+            return self.balance[at], None, None
+        return self.balance[at], float(shares.low[at]), float(shares.high[at])
+
+    @property
     def doubt(self) -> str | None:
         """Why the shares, and with them what is expected, are not to be trusted. An audit ends it."""
         return self.class_shares.doubt if self.class_shares and self.audit is None else None

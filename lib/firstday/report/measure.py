@@ -12,13 +12,13 @@ from firstday.report.figures import unchecked
 from firstday.report.measure_rows import (
     BETTER,
     CANNOT_TELL,
-    METHODS,
     TRIGGERED,
     WITHHELD,
     WORSE,
     Rows,
     joined,
     levels,
+    method_names,
     segment,
     verdict_and_span,
 )
@@ -60,7 +60,6 @@ def measure_report(content: MeasureContent) -> Report:
     page = Page(
         f"Did it work? {experiment}", f"firstday measure, run {content.run_id}", sections(rows), WORDS
     )
-    known, others = _split(rows)
     html = render(
         "measure.html.j2",
         page,
@@ -68,9 +67,9 @@ def measure_report(content: MeasureContent) -> Report:
         check=_check(rows),
         verdict=words.stopped(content.decision.ship),
         headline=words.stopped(content.decision.headline),
-        notes=_once([*others, *map(words.stopped, content.notes)]),
+        notes=_once(map(words.stopped, (*content.decision.warnings, *content.notes))),
         blocks=[] if rows.withheld else _blocks(rows),
-        sentences=[] if rows.withheld else known,
+        sentences=[] if rows.withheld else [*map(words.stopped, content.decision.rows)],
         run=[
             (title, [(words.name(key), words.name(value)) for key, value in pairs.items()])
             for title, pairs in (("Inputs", content.inputs), ("Settings", content.settings))
@@ -92,20 +91,6 @@ def _check(rows: Rows) -> str:
     return f"{FAILED} {note}" if rows.withheld else note
 
 
-def _split(rows: Rows) -> tuple[list[str], list[str]]:
-    """The decision's sentences: those that only tell rows which the page shows, and the others."""
-    check = rows.sample_ratio("all")
-    told = [] if check is None else [str(check.note)]
-    metrics = [f"{start}{metric}, " for metric in rows.amounts for start in ("", "Guardrail ")]
-    known: list[str] = []
-    others: list[str] = []
-    for sentence in rows.content.decision.sentences:
-        if sentence in told:
-            continue
-        (known if sentence.startswith(tuple(metrics)) else others).append(words.stopped(sentence))
-    return known, others
-
-
 def _effects(rows: Rows) -> Block:
     """A fact each metric and treatment."""
     guarded = {(row.metric, row.treatment) for row in rows.guardrails()}
@@ -115,7 +100,7 @@ def _effects(rows: Rows) -> Block:
         _effect(rows, row, f"{rows.label(row)}, of reaching {words.name(row.part, 40)}")
         for row in rows.of("encouragement").head(MOST_FACTS).itertuples(index=False, name="Row")
     ]
-    methods = words.listed(sorted({METHODS.get(row.method, row.method) for row in shown}))
+    methods = words.listed(sorted({method_names().get(row.method, row.method) for row in shown}))
     against = words.listed([words.name(each, 40) for each in _once(row.control for row in shown)])
     caption = f"Treatment less {against}, among all units, by {rows.level} intervals ({methods})."
     if len(shown) > MOST_FACTS:

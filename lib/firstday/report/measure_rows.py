@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from firstday.experiments.designs import DESIGNS, method_words
 from firstday.report import words
 from firstday.report.content import MeasureContent
 from firstday.report.measure_amounts import Amounts, amounts, finer
@@ -12,7 +13,7 @@ from firstday.report.measure_amounts import Amounts, amounts, finer
 ALL, EVERYONE, TRIGGERED = "all", "all", "triggered"
 WITHHELD, BETTER, WORSE, CANNOT_TELL = "withheld", "better", "worse", "cannot tell"
 # Which method decides where nobody says so: the first that is there.
-DECIDING = ("crossover", "ramp", "cluster", "cuped", "difference")
+DECIDING = ("cuped", "difference")  # after the designs' own
 BY_DATE = ("difference_to_date", "always_valid", "group_sequential")
 IN_SEGMENTS = ("always_valid", "cuped", "difference")  # the nearest to what decides first
 IN_PARTS = ("ramp_stage", "novelty", "novelty_later")
@@ -29,16 +30,14 @@ METHODS = {
     "novelty_later": "mean effect of the later days",
     "novelty_change": "later days less the first",
     "novelty_trend": "change of the effect a day, after the first",
-    "ramp": "average of the stages' effects",
-    "ramp_stage": "effect in a stage",
-    "crossover": "within units, both variants",
-    "carry_over": "carry-over of a period to the next",
-    "encouragement": "effect of reaching the moment",
-    "cluster": "clusters compared",
-    "randomisation": "clusters drawn anew",
     "sample_ratio": "sample-ratio check",
 }
 PLANNING = ("detectable_effect", "days_needed")
+
+
+def method_names() -> dict[str, str]:
+    """All methods, and what a report calls each."""
+    return METHODS | method_words()
 
 
 class Rows:
@@ -83,7 +82,8 @@ class Rows:
         there = set(self.results.loc[self.results["metric"] == metric, "method"])
         if told is not None and told in there:
             return told
-        return next((each for each in DECIDING if each in there), "difference")
+        own = (design.method[0] for design in DESIGNS.values() if design.method is not None)
+        return next((each for each in (*own, *DECIDING) if each in there), "difference")
 
     def deciding(self) -> list[Any]:
         """The row that decides on each metric and treatment, the latest look of it: named tuples."""

@@ -14,11 +14,11 @@ from firstday.report.measure_rows import (
     BY_DATE,
     EVERYONE,
     IN_PARTS,
-    METHODS,
     PLANNING,
     TRIGGERED,
     Rows,
     joined,
+    method_names,
     probability,
     segment,
 )
@@ -93,7 +93,7 @@ def _segments(rows: Rows) -> Section | None:
             lines.append(Row(joined(told), (charts.mark(charts.SEGMENT, row, amount),)))
         panels.append((rows.label(own[0]), lines, charts.axis_title(amount)))
     title = "For whom: the effect by segment"
-    parts = rows.of(*METHODS, segments=True)
+    parts = rows.of(*method_names(), segments=True)
     return Section(
         "segments",
         title,
@@ -262,7 +262,7 @@ def _methods(rows: Rows) -> Section:
 def _whole(rows: Rows) -> pd.DataFrame:
     """All rows of all units that are neither of a date, an age or a stage; the last look of those by date."""
     methods = [
-        method for method in METHODS if method not in (*IN_PARTS, "difference_to_date", "sample_ratio")
+        method for method in method_names() if method not in (*IN_PARTS, "difference_to_date", "sample_ratio")
     ]
     found = rows.of(*methods, population=None)
     keys = ["metric", "treatment", "population", "method"]
@@ -277,7 +277,7 @@ def _numbers(rows: Rows, caption: str, frame: pd.DataFrame) -> Table:
         "metric": rows.label,
         "segment": lambda row: segment(row.segment),
         "units": lambda row: "exposed" if row.population == TRIGGERED else "all",
-        "method": lambda row: METHODS.get(row.method, words.text(row.method)),
+        "method": lambda row: method_names().get(row.method, words.text(row.method)),
         "until": lambda row: words.NOTHING if words.absent(row.date) else words.iso_date(row.date),
         "part": lambda row: words.text(row.part),
         "effect": lambda row: rows.amount(row).effect(row.estimate),

@@ -1,13 +1,13 @@
 """The report of the recommend job: who gets a list, how the last ones were taken, what has moved since."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from firstday.report import words
+from firstday.report.answers import recommend_answer
 from firstday.report.charts import Mark, Row, Series, row_chart
+from firstday.report.content import RecommendContent
 from firstday.report.figures import Figure, Panel
 from firstday.report.page import Fact, Page, Report, Section, Table, figures_of, render, table
 from firstday.report.palette import BLUE, DIAMOND
@@ -53,33 +53,6 @@ RATE_DIGITS = 2  # of rates in percent, which are small
 RATE = Series("click rate", BLUE, DIAMOND)
 
 
-@dataclass(frozen=True)
-class RecommendContent:
-    """What the report shows.
-
-    customers: asked for; lists: that are not empty; full: those of `size` slots; slots: filled in all.
-    sources: how many by source. window: the days that monitoring is of, in words. steps: step, figure, value.
-    monitoring, drift (or None: not measured): recommend_monitoring and recommend_drift. off_policy:
-    sentences, the answer or the refusal first; none if it was not asked.
-    """
-
-    run_id: str
-    customers: int
-    lists: int
-    full: int
-    slots: int
-    size: int
-    sources: Mapping[str, int]
-    window: str
-    steps: pd.DataFrame
-    monitoring: pd.DataFrame
-    drift: pd.DataFrame | None
-    off_policy: Sequence[str]
-    notes: Sequence[str]
-    settings: Mapping[str, Any]
-    inputs: Mapping[str, str]
-
-
 def recommend_report(content: RecommendContent) -> Report:
     """One HTML page."""
     sections = [_taken(content), _variety(content.monitoring), _made(content), _off_policy(content)]
@@ -88,7 +61,7 @@ def recommend_report(content: RecommendContent) -> Report:
     html = render(
         "answer.html.j2",
         page,
-        verdict=recommend_verdict(content),
+        verdict=recommend_answer(content).headline,
         notes=[*map(words.sentence, content.notes), earned(content), *_moved(content.drift)],
         facts=_facts(content.monitoring),
         facts_title="What was shown before, and clicked",
@@ -101,15 +74,6 @@ def recommend_report(content: RecommendContent) -> Report:
         ],
     )
     return Report(html, figures_of(page))
-
-
-def recommend_verdict(content: RecommendContent) -> str:
-    """Who gets a list."""
-    got = (
-        f"{words.number(content.full)} of {words.number(content.customers)} customers got a full list of "
-        f"{words.some(content.size, 'slot', 'slots')}"
-    )
-    return f"{got}."
 
 
 def earned(content: RecommendContent) -> str:

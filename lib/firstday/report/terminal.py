@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 from firstday.report import words
-from firstday.report.content import DiscoverContent, MeasureContent
-from firstday.report.discover import discover_parts, discover_verdict
+from firstday.report.answers import discover_answer, label_answer, recommend_answer, train_answer
+from firstday.report.content import DiscoverContent, MeasureContent, RecommendContent, TrainContent
+from firstday.report.discover import discover_parts
+from firstday.report.label import label_sentences
+from firstday.report.label_content import LabelContent
 from firstday.report.measure_rows import CANNOT_TELL, Rows, probability
-from firstday.report.recommend import RecommendContent, earned, recommend_verdict
-from firstday.report.train import TrainContent, train_verdict
+from firstday.report.recommend import earned
 
 MOST_ROWS = 30
 
@@ -29,8 +31,8 @@ def aligned(columns: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequ
 def discover_text(content: DiscoverContent) -> str:
     """The answer, the users and dates it rests on, and what to test in which order, or what is too little."""
     found = content.hypothesis
-    reason = str(found.get("reason") or "").removeprefix("no moment found: ")
-    lines = [discover_verdict(content), words.sentence(reason), discover_parts(content)]
+    lines = [discover_answer(content).headline, words.sentence(found.get("reason") or "")]
+    lines.append(discover_parts(content))
     lines += [words.text(found["help"])] if found.get("help") else []
     lines += [f"{words.name(name)}: {words.name(said)}" for name, _, said in content.settled]
     lines = [line for line in lines if line]
@@ -52,6 +54,11 @@ def discover_text(content: DiscoverContent) -> str:
     ]
     numeric = (columns[0], *columns[3:])
     return "\n".join([*lines, "", aligned(columns, rows, numeric)])
+
+
+def label_text(content: LabelContent) -> str:
+    """Which rows are called, how many are missed, how common the class is."""
+    return _lines([label_answer(content).headline, *label_sentences(content)])
 
 
 def measure_text(content: MeasureContent) -> str:
@@ -100,7 +107,7 @@ def measure_text(content: MeasureContent) -> str:
 def train_text(content: TrainContent) -> str:
     """The verdict, the model beside what it is compared with, and the slots that are recommended."""
     sentences = [
-        train_verdict(content),
+        train_answer(content).headline,
         *content.comparisons,
         *([content.champion] if content.champion else []),
     ]
@@ -126,7 +133,7 @@ def recommend_text(content: RecommendContent) -> str:
         for source, slots in sorted(content.sources.items(), key=lambda item: (-item[1], item[0]))
     ]
     columns = ("source", "slots", "share")
-    text = _lines([recommend_verdict(content), *content.notes, earned(content)])
+    text = _lines([recommend_answer(content).headline, *content.notes, earned(content)])
     return f"{text}\n\n{aligned(columns, cells, columns[1:])}"
 
 

@@ -1,13 +1,13 @@
 """The report of the train job: does the ranker beat simple baselines, and what does it go by?"""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from firstday.report import words
+from firstday.report.answers import train_answer
 from firstday.report.charts import Mark, Row, Series, row_chart
+from firstday.report.content import SlotContent, TrainContent
 from firstday.report.figures import Figure, Panel
 from firstday.report.page import Fact, Page, Report, Section, Table, figures_of, render, table
 from firstday.report.palette import BLUE, CIRCLE, DIAMOND, MUTED
@@ -29,40 +29,6 @@ ANOTHER = Series("another number of slots", MUTED, CIRCLE, filled=False)
 OTHER = Series("what it is compared with", MUTED, CIRCLE, filled=False)
 
 
-@dataclass(frozen=True)
-class SlotContent:
-    """table: ranker_slots. way: how examination was found. lists_per_week: a customer. notes: sentences."""
-
-    table: pd.DataFrame
-    way: str
-    lists_per_week: float
-    notes: Sequence[str]
-
-
-@dataclass(frozen=True)
-class TrainContent:
-    """What the report shows.
-
-    comparisons, champion: sentences on the model against each baseline, and against the champion. metrics,
-    features: ranker_metrics and ranker_features. slots: None for ready examples. sizes: by split, lists,
-    rows, and lists whose labels differ. settings: with the parameters that LightGBM got. trees: of the model.
-    """
-
-    run_id: str
-    objective: str
-    beats: bool
-    comparisons: Sequence[str]
-    champion: str | None
-    metrics: pd.DataFrame
-    features: pd.DataFrame
-    sizes: Mapping[str, tuple[int, int, int]]
-    notes: Sequence[str]
-    settings: Mapping[str, Any]
-    inputs: Mapping[str, str]
-    slots: SlotContent | None = None
-    trees: int | None = None
-
-
 def train_report(content: TrainContent) -> Report:
     """One HTML page."""
     slots = () if content.slots is None else (_slots(content.slots),)
@@ -74,7 +40,7 @@ def train_report(content: TrainContent) -> Report:
     html = render(
         "answer.html.j2",
         page,
-        verdict=train_verdict(content),
+        verdict=train_answer(content).headline,
         notes=[
             *content.comparisons,
             *([content.champion] if content.champion else []),
@@ -92,13 +58,6 @@ def train_report(content: TrainContent) -> Report:
         ],
     )
     return Report(html, figures_of(page))
-
-
-def train_verdict(content: TrainContent) -> str:
-    """Whether the model may be recommended by."""
-    if content.beats:
-        return "The model beats every baseline."
-    return "The model is not shown to beat every baseline: do not recommend by it."
 
 
 def _facts(metrics: pd.DataFrame) -> list[Fact]:

@@ -49,6 +49,7 @@ QUARANTINE_TABLE = "quarantine"
 RUNS_TABLE = "runs"
 ATTEMPTS_TABLE = "attempts"
 TIMES = ("started_at", "published_at", "horizon")
+AS_JSON = ("inputs", "settings", "row_counts", "answer")
 # What the loser of a race gets: in delta-spark these classes have no base of their own.
 CONFLICTS = (
     ConcurrentAppendException,
@@ -81,7 +82,10 @@ def retried(do: Callable[[], Done], after: tuple[type[Exception], ...] = CONFLIC
 
 @dataclass(frozen=True)
 class Run:
-    """A published run: one row of the table `runs`. `sequence` numbers the runs of a job from 1."""
+    """A published run: one row of the table `runs`. `sequence` numbers the runs of a job from 1.
+
+    answer: as `firstday.answer.Answer.as_dict` gives it; empty of a run that kept none.
+    """
 
     run_id: str
     job: str
@@ -92,6 +96,7 @@ class Run:
     inputs: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     row_counts: Mapping[str, int] = field(default_factory=dict)
+    answer: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Store:
@@ -235,14 +240,15 @@ class Store:
 
     def publish(self, run: Run) -> bool:
         """Add the run to `runs`, in one commit. False if its sequence number is taken already."""
-        told = {"inputs": redacted_values(run.inputs), "settings": redacted_values(run.settings)}
+        told = {name: redacted_values(getattr(run, name)) for name in ("inputs", "settings", "answer")}
         values = {**vars(run), **told, "status": "published"}
-        for key in ("inputs", "settings", "row_counts"):
+        for key in AS_JSON:
             values[key] = json.dumps(values[key], ensure_ascii=False, sort_keys=True)
         frame = local_rows(self.spark, [[values[name] for name in RUNS.names]], RUNS)
         # Delta takes a (txnAppId, txnVersion) once. Another of the same is refused while the first is being
         # committed, and later skipped in silence: so look whether the row is there.
         transaction = {"txnAppId": f"firstday.publish.{run.job}", "txnVersion": str(run.sequence)}
+        transaction["mergeSchema"] = "true"  # an earlier version's table has fewer columns
         with suppress(ConcurrentTransactionException):
             retried(lambda: self._append(RUNS_TABLE, frame, run.run_id, transaction), MADE_AT_ONCE)
         return self._has_just_published(run.run_id) or not self.unpublished([run.run_id])
@@ -359,8 +365,8 @@ def _partitioned_by(name: str) -> list[str]:
 
 
 def _run_of(row: dict[str, Any]) -> Run:
-    for key in ("inputs", "settings", "row_counts"):
-        row[key] = json.loads(row[key])
+    for key in AS_JSON:
+        row[key] = json.loads(row.get(key) or "{}")
     for key in TIMES:
         row[key] = None if row[key] is None else EPOCH + timedelta(microseconds=row[key])
     del row["status"]

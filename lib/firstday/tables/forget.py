@@ -11,10 +11,10 @@ has begun before finds its files gone, and a job that is writing loses what it h
 
 import json
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import reduce
 from operator import or_
 from typing import Literal
@@ -23,10 +23,14 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql import types as T
 
+from firstday import logs
+from firstday.settings import ForgetSettings
+from firstday.spark.local_rows import local_rows
 from firstday.tables.delta import QUARANTINE_TABLE, Store, retried
-from firstday.tables.owned import folders, hours, owned_tables, sql
+from firstday.tables.owned import at_work, folders, hours, owned_tables, sql
 from firstday.tables.read import literal_path
 from firstday.tables.schemas import column, quoted, table_schema
+from firstday.tables.write import Output
 
 PERSON_COLUMNS = ("user_id", "row_id", "unit_id", "customer_id", "account_id", "person_id")
 # A list of training has no column for the person: the id, a blank and the instant it was shown at.
@@ -61,6 +65,81 @@ class Found:
     kind: Kind
     rows: int = 0
     of_one_user: int | None = None
+
+
+PURGED_LATER = (
+    "Their files stay for readers of earlier versions until the next VACUUM after the retention of 7 days: "
+    "run firstday maintain then, or purge now with --vacuum when nothing is at work there."
+)
+
+
+class Forgetting:
+    """The job `forget` on one output; see `firstday.runner.Task`."""
+
+    tables = TABLES
+
+    def __init__(
+        self,
+        store: Store,
+        settings: ForgetSettings,
+        schemas: Mapping[str, T.StructType],
+        others: Collection[str],
+    ) -> None:
+        self.store, self.settings = store, settings
+        with logs.step("Looking for them") as step:
+            self.found = find(store, settings.user, {*schemas, *others})
+            step.note(tables=len(self.found), rows=sum(each.rows for each in self.found))
+        self.busy = at_work(store, datetime.now(UTC))
+
+    def recorded(self) -> dict[str, object]:
+        """The settings as they may be kept: what is to be forgotten is not written down again."""
+        kept = self.settings.model_dump(mode="json", exclude={"user"})
+        return kept | {"users": len(self.settings.user)}
+
+    def preview(self) -> None:
+        """Say what would be done."""
+        self._summary()
+
+    def work(self, output: Output) -> Mapping[str, float]:
+        """Remove the people; returns how many rows went, by table."""
+        with logs.step("Removing their rows") as step:
+            self.found = remove(self.store, self.found, self.settings.user)
+            step.note(**{each.table: each.rows for each in self.found if each.rows})
+        rows = [(each.table, each.kind, each.rows, each.of_one_user) for each in self.found]
+        output.write("forgotten", local_rows(self.store.spark, rows, FORGOTTEN))
+        return {f"removed.{each.table}": each.rows for each in self.found}
+
+    def finish(self) -> None:
+        """After it is published: purge, if that is wanted, and say what was done."""
+        if self.settings.vacuum:
+            with logs.step("Purging earlier versions"):
+                # All that hold rows of people: an earlier run may have removed rows without purging them.
+                purge(self.store, [each.table for each in self.found if each.kind == "rows"])
+        self._summary()
+
+    def _summary(self) -> None:
+        settings, found = self.settings, self.found
+        verb = "would be removed" if settings.dry_run else "removed"
+        theirs = [each for each in found if each.rows]
+        for each in theirs:
+            logs.log.info(f"{each.table}: {each.rows:,} rows {verb}.")
+        if not theirs:
+            logs.log.info("Nothing was found: no row of this output carries such an id.")
+        elif not settings.dry_run:
+            logs.log.info("Earlier versions are purged." if settings.vacuum else PURGED_LATER)
+        counted = [each for each in found if each.kind == "counts"]
+        if counted:
+            of_one = sum(each.of_one_user or 0 for each in counted)
+            logs.log.info(
+                f"{', '.join(each.table for each in counted)} count users and carry no id: no row can be "
+                f"told to be theirs; {of_one:,} rows count one user, whoever it is. To count anew without "
+                "them, remove them from the inputs and run the jobs again, discover without --daily."
+            )
+        if self.busy:
+            logs.log.warning(
+                f"{self.busy} other runs may be at work on this output: what they have read may hold these "
+                "people, and is written later. Run this again when they are done."
+            )
 
 
 def find(store: Store, people: Sequence[str], known: Collection[str]) -> tuple[Found, ...]:

@@ -6,17 +6,21 @@ new, at the end, null in the rows that are there. Anything else (another type, a
 needs a new output.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 
 from pyspark.sql import types as T
 
+from firstday import logs
+from firstday.settings import MaintainSettings
+from firstday.spark.local_rows import local_rows
 from firstday.tables.delta import Store, retried
 from firstday.tables.forget import unchecked_retention
 from firstday.tables.owned import hours, owned_tables, sql
 from firstday.tables.schemas import quoted, table_schema
+from firstday.tables.write import Output
 
 WEEK = timedelta(days=7)  # Delta's own retention, under which VACUUM asks whether it is meant
 MAINTAINED = table_schema(
@@ -44,6 +48,75 @@ class Evolved:
 
     added: Mapping[str, tuple[str, ...]]
     refused: Mapping[str, str]
+
+
+class Maintenance:
+    """The job `maintain` on one output; see `firstday.runner.Task`."""
+
+    tables = TABLES
+
+    def __init__(
+        self,
+        store: Store,
+        settings: MaintainSettings,
+        schemas: Mapping[str, T.StructType],
+        others: Collection[str],
+    ) -> None:
+        self.store, self.settings, self.schemas = store, settings, schemas
+        owned = owned_tables(store, {*schemas, *others})
+        self.names = owned.tables
+        if owned.others:
+            logs.log.info(f"Not ours, and left alone: {', '.join(owned.others)}.")
+
+    def recorded(self) -> dict[str, object]:
+        """The settings as they are kept."""
+        return self.settings.model_dump(mode="json")
+
+    def preview(self) -> None:
+        """Say what would be done."""
+        self._evolve(change=False)
+        for name in self.names:
+            now, purged = size(self.store, name), purgeable(self.store, name, self.settings.retention)
+            logs.log.info(
+                f"{name}: {now.files:,} files, {now.bytes:,} bytes; {purged:,} older files would be deleted."
+            )
+
+    def work(self, output: Output) -> Mapping[str, float]:
+        """Add columns, join files, delete old ones; returns how many files each table has now."""
+        evolved = self._evolve(change=self.settings.add_columns)
+        added = evolved.added if self.settings.add_columns else {}
+        rows = [
+            maintained(self.store, name, added.get(name, ()), self.settings.retention) for name in self.names
+        ]
+        output.write("maintained", local_rows(self.store.spark, rows, MAINTAINED))
+        return {f"files.{row[0]}": row[2] for row in rows}
+
+    def finish(self) -> None:
+        """Nothing is left to do."""
+
+    def _evolve(self, *, change: bool) -> Evolved:
+        evolved = evolve(self.store, self.schemas, change=change)
+        verb = "added" if change else "missing, see --add-columns"
+        for name, columns in evolved.added.items():
+            logs.log.info(f"{name}: columns {', '.join(columns)} {verb}.")
+        for name, why in evolved.refused.items():
+            logs.log.warning(f"{name}: {why}. That cannot be added: the next run there needs another --out.")
+        return evolved
+
+
+def maintained(
+    store: Store, name: str, added: Sequence[str], retention: timedelta
+) -> tuple[str, int, int, int, int, int, list[str]]:
+    """Put one table in order; returns its row of MAINTAINED."""
+    with logs.step(f"Maintaining {name}") as step:
+        before = size(store, name)
+        optimize(store, name)
+        after = size(store, name)
+        purged = purgeable(store, name, retention)
+        if purged:
+            vacuum(store, name, retention)
+        step.note(files_before=before.files, files=after.files, purged=purged)
+    return name, before.files, after.files, before.bytes, after.bytes, purged, list(added)
 
 
 def size(store: Store, name: str) -> Size:

@@ -79,8 +79,7 @@ def meet(one: Side, other: Side, *, quietly: bool = False) -> str | None:
     if alike_met > met * (1 + FEW) and row[4] is not None:
         return (
             f"{met:,} ids of {one.name} and {other.name} meet, and {alike_met:,} would without blanks, case, "
-            f"leading zeros and a final .0, such as {row[4][0]!r} and {row[4][1]!r}: if these are the same, "
-            "write them alike."
+            "leading zeros and a final .0: if these are the same, write them alike."
         )
     if quietly or min(met / ones, met / others) >= FEW:
         return None

@@ -1,5 +1,8 @@
 """Read what a run has published: its rows alone, whatever is written meanwhile."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from pyspark.sql import DataFrame, SparkSession
 
 from firstday.errors import ConflictError, DataError
@@ -14,6 +17,12 @@ def read_published(spark: SparkSession, out: str, name: str) -> DataFrame:
     Raises DataError when nothing is published there.
     """
     return published_rows(Store(spark, out), name)[1]
+
+
+def published_answer(spark: SparkSession, out: str, job: str) -> Mapping[str, Any] | None:
+    """What the latest published run of `job` answered, as `Answer.as_dict`; None where none is kept."""
+    run = Store(spark, out).latest_run(job=job)
+    return run.answer or None if run else None
 
 
 def open_table(

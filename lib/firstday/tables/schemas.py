@@ -23,6 +23,7 @@ Kind = Literal["id", "text", "instant", "date", "vote", "number", "truth", "any"
 
 # Text that is a number: digits, sign, point, exponent, and nothing that only Java takes for one.
 NUMBER_TEXT = r"^\s*[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?\s*$"
+ANCHOR_ACTION = "firstday_anchor_action"  # of users: the action of the event that their clock starts with
 REACTIONS = ("click", "join", "dismiss")  # kinds of reactions to what was shown
 
 
@@ -203,6 +204,7 @@ RUNS = table_schema(
         ("settings", StringType()),
         ("horizon", TimestampType()),
         ("row_counts", StringType()),
+        ("answer", StringType()),
     ]
 )
 

@@ -40,6 +40,7 @@ from firstday.tables.schemas import ATTEMPT, QUARANTINE, RUNS
 
 SHARED = {QUARANTINE_TABLE: QUARANTINE, RUNS_TABLE: RUNS, ATTEMPTS_TABLE: ATTEMPT}
 LONGEST_RUN = timedelta(days=7)  # after which a run that was never published is no longer at work
+LATER_COLUMNS = {RUNS_TABLE: {"answer"}}  # that an output of an earlier version lacks until a run publishes
 BEYOND_SAMPLE = 1_000  # rows of an input kept for the user to look at, when too many are bad to go on
 
 
@@ -158,12 +159,19 @@ class Output:
         inputs: Iterable[Input],
         settings: Mapping[str, Any],
         horizon: datetime | None = None,
+        answer: Mapping[str, Any] | None = None,
     ) -> Run:
         """Make this run's rows the published ones. Raises ConflictError when another run was quicker."""
         with logs.step("Publishing"):
-            return self._publish(inputs, settings, horizon)
+            return self._publish(inputs, settings, horizon, answer or {})
 
-    def _publish(self, inputs: Iterable[Input], settings: Mapping[str, Any], horizon: datetime | None) -> Run:
+    def _publish(
+        self,
+        inputs: Iterable[Input],
+        settings: Mapping[str, Any],
+        horizon: datetime | None,
+        answer: Mapping[str, Any],
+    ) -> Run:
         # A table without rows, too, is there to be read.
         self._create({name: schema for name, schema in self.schemas.items() if name not in self._rows})
         began = self.store.attempts(self.job, but=self.run_id)
@@ -180,6 +188,7 @@ class Output:
             inputs={item.name: _provenance(item) for item in inputs},
             settings=settings,
             row_counts={name: self._rows.get(name, 0) for name in self.schemas},
+            answer=answer,
         )
         self._perhaps_published = True
         if not self.store.publish(run):
@@ -268,6 +277,8 @@ class Output:
 
     def _require_same(self, name: str, schema: StructType) -> None:
         existing, wanted = _types(self.store.schema(name)), _types(schema)
+        for later in LATER_COLUMNS.get(name, set()) - existing.keys():
+            del wanted[later]
         if existing == wanted:
             return
         differences = [f"no {key!r}" for key in wanted if key not in existing]

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,16 +24,52 @@ from firstday.labels.models.calibrated import Calibrated
 from firstday.labels.models.dependencies import Groups
 from firstday.labels.models.mixture import LatentClasses
 
-KINDS: dict[str, Callable[[Counted, Floats | None, Groups], LabelModel]] = {
-    "auto": auto.fit,
-    "majority": lambda counted, balance, _: majority.fit(counted, balance),
-    "propensity": lambda counted, balance, _: propensity.fit(counted, balance),
-    "confusion": lambda counted, balance, _: confusion.fit(counted, balance),
-    "structure": structure.fit,
-    "precision": lambda counted, balance, _: precision.fit(counted, balance),
-    "latent_class": lambda counted, balance, _: latent_class.fit(counted, balance),
+
+class WrittenScores(Protocol):
+    """Scores that can be written down and read back."""
+
+    def to_dict(self) -> dict[str, Any]: ...
+    @classmethod
+    def from_dict(cls, written: dict[str, Any]) -> Any: ...
+
+
+Fitting = Callable[[Counted, Floats | None, Groups], LabelModel]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of label model.
+
+    fit: from counted votes, P(class) where it is known, and which voters are copies of one another, to the
+    model. takes_copies: whether it takes copies into account, so that they are looked for. scores: the class
+    of its scores, where it has one of its own, under the name by which it is written down; with `from_dict`.
+    """
+
+    fit: Fitting
+    takes_copies: bool = False
+    scores: tuple[str, type[WrittenScores]] | None = None
+
+
+# By name. A new kind is a file, a line here and its name in `settings.label.ModelKind`.
+KINDS = {
+    "auto": Kind(auto.fit, takes_copies=True),
+    "majority": Kind(lambda counted, balance, _: majority.fit(counted, balance)),
+    "propensity": Kind(lambda counted, balance, _: propensity.fit(counted, balance)),
+    "confusion": Kind(
+        lambda counted, balance, _: confusion.fit(counted, balance), scores=("weights", Weights)
+    ),
+    "structure": Kind(structure.fit, takes_copies=True),
+    "precision": Kind(lambda counted, balance, _: precision.fit(counted, balance)),
+    "latent_class": Kind(
+        lambda counted, balance, _: latent_class.fit(counted, balance),
+        scores=("latent_classes", LatentClasses),
+    ),
 }
-BY_GROUPS = ("auto", "structure")  # kinds that take copies into account
+
+
+def _scores() -> dict[str, type[WrittenScores]]:
+    """Classes of scores, by the name under which they are written."""
+    return dict(kind.scores for kind in KINDS.values() if kind.scores is not None)
 
 
 def fit(
@@ -40,7 +78,7 @@ def fit(
     """The label model of this kind, one of KINDS. Raises DataError where nobody votes at all.
 
     balance: (k,), P(class) where it is known. groups: (m,), which voters are copies of one another; learned
-    where not given, for BY_GROUPS.
+    where not given, for kinds that take copies into account.
     """
     if not counted.given.any():
         raise DataError(
@@ -49,8 +87,8 @@ def fit(
         )
     if groups is None:
         alone = np.arange(len(counted.voters))
-        groups = dependencies.learned(counted, kind).groups if kind in BY_GROUPS else alone
-    return with_warnings(KINDS[kind](counted, balance, groups), counted)
+        groups = dependencies.learned(counted, kind).groups if KINDS[kind].takes_copies else alone
+    return with_warnings(KINDS[kind].fit(counted, balance, groups), counted)
 
 
 def groups_of(model: LabelModel, learned: Groups) -> Groups:
@@ -73,8 +111,10 @@ def to_json(model: LabelModel) -> str:
         "iterations": model.iterations,
         "converged": model.converged,
         "class_names": model.class_names,
-        "weights": inner.to_dict() if isinstance(inner, Weights) else None,
-        "latent_classes": inner.to_dict() if isinstance(inner, LatentClasses) else None,
+        **{
+            name: inner.to_dict() if inner and isinstance(inner, kind) else None
+            for name, kind in _scores().items()
+        },
         "calibrated": model.scores.to_dict() if isinstance(model.scores, Calibrated) else None,
         "class_shares": shares and {"low": [*shares.low], "high": [*shares.high], "doubt": shares.doubt},
     }
@@ -84,11 +124,11 @@ def to_json(model: LabelModel) -> str:
 def from_json(text: str) -> LabelModel:
     """What `to_json` wrote."""
     written = json.loads(text)
-    weights, latent = written.pop("weights"), written.pop("latent_classes", None)
     shares = written.pop("class_shares", None)
-    written["scores"] = Weights.from_dict(weights) if weights else None
-    if latent:
-        written["scores"] = LatentClasses.from_dict(latent)
+    found = {name: written.pop(name, None) for name in _scores()}
+    written["scores"] = next(
+        (kind.from_dict(found[name]) for name, kind in _scores().items() if found[name]), None
+    )
     calibration = written.pop("calibrated", None)
     if calibration:
         written["scores"] = Calibrated.from_dict(calibration, written["scores"])

@@ -7,9 +7,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from firstday.errors import DataError
-from firstday.moments.members import ANCHOR_ACTION
 from firstday.tables import Checked, column, schemas
 from firstday.tables.check import made_of
+from firstday.tables.schemas import ANCHOR_ACTION
 
 MOST_NAMES = 5  # that a note shows
 

@@ -11,7 +11,6 @@ from pyspark.sql.types import NumericType, StringType
 from firstday.errors import DataError, SettingsError
 from firstday.expressions.conditions import refuse_mixed
 from firstday.expressions.uses import Uses
-from firstday.inputs.reading import reading, typed_by_use
 from firstday.labels import classifier, functions, votes
 from firstday.labels.columns import positive_class, refuse_leaks, wide_voters
 from firstday.labels.models import fitting
@@ -22,6 +21,7 @@ from firstday.spark.frames import cached, matching
 from firstday.tables import Checked, Input, Sources, check, column, schemas
 from firstday.tables.contract import bind
 from firstday.tables.read import TEXT_FORMATS, Reading
+from firstday.tables.reading import reading, typed_by_use
 from firstday.tables.values import whole
 
 TRIED = 1_000  # rows that --check looks at

@@ -6,9 +6,9 @@ from pyspark.sql import DataFrame
 
 from firstday.errors import DataError, SettingsError
 from firstday.experiments import assign
-from firstday.inputs.reading import reading
 from firstday.settings import AssignSettings, ExperimentPlan
 from firstday.tables import Checked, Sources, check
+from firstday.tables.reading import reading
 from firstday.tables.schemas import Contract, Field
 
 

@@ -7,13 +7,13 @@ from pyspark.sql import DataFrame
 
 from firstday import logs
 from firstday.errors import DataError
-from firstday.inputs.log import fold, folded, users_of_log
-from firstday.inputs.reading import has_event_id, noted, reading, said
 from firstday.moments import labelled
 from firstday.settings import DiscoverSettings
 from firstday.tables import Checked, Input, Sources, check, schemas
 from firstday.tables.horizon import complete_until
+from firstday.tables.log import fold, folded, users_of_log
 from firstday.tables.meeting import Side, meet
+from firstday.tables.reading import has_event_id, noted, reading, said
 from firstday.tables.resends import once
 from firstday.windows import Windows, instant_at
 

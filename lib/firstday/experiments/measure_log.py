@@ -13,14 +13,14 @@ from firstday.errors import DataError, SettingsError
 from firstday.experiments.outcomes import Outcomes, outcomes
 from firstday.experiments.panel_outcomes import ages
 from firstday.experiments.spans import Panel, Spans
-from firstday.inputs.log import fold, folded
-from firstday.inputs.reading import has_event_id, reading
 from firstday.settings import ExperimentPlan, MeasureSettings
 from firstday.settings.metrics import PRE, Metric
 from firstday.tables import Checked, Input, Sources, check, column, latest_instant
 from firstday.tables.check import made_of
 from firstday.tables.horizon import complete_until
+from firstday.tables.log import fold, folded
 from firstday.tables.meeting import Side, meet
+from firstday.tables.reading import has_event_id, reading
 from firstday.tables.resends import once
 from firstday.tables.schemas import REACTIONS, Contract, Field
 from firstday.windows import microseconds

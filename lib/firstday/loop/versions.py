@@ -8,7 +8,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from firstday.inputs.reading import reading
+from firstday.job_list import JOBS
 from firstday.loop.steps import Step
 from firstday.parallel import side_by_side
 from firstday.settings.bank import TABLES, BankSettings
@@ -16,18 +16,8 @@ from firstday.settings.inputs import InputSettings
 from firstday.tables import Input, find_table, open_table
 from firstday.tables.delta import Store
 from firstday.tables.read import Reading
+from firstday.tables.reading import reading
 
-# By job, the settings that name a table, and the table's name where the setting names an output of ours.
-READS = {
-    "label": {"rows": "rows", "votes": "votes", "model": "label_model"},
-    "discover": {"users": "users", "events": "events", "labels": "soft_labels"},
-    "train": {"examples": "examples", "valid": "valid", "hypotheses": "hypotheses"},
-    "recommend": {"ranker": "ranker_model"},
-    "assign": {"units": "units"},
-    "measure": {
-        name: name for name in ("assignments", "units", "users", "events", "impressions", "reactions")
-    },
-}
 FILES = ("functions", "plan")  # settings that name a local file
 
 
@@ -42,7 +32,7 @@ def versions(spark: SparkSession, step: Step) -> dict[str, str]:
         return reading(settings, table) if isinstance(settings, InputSettings) else None
 
     calls: dict[str, Callable[[], Input | None]] = {}
-    for setting, table in READS[step.job].items():
+    for setting, table in JOBS[step.job].data.items():
         address = getattr(settings, setting)
         if address is not None:
             calls[setting] = partial(open_table, spark, address, table, name=setting, reading=how(table))

@@ -10,8 +10,6 @@ from pyspark.sql import functions as F
 
 from firstday import logs
 from firstday.errors import DataError
-from firstday.inputs.log import folded
-from firstday.inputs.reading import has_event_id, noted, reading, said, typed_by_use
 from firstday.parallel import side_by_side
 from firstday.ranking.history import facts
 from firstday.recommendations.eligibility import read_rules, uses_of
@@ -20,8 +18,10 @@ from firstday.spark.frames import cut, matching
 from firstday.spark.local_rows import local_rows
 from firstday.tables import Checked, Sources, check
 from firstday.tables.horizon import complete_until
+from firstday.tables.log import folded
 from firstday.tables.meeting import Side, meet
 from firstday.tables.read import TEXT_FORMATS
+from firstday.tables.reading import has_event_id, noted, reading, said, typed_by_use
 from firstday.tables.resends import once
 from firstday.tables.schemas import REACTIONS, Contract, Field
 

@@ -9,18 +9,18 @@ from datetime import UTC, datetime
 from pyspark.sql import DataFrame
 
 from firstday.errors import DataError
-from firstday.experiments import assign
 from firstday.experiments.analyse_tables import by_cluster
 from firstday.experiments.caps import capped
+from firstday.experiments.designs import DESIGNS, design_of
+from firstday.experiments.measure_log import Measured, in_two_variants, measured, released
 from firstday.experiments.outcomes import Outcomes
 from firstday.experiments.results import Question
 from firstday.experiments.unit_table import checked_units, unit_outcomes
-from firstday.inputs.measure_log import Measured, in_two_variants, measured, released
-from firstday.inputs.reading import notes_of, reading
 from firstday.settings import ExperimentPlan, MeasureSettings
 from firstday.settings.metrics import Metric
 from firstday.spark.frames import cached
 from firstday.tables import Checked, Sources, check, column
+from firstday.tables.reading import notes_of, reading
 from firstday.tables.schemas import Contract, Field
 
 PLANNED_UNITS = 10_000
@@ -67,7 +67,7 @@ def _of_log(found: Measured, units: Outcomes, settings: MeasureSettings, plan: E
     question = _question(settings, plan, plan.metrics, plan.treatments)
     question = replace(question, until=found.horizon.date(), unit_name=named(plan.unit))
     notes = [*found.notes, *notes_of(found.checked), *_set_aside(found.checked)]
-    if settings.segments and (question.design != "plain" or question.clustered):
+    if settings.segments and not design_of(question).by_segment:
         notes.append(
             "Effects by segment are for plain experiments only, not for ramps, crossovers or clusters: none "
             "are given here."
@@ -193,19 +193,6 @@ def _question(
 
 def _designed(question: Question, plan: ExperimentPlan) -> Question:
     """With what the plan says of the design."""
-    crossed = plan.crossover
-    if plan.ramp:
-        question = replace(
-            question, design="ramp", shares={span.number: span.shares for span in assign.spans(plan)}
-        )
-    elif crossed is not None:
-        question = replace(question, design="crossover", adjust_carry_over=crossed.adjust_carry_over)
-    if plan.cluster:  # the units of a cluster have no covariate in common
-        plain = tuple(metric.model_copy(update={"covariate": None}) for metric in question.metrics)
-        question = replace(question, metrics=plain, clustered=True)
-    return replace(
-        question,
-        shared_pool=plan.shared_pool,
-        looks=None if question.daily else plan.looks,
-        encouragement=plan.encouragement,
-    )
+    for design in DESIGNS.values():
+        question = design.asked(question, plan)
+    return replace(question, shared_pool=plan.shared_pool, looks=None if question.daily else plan.looks)

@@ -10,9 +10,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from firstday.errors import DataError, SettingsError
-from firstday.inputs import bank
-from firstday.inputs.reading import reading
-from firstday.ranking import learning
+from firstday.ranking import bank, learning
 from firstday.ranking.encoding import Encoding
 from firstday.ranking.examples import (
     BINARY,
@@ -35,6 +33,7 @@ from firstday.settings import TrainSettings
 from firstday.settings.train import Boosting
 from firstday.spark.frames import drawn, matching, with_vector
 from firstday.tables import Checked, Input, Sources, check, column
+from firstday.tables.reading import reading
 from firstday.tables.schemas import Contract, Field
 from firstday.tables.values import number
 
