@@ -1,4 +1,4 @@
-"""Package metadata. Here are ranges; exact versions that were proved together are in requirements.txt (Spark 3.5)
+"""Package metadata. Here are ranges; versions that were proved together are in requirements.txt (Spark 3.5)
 and requirements-spark4.txt.
 """
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from firstday.errors import FirstdayError
 
-SYNAPSEML = "com.microsoft.azure:synapseml-lightgbm_2.12:1.1.3"  # there is no release for Scala 2.13
+SYNAPSEML = "com.microsoft.azure:synapseml-lightgbm_2.12:1.1.3"  # Maven Central has none for Scala 2.13
 
 
 @dataclass(frozen=True)
@@ -20,19 +20,18 @@ class Line:
     excludes: tuple[str, ...]
 
 
+# Of SynapseML's dependencies.
+SHIPPED = (
+    "org.apache.spark:spark-tags_2.12",
+    "org.scala-lang:scala-reflect",
+    "org.scala-lang:scala-library",
+    "org.scalactic:scalactic_2.12",
+    "org.scalatest:scalatest_2.12",
+    "com.fasterxml.jackson.core:jackson-databind",
+    "org.slf4j:slf4j-api",
+)
 LINES = {
-    "3.5": Line(
-        ("io.delta:delta-spark_2.12:3.3.3", SYNAPSEML),
-        (
-            "org.apache.spark:spark-tags_2.12",
-            "org.scala-lang:scala-reflect",
-            "org.scala-lang:scala-library",
-            "org.scalactic:scalactic_2.12",
-            "org.scalatest:scalatest_2.12",
-            "com.fasterxml.jackson.core:jackson-databind",
-            "org.slf4j:slf4j-api",
-        ),
-    ),
+    "3.5": Line(("io.delta:delta-spark_2.12:3.3.3", SYNAPSEML), SHIPPED),
     # Of Delta's dependencies all but its own and Unity Catalog's.
     "4.1": Line(
         ("io.delta:delta-spark_4.1_2.13:4.3.1",),
