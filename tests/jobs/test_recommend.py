@@ -39,6 +39,7 @@ def tables(bank: Bank, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.synapseml
+@pytest.mark.usefixtures("ansi")
 def test_from_a_log_to_lists(
     collected_by_place: dict[str, Collected],
     bank: Bank,
