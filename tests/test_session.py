@@ -161,6 +161,16 @@ def test_jars_hold_what_the_coordinates_say() -> None:
     assert not [name for name in names if any(fnmatch(name, pattern) for pattern in excluded)]
 
 
+def test_jars_are_those_of_the_installed_pyspark(monkeypatch: pytest.MonkeyPatch) -> None:
+    for spark, scala in (("3.5.3", "_2.12:3."), ("4.1.1", "_4.1_2.13:4.")):
+        monkeypatch.setattr(jars, "version", lambda name, spark=spark: spark)
+        [delta] = [each for each in jars.line().coordinates if each.startswith("io.delta:")]
+        assert scala in delta
+    monkeypatch.setattr(jars, "version", lambda name: "4.3.0")
+    with pytest.raises(FirstdayError, match=r"3\.5 or 4\.1.*4\.3\.0.*SPARK=4"):
+        jars.line()
+
+
 def test_java_home_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home = jdk(tmp_path / "seventeen", "17.0.1")
     monkeypatch.setenv("JAVA_HOME", str(home))
