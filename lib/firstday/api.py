@@ -53,7 +53,7 @@ __all__ = [
 
 # Settings of the jobs that are no keywords: `Result.save` says where results go, and a call sees no earlier
 # run.
-OF_JOBS = ("out", "experiment_name", "daily", "since", "check")
+OF_JOBS = ("out", "experiment_name", "daily", "since", "check", "synapseml")
 
 
 def discover(users: Any = None, events: Any = None, **settings: Any) -> Result:

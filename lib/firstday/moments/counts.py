@@ -18,6 +18,7 @@ from firstday.moments.kernel import CELL, PRODUCTS, TALLIES, Kernel, measures
 from firstday.moments.members import Members
 from firstday.moments.survey import Survey
 from firstday.moments.tally import OFFSET_BITS, ROW, TIMED
+from firstday.spark.observed import observed
 from firstday.tables.schemas import delivery, quoted
 from firstday.windows import Windows, instant_at
 
@@ -127,9 +128,9 @@ def count(
     kernel = Kernel(survey.keys, survey.leading, windows.days, count_cap, timed, in_label)
     reduced = rows.select(*ROW).mapInArrow(kernel, from_arrow_schema(kernel.schema)).persist()
     [sums] = reduced.agg(*(F.sum(name).alias(name) for name in TALLIES)).collect()
-    duplicates = doubles.get.get("duplicates") if "event_id" in events.columns else 0
+    duplicates = observed(doubles).get("duplicates") if "event_id" in events.columns else 0
     # Without users nothing is left to exchange, and Spark drops the plan before it, with what it observed.
-    unknown = seen.get.get("unknown", survey.events - survey.after_horizon)
+    unknown = observed(seen).get("unknown", survey.events - survey.after_horizon)
     return Counts(
         moment_counts=_moment_counts(reduced, kernel, members, whole),
         moment_products=_moment_products(reduced, members, whole),
