@@ -12,8 +12,9 @@ import pytest
 
 from firstday.cli import JOBS
 from firstday.errors import UserError
-from firstday.preflight import check, columns_of
+from firstday.preflight import REQUIRED, check, columns_of
 from firstday.settings import load
+from firstday.tables import schemas
 
 PLAN = """
 experiment: push
@@ -35,6 +36,7 @@ metrics: [{name: paid, kind: column, value: paid}]
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with small tables of each kind, which the commands run in."""
     rows = pd.DataFrame({"user_id": ["u"], "variant": ["a"], "country": ["KR"], "paid": [1.0], "gold": [1]})
+    rows = rows.assign(row_id="u", anchored_at="2024-06-01", action="like", occurred_at="2024-06-01")
     rows.to_parquet(tmp_path / "users.parquet")
     rows.to_csv(tmp_path / "units.csv", index=False)
     (tmp_path / "events.parquet").write_bytes((tmp_path / "users.parquet").read_bytes())
@@ -165,6 +167,44 @@ def test_what_cannot_be_seen_from_here_is_left_to_the_job(
     check(load(JOBS[job].settings, None, given))
 
 
+@pytest.mark.parametrize(
+    ("job", "table", "columns", "missing"),
+    [
+        ("discover", "users", ["user", "anchored_at"], "user_id"),
+        ("discover", "users", ["USER_ID", "signed_up_at"], None),
+        ("discover", "events", ["user_id", "event", "occurred_at"], "action"),
+        ("label", "votes", ["row", "f1", "f2", "f3"], "row_id"),
+    ],
+)
+def test_what_every_input_of_its_kind_has(
+    tmp_path: Path, job: str, table: str, columns: list[str], missing: str | None
+) -> None:
+    path = tmp_path / f"{table}.parquet"
+    pd.DataFrame({name: ["a"] for name in columns}).to_parquet(path)
+    given = {table: str(path), "out": str(tmp_path / "out")}
+    if table == "users":
+        pd.DataFrame({name: ["a"] for name in ("user_id", "action", "occurred_at")}).to_parquet(
+            tmp_path / "events.parquet"
+        )
+        given["events"] = str(tmp_path / "events.parquet")
+    if missing is None:
+        check(load(JOBS[job].settings, None, given))
+        return
+    with pytest.raises(UserError, match=f"--{table} must have the column {missing}"):
+        check(load(JOBS[job].settings, None, given))
+    check(load(JOBS[job].settings, None, given | {"columns": f"{missing}={columns[0]}"}))
+
+
+def test_the_required_columns_are_those_of_the_contract() -> None:
+    contracts = {
+        "users": schemas.users(), "events": schemas.events(), "rows": schemas.label_rows([]),
+        "votes": schemas.wide_votes([], None),
+    }  # fmt: skip
+    for table, contract in contracts.items():
+        fields = [field for field in contract.fields if not field.optional]
+        assert REQUIRED[table] == tuple((f.name, f.alias) if f.alias else (f.name,) for f in fields)
+
+
 def test_on_a_cluster_places_are_the_cluster_s(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYSPARK_GATEWAY_PORT", "1")
     check(load(JOBS["measure"].settings, None, UNITS | {"units": "/data/units.parquet"}))
@@ -173,8 +213,9 @@ def test_on_a_cluster_places_are_the_cluster_s(here: Path, monkeypatch: pytest.M
 
 
 def test_columns_of_what_kind_of_table_ever(here: Path) -> None:
-    names = ["user_id", "variant", "country", "paid", "gold"]
-    assert columns_of("users.parquet") == columns_of("units.csv") == names
+    pd.DataFrame({"a": ["x"], "b": [1]}).to_csv("two.csv", index=False)
+    pd.DataFrame({"a": ["x"], "b": [1]}).to_parquet("two.parquet")
+    assert columns_of("two.parquet") == columns_of("two.csv") == ["a", "b"]
     assert columns_of("found/hypotheses") == ["verdict"]
     pd.DataFrame({"a": [1], "b": [2]}).to_csv("t.tsv.gz", sep="\t", index=False)
     assert columns_of("t.tsv.gz") is None or columns_of("t.tsv.gz") == ["a", "b"]

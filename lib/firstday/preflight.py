@@ -52,8 +52,17 @@ COLUMNS: dict[str, tuple[str, tuple[str, ...]]] = {
     "train": ("examples", ("label", "group", "weight", "category", "order_by", "time", "features")),
     "assign": ("units", ("instant_column",)),
 }
+# By input, the columns that its contract asks for in each job, each with its other names.
+REQUIRED: dict[str, tuple[tuple[str, ...], ...]] = {
+    "users": (("user_id",), ("anchored_at", "signed_up_at")),
+    "events": (("user_id",), ("action",), ("occurred_at",)),
+    "votes": (("row_id",),),
+    "rows": (("row_id",),),
+}
+READERS = {"discover": ("users", "events"), "label": ("votes", "rows"), "measure": ("events",)}
 PATTERNS = ("features",)  # settings whose names may hold * and begin with -
 DELTA_LOG = "_delta_log"
+MOST_NAMES = 20  # of columns that are listed
 MOST_FILES = 50  # of which the columns are looked at
 CLOSE = 0.6  # how alike, at least, what is suggested is
 
@@ -81,11 +90,38 @@ def _check(job: str, settings: Settings, made: Collection[str] = ()) -> None:
     plan = read_plan(given["plan"]) if "plan" in given else None
     if plan is not None and isinstance(settings, MeasureSettings):
         settings.check_plan(plan)
+    if local:
+        _check_required(job, given)
     table, names = COLUMNS.get(job, ("", ()))
     if local and table in given and _is_local(given[table]):
         mapped = {name.rpartition(".")[2] for name in dict(given.get("columns", ()))}
         named = ((name, where) for name, where in _named(settings, names, plan) if name not in mapped)
         _check_columns(table, columns_of(given[table]), named)
+
+
+def _check_required(job: str, given: dict[str, Any]) -> None:
+    """The columns that every input of its kind has, but for those that --columns and --format take."""
+    mapped = {name.rpartition(".")[2] for name in dict(given.get("columns", ()))}
+    for table in READERS.get(job, ()):
+        address = given.get(table)
+        if (
+            not isinstance(address, str)
+            or not _is_local(address)
+            or (table == "events" and "format" in given)
+        ):
+            continue
+        columns = columns_of(address)
+        if columns is None:
+            continue
+        there = {name.lower() for name in columns} | mapped
+        missing = [names[0] for names in REQUIRED[table] if not there.intersection(names)]
+        if missing:
+            near = [(name, _nearest(name, columns) or "...") for name in missing]
+            raise DataError(
+                f"--{table} must have the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}",
+                value=", ".join(columns[:MOST_NAMES]),
+                next_step=f"say where it is, as in --columns {','.join(f'{a}={b}' for a, b in near)}",
+            )
 
 
 def _is_made(value: Any, made: Collection[str]) -> bool:
@@ -208,7 +244,7 @@ def _check_columns(table: str, columns: Sequence[str] | None, named: Iterable[tu
     for name, where in named:
         if name.lower() not in there:
             near = _nearest(name, columns)
-            others = f"the columns of {table} are {', '.join(columns[:20])}"
+            others = f"the columns of {table} are {', '.join(columns[:MOST_NAMES])}"
             told = f"did you mean {near!r}?" if near else others
             raise SettingsError(f"{where} must be a column of {table}", value=name, next_step=told)
 

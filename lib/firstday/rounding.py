@@ -12,6 +12,11 @@ def digits(standard_error: float) -> int | None:
     return min(max(1 - math.floor(math.log10(standard_error)), 0), MOST_DIGITS)
 
 
+def per_day(users: float) -> str:
+    """A rate: 83.4 → '83 new users a day', 0.96 → '1.0 new users a day'."""
+    return f"{users:,.{0 if users >= 10 else 1}f} new users a day"
+
+
 def points(difference: float) -> str:
     """A difference of two shares: 0.142 → '+14.2 points'; a true minus sign, and none before a zero."""
     figure = f"{100 * difference:+.1f}"

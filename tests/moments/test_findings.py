@@ -52,6 +52,7 @@ def found(spark: SparkSession, users: list[User]) -> Findings:
     halves = analyse_segment(frame, oracle.with_level_sums(frame, plan.days), plan)
     dates = pd.Series([user.anchor_date for user in users if user.retained])
     cohorts = dates.value_counts().rename_axis("anchor_date").reset_index(name="matured_d1")
+    cohorts["users"] = cohorts["matured_d1"]
     counts = spark.createDataFrame(rows, schema)
     parts = split(cohorts, 1, SETTINGS.choose_share)
     assert parts.until == UNTIL

@@ -1,13 +1,15 @@
 """The planned test: users per arm as statsmodels says, and enough in simulation."""
 
 import math
+from datetime import date, timedelta
 
 import numpy as np
+import pandas as pd
 import pytest
 from statsmodels.stats.power import NormalIndPower
 from statsmodels.stats.proportion import proportion_effectsize
 
-from firstday.moments.power import UPTAKE, PlannedTest, plan_test
+from firstday.moments.power import RECENT_DAYS, UPTAKE, PlannedTest, plan_test, recent_traffic
 
 PLAN = {
     "baseline": 0.4,
@@ -75,3 +77,38 @@ def test_longer_days_wait_longer() -> None:
     assert one is not None
     assert thirty is not None
     assert thirty.days_needed - one.days_needed == 29
+
+
+FIRST = date(2024, 1, 1)
+
+
+def cohorts(users: list[int]) -> pd.DataFrame:
+    """Users by date from 1 January on, in any order; dates without users have no row."""
+    dates = [FIRST + timedelta(place) for place in range(len(users))]
+    table = pd.DataFrame({"anchor_date": dates, "users": users})
+    return table[table["users"] > 0].sample(frac=1, random_state=1)
+
+
+@pytest.mark.parametrize(
+    ("users", "a_day", "first", "last"),
+    [
+        ([10] * 100, 10, 71, 98),
+        ([10] * 100 + [80] * 29, 80, 100, 127),  # grew
+        ([500] * 60 + [2] * 29, 2, 60, 87),  # shrank
+        ([500] * 60 + [0] * 14 + [7] * 15, 3.5, 60, 87),  # days without users count
+        ([20] * 40 + [3], 20, 12, 39),  # the log ends in the middle of a date
+        ([4, 6, 8, 1], 6, 0, 2),  # a short log counts from its first date
+        ([5], 5, 0, 0),
+    ],
+)
+def test_traffic_is_that_of_the_last_four_weeks(
+    users: list[int], a_day: float, first: int, last: int
+) -> None:
+    found = recent_traffic(cohorts(users))
+    assert found.users_a_day == pytest.approx(a_day)
+    assert last - first < RECENT_DAYS
+    assert (found.first, found.last) == (FIRST + timedelta(first), FIRST + timedelta(last))
+
+
+def test_without_users_there_is_no_traffic() -> None:
+    assert recent_traffic(cohorts([0])).users_a_day == 0

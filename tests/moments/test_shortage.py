@@ -11,10 +11,12 @@ from firstday.moments import shortage
 from firstday.moments.adjust import Z_95
 from firstday.moments.evidence import ActionEvidence
 from firstday.moments.families import Families
+from firstday.moments.power import Traffic
 from firstday.moments.shortage import ACTIONS, DATES, SHOCKS, TO_BE_CLEAR, TO_SPEAK, USERS
 from firstday.moments.split import Part, Split
 
 FIRST = date(2024, 3, 1)
+TRAFFIC = Traffic(200.0, FIRST, FIRST + timedelta(days=27))
 PARTS = Split(
     Part(8_000, 40, FIRST, FIRST + timedelta(days=39)),
     Part(2_000, 10, FIRST + timedelta(days=40), FIRST + timedelta(days=49)),
@@ -102,6 +104,6 @@ def test_what_does_not_hold_later_is_gone_or_has_too_few_users() -> None:
 
 
 def test_a_test_that_takes_too_long_needs_more_users_a_day() -> None:
-    found = shortage.of_test(candidate(0.1, 0.01), 180, 90, 200)
+    found = shortage.of_test(candidate(0.1, 0.01), 180, 90, TRAFFIC)
     assert (found.too_little, found.more) == (USERS, 200)
-    assert shortage.of_test(candidate(0.1, 0.01), float("nan"), 90, 200).too_little is None
+    assert shortage.of_test(candidate(0.1, 0.01), float("nan"), 90, TRAFFIC).too_little is None

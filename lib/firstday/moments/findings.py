@@ -14,6 +14,7 @@ from firstday.moments.adjust import Z_95
 from firstday.moments.collect import products_by_date, timing_until, to_driver
 from firstday.moments.dates import date_products
 from firstday.moments.evidence import LEAST_VARIANCE, ActionEvidence, assess
+from firstday.moments.power import Traffic, recent_traffic
 from firstday.moments.shortage import Shortage
 from firstday.moments.shortlist import Values, family_of, shortlist
 from firstday.moments.split import Split
@@ -77,15 +78,6 @@ class Findings:
         }
 
 
-def users_a_day(cohorts: pd.DataFrame, day: int) -> float:
-    """New users a calendar day, of the dates on which some are known on day n."""
-    known = cohorts[cohorts[f"matured_d{day}"] > 0]
-    if known.empty:
-        return 0.0
-    dates = known["anchor_date"]
-    return float(known[f"matured_d{day}"].sum() / ((dates.max() - dates.min()).days + 1))
-
-
 def find(
     counts: DataFrame,
     products: DataFrame,
@@ -115,7 +107,9 @@ def find(
         data = date_products(rows, held)
         comparable = int((np.diag(data.within())[:-1] >= LEAST_VARIANCE).sum())
         evidence = assess(data, known, cause_share=settings.cause_share, passing_on=settings.passing_on)
-    values = Values(counts, evidence, known, reporting, users_a_day(cohorts, day), settings)
+    expected = settings.users_a_day
+    traffic = recent_traffic(cohorts) if expected is None else Traffic(expected, None, None)
+    values = Values(counts, evidence, known, reporting, traffic, settings)
     choice = choose.choose(
         choosing.reset_index(drop=True),
         evidence,
@@ -127,10 +121,10 @@ def find(
         most_test_days=settings.most_test_days,
         tested={name: each.sentence for name, each in (tested or {}).items() if each.is_settled},
     )
-    trends = _trends(counts, choice, day)
+    trends = _trends(counts, choice, day, settings.min_users)
     listed = shortlist(choice, evidence, values, settings, tested or {})
     hypothesis = _hypothesis(choice, reporting, evidence, values, settings, with_event_id)
-    hypothesis |= {"retention_kind": settings.retention_kind} | parts.figures()
+    hypothesis |= {"retention_kind": settings.retention_kind} | parts.figures() | traffic.figures()
     missing = _shortage(choice, evidence, comparable, parts, values)
     if missing is not None:
         hypothesis |= {
@@ -158,7 +152,7 @@ def _shortage(
 
     comparable: actions that are done by enough users.
     """
-    settings, row, a_day = values.settings, choice.chosen, values.users_a_day
+    settings, row, a_day = values.settings, choice.chosen, values.traffic.users_a_day
     if row is None or choice.ended_at == choose.SIDES:
         if choice.verdict != choose.NONE:
             return None
@@ -172,7 +166,7 @@ def _shortage(
         return shortage.of_later(row, values.reporting, parts, a_day)
     if choice.ended_at == choose.TEST:
         days = values.days_needed(row.to_frame().T).iloc[0]
-        return shortage.of_test(row, float(days), settings.most_test_days, a_day)
+        return shortage.of_test(row, float(days), settings.most_test_days, values.traffic)
     return None
 
 
@@ -260,9 +254,10 @@ def _evidence_table(
     return table.reindex(columns=EVIDENCE_COLUMNS)  # without evidence its figures are unknown
 
 
-def _trends(counts: DataFrame, choice: choose.Choice, day: int) -> pd.DataFrame:
+def _trends(counts: DataFrame, choice: choose.Choice, day: int, min_users: int) -> pd.DataFrame:
     """By anchor date, for the chosen candidate and the best-known one of each of a few other actions."""
     shown = choice.candidates.assign(phi=choose.phi(choice.candidates))
+    shown = shown[shown["experienced"] >= min_users]  # of fewer a line by date says nothing
     ranks = {
         key: rank
         for rank, key in enumerate(zip(choice.listed["action"], choice.listed["threshold"], strict=True))

@@ -63,6 +63,7 @@ HYPOTHESES = _schema(
     precision="d", precision_low="d", precision_high="d", recall="d", recall_low="d", recall_high="d",
     adjusted="d", adjusted_low="d", adjusted_high="d",
     baseline="d", detectable_effect="d", users_per_arm="l", days_needed="l", alpha="d", power="d",
+    users_a_day="d", users_a_day_first="t", users_a_day_last="t",
     retention_kind="s",
     choosing_users="l", choosing_dates="l", choosing_first="t", choosing_last="t",
     later_users="l", later_dates="l", later_first="t", later_last="t",

@@ -14,6 +14,7 @@ from scipy import stats
 
 from firstday.moments.adjust import Z_95
 from firstday.moments.evidence import FEWEST_ACTIONS, LEAST_VARIANCE, ActionEvidence
+from firstday.moments.power import Traffic
 from firstday.moments.split import Split
 from firstday.rounding import points
 
@@ -152,17 +153,17 @@ def of_later(row: pd.Series, later: pd.DataFrame, split: Split, users_a_day: flo
     )
 
 
-def of_test(row: pd.Series, days: float, most: int, users_a_day: float) -> Shortage:
+def of_test(row: pd.Series, days: float, most: int, traffic: Traffic) -> Shortage:
     """No test fits. days: of the leading candidate's (row), NaN where none can be planned."""
     if isnan(days):
         return _against("no positive effect is to be expected of what may work")
-    more = ceil(users_a_day * (days / most - 1))
+    more = ceil(traffic.users_a_day * (days / most - 1))
     return Shortage(
         USERS,
         more,
-        f"New users are too few: at {users_a_day:,.0f} a day a test of {row['action']} ≥ "
-        f"{row['threshold']} takes {days:,.0f} days. It would fit in {most:,} days (--most-test-days) "
-        f"with about {more:,} more a day.",
+        f"New users are too few: with {traffic.described}, a test of {row['action']} ≥ {row['threshold']} "
+        f"takes {days:,.0f} days. It would fit in {most:,} days (--most-test-days) with about {more:,} more "
+        "a day. If others are to be expected, say so with --users-a-day.",
     )
 
 

@@ -13,7 +13,7 @@ from firstday.moments import choose, outputs, rule
 from firstday.moments.collect import to_driver
 from firstday.moments.evidence import ActionEvidence
 from firstday.moments.families import Timing
-from firstday.moments.power import PlannedTest, plan_test
+from firstday.moments.power import PlannedTest, Traffic, plan_test
 from firstday.moments.tested import Tested
 from firstday.moments.worth import Reach, Worth, followers, worth
 from firstday.settings import DiscoverSettings
@@ -30,7 +30,7 @@ class Values:
     evidence: ActionEvidence | None
     timing: Timing | None
     reporting: pd.DataFrame
-    users_a_day: float
+    traffic: Traffic
     settings: DiscoverSettings
 
     @cached_property
@@ -70,7 +70,7 @@ class Values:
             baseline=float(known["retained"] / known["users"]),
             share_experienced=float(known["experienced"] / known["users"]),
             effect=self.worth(str(row["action"]), int(row["threshold"])).mean_effect,
-            users_a_day=self.users_a_day,
+            users_a_day=self.traffic.users_a_day,
             day=self.settings.days[0],
             alpha=self.settings.test_alpha,
             power=self.settings.test_power,

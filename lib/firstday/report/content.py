@@ -47,7 +47,8 @@ class DiscoverContent:
     ('within 24 h of sign-up, did friend at least 3 times'), sql, reason, p_cause, p_works, cause_share (the
     prior), others (P(cause) with other priors, as a text); precision, recall
     and adjusted, each with _low and _high, on the reporting dates; and of the planned test baseline,
-    detectable_effect (a difference of shares), users_per_arm, days_needed, alpha, power; retention_kind; of
+    detectable_effect (a difference of shares), users_per_arm, days_needed, alpha, power; users_a_day,
+    of the dates users_a_day_first to users_a_day_last; retention_kind; of
     the dates to choose on and the later ones choosing_users, choosing_dates, choosing_first, choosing_last,
     later_users, ...; where nothing is to be tested `help`: what is too little, and how much more it takes. A
     value that does not apply is None or absent.

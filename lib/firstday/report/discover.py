@@ -1,6 +1,7 @@
 """The page of the discover job: the answer and what to do next; the evidence is in `discover_evidence`."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ from firstday.report.discover_labels import what_labels_changed
 from firstday.report.figures import unchecked
 from firstday.report.page import Fact, Page, Report, figures_of, render
 from firstday.report.palette import Styles
+from firstday.rounding import per_day
 
 WORDS = (
     ("action, threshold", "The name of an event, and 'at least so many times'."),
@@ -277,7 +279,7 @@ def _planned_test(content: DiscoverContent) -> list[Fact]:
         Fact(
             "Days needed",
             words.number(found.get("days_needed")),
-            f"for them to sign up at the present rate and to reach {content.day(found.get('day'))}.",
+            f"for them to sign up ({_traffic(found)}) and to reach {content.day(found.get('day'))}.",
         ),
         Fact(
             "Smallest change it can see",
@@ -291,6 +293,15 @@ def _planned_test(content: DiscoverContent) -> list[Fact]:
         ),
     )
     return [fact for fact in facts if fact.value != words.NOTHING]
+
+
+def _traffic(found: Mapping[str, Any]) -> str:
+    if words.absent(found.get("users_a_day")):
+        return "at the present rate"
+    if words.absent(found.get("users_a_day_first")):
+        return per_day(found["users_a_day"])
+    first, last = (words.iso_date(found[f"users_a_day_{end}"]) for end in ("first", "last"))
+    return f"{per_day(found['users_a_day'])}, as from {first} to {last}"
 
 
 def _run(content: DiscoverContent) -> list[tuple[str, list[tuple[str, str]]]]:

@@ -22,7 +22,7 @@ CANDIDATES_SHOWN = 12
 ACTIONS_SHOWN = 15
 TRENDS_SHOWN = 6
 CLEARLY = 10.0  # a Bayes factor from which evidence is clear
-TREND_WORDS = {"similar": "alike", "differs": "differently", "not enough data": "too little to say"}
+TREND_WORDS = {"similar": "alike", "differs": "differently", "not enough data": "too little data to say"}
 
 
 def funnel(content: DiscoverContent) -> Section:
@@ -57,7 +57,8 @@ def candidates(content: DiscoverContent, everyone: pd.DataFrame, styles: Styles)
         return Section(
             "candidates", title, nothing="no candidate has users that did it and users that came back."
         )
-    best = shown.sort_values("phi", ascending=False, na_position="last", kind="stable").iloc[0]
+    drawn = _enough(shown)
+    best = drawn.sort_values("phi", ascending=False, na_position="last", kind="stable").iloc[0]
     finding = (
         f"{words.some(len(shown), 'candidate', 'candidates')} shown for {content.day(best['day'])} "
         f"({content.whom('all')}). {_named(best)} goes with coming back most closely (phi "
@@ -78,7 +79,6 @@ def candidates(content: DiscoverContent, everyone: pd.DataFrame, styles: Styles)
         "Higher: more of those who did it came back. Further right: it covers more of those who came back. "
         "Upper right is best. Press an action in the legend to bring it out; point at a mark for its figures."
     )
-    drawn = _enough(shown)
     if len(drawn) < len(shown):
         few = words.some(len(shown) - len(drawn), "candidate is", "candidates are")
         how += f" {few} not drawn: fewer than {DRAWN_FROM} users did it."
@@ -137,7 +137,7 @@ def adjusted(content: DiscoverContent, everyone: pd.DataFrame) -> Section:
     known = everyone[everyone["difference"].notna()]
     if known.empty:
         return Section("adjusted", title, nothing="no candidate has users on both sides to compare.")
-    best = tables.best_per_action(known)
+    best = tables.best_per_action(_enough(known))
     top = best.head(CANDIDATES_SHOWN)
     shrunk = int((top["adjusted"].astype(float).abs() < top["difference"].astype(float).abs() / 2).sum())
     finding = (
@@ -203,9 +203,7 @@ def trends(content: DiscoverContent, everyone: pd.DataFrame) -> Section:
     counts = everyone["trend"].value_counts()
     said = [f"{words.number(counts[kind])} {word}" for kind, word in TREND_WORDS.items() if kind in counts]
     findings = (
-        (f"How the candidates move from date to date, against retention: {words.listed(said)}.",)
-        if said
-        else ()
+        (f"Of the candidates, from date to date against retention: {words.listed(said)}.",) if said else ()
     )
     dates = content.trends[content.trends["segment"] == "all"]
     dates = dates.sort_values("anchor_date", kind="stable", ignore_index=True)
@@ -316,7 +314,7 @@ def _not_drawn(dates: pd.DataFrame) -> str:
 
 
 def _enough(rows: pd.DataFrame) -> pd.DataFrame:
-    """Candidates that enough users did to be drawn; all of them where none is."""
+    """Candidates that enough users did to say something of; all of them where none is."""
     enough = rows[(rows["experienced"] >= DRAWN_FROM) | rows["chosen"]]
     return rows if enough.empty else enough
 
@@ -334,7 +332,8 @@ def _trend_caption(figures: pd.Series) -> str:
     effect = words.points_with(
         figures["trend_effect"], figures["trend_effect_low"], figures["trend_effect_high"]
     )
-    return f"Trend: {words.text(figures['trend'])}. Effect {words.estimable(effect)}"
+    trend = "" if words.absent(figures["trend"]) else f"Trend: {words.text(figures['trend'])}. "
+    return f"{trend}Effect {words.estimable(effect)}"
 
 
 def _together(dates: pd.DataFrame, first: int, day: int, named: Mapping[int, str]) -> str:

@@ -115,6 +115,12 @@ class DiscoverSettings(LogSettings):
         "what it proved or disproved leaves the shortlist.",
     )
     most_test_days: int = Field(90, ge=1, description="Longest test that the shortlist may ask for, in days.")
+    users_a_day: float | None = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="New users a day that a test gets [default: as on the 28 days before the last sign-up].",
+    )
     choose_share: OpenShare = Field(
         0.8,
         description="Choose on the dates by which this share of the users has come; report on the later "
