@@ -285,6 +285,6 @@ def _nothing(step: _Step, out: pd.DataFrame) -> str:
     if best is None:
         return "there is no candidate, as nobody whose day is known did anything in the window"
     return (
-        f"{step.nothing}. The likeliest of the last ones was {best['action']} ≥ "
-        f"{best['threshold']}: {step.figure(best)}"
+        f"{step.nothing}. The likeliest of the last ones was {best['action']} ≥ {best['threshold']}: "
+        f"{step.figure(best)}"
     )
