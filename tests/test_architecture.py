@@ -137,6 +137,11 @@ def test_jobs_do_not_import_one_another(module: str) -> None:
     assert not [name for name in imports(MODULES[module], module) if within(name, ("firstday.jobs", "jobs"))]
 
 
+def test_jobs_are_thin() -> None:
+    lines = {file.name: len(file.read_text().splitlines()) for file in (REPOSITORY / "jobs").glob("*.py")}
+    assert {name: count for name, count in lines.items() if count >= 40} == {}
+
+
 def test_only_tracking_imports_mlflow() -> None:
     users = {name for name, file in MODULES.items() if within_any(imports(file, name), "mlflow")}
     assert users <= {"tracking"}

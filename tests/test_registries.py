@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from firstday.experiments.analyse import analyse
 from firstday.experiments.designs import DESIGNS, Design, Tables
@@ -16,6 +18,12 @@ from firstday.experiments.results import Question, rows
 from firstday.labels.models import fitting
 from firstday.labels.models.base import Counted, Floats, LabelModel, Scores
 from firstday.labels.patterns import Patterns
+from firstday.recommendations.recall.catalog import Catalog
+from firstday.recommendations.recall.greedy import Merging
+from firstday.recommendations.recall.merge import gathered, merge
+from firstday.recommendations.recall.relevance import CoOccurrence
+from firstday.recommendations.recall.source import Asked, Source
+from firstday.recommendations.recall.sources import SOURCES
 from firstday.report import MeasureContent, measure_answer, measure_report, measure_text
 from tests.experiments.test_results import QUESTION, sums, world
 
@@ -111,3 +119,58 @@ def test_a_label_model_is_added_by_the_registry_alone(monkeypatch: pytest.Monkey
     # Models of other kinds are written as they were.
     other = fitting.fit(counted, "majority")
     assert fitting.from_json(fitting.to_json(other)).kind == "majority"
+
+
+def test_a_recall_source_is_added_by_the_registry_alone(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def arrays(asked: Asked) -> Any:
+        said = F.array(*(F.lit(float(place)) for place in range(len(asked.catalog))))
+        return lambda _: (
+            asked.customers.select("user_id", said.alias("in_turn"), F.lit("late").alias("why")),
+        )
+
+    monkeypatch.setitem(
+        SOURCES,
+        "in_turn",
+        Source(
+            "in_turn",
+            views={"in_turn": "in_turn"},
+            arrays=arrays,
+            score=lambda views, _: views["in_turn"],
+            reason=lambda pick, _, __: F.format_string("%s: %.0f", F.col("why"), pick["in_turn"]),
+            passed={"why": "string"},
+        ),
+    )
+    catalog = Catalog(("a", "b", "c"), ("g", "g", "h"))
+    customers = spark.createDataFrame([("u",)], "user_id string")
+    nothing: Any = None
+    asked = Asked(
+        customers=customers,
+        attributes=nothing,
+        facts=nothing,
+        met=nothing,
+        catalog=catalog,
+        until=nothing,
+        segments=nothing,
+        profile=(),
+        seed=1,
+    )
+    alike = CoOccurrence(np.zeros((3, 3)), np.ones(3, dtype=np.int64))
+    novel = spark.createDataFrame(
+        [("u", [2.0, None, None], "all")], "user_id string, novelty array<double>, profile string"
+    )
+    scores = gathered(customers, novel, *SOURCES["in_turn"].arrays(asked)(alike))
+    found = (
+        merge(scores, catalog, alike, 1, Merging(most=3, balance=1.0, quotas={}))
+        .orderBy("category")
+        .collect()
+    )
+    picks = [(row["category"], row["source"], row["reason"], row["in_turn"]) for row in found]
+    taken_up = "Taken up 2.0 times as often as on average by customers like this one (all)"
+    assert picks == [
+        ("a", "novelty", taken_up, 0.0),
+        ("b", "in_turn", "late: 1", 1.0),
+        ("c", "in_turn", "late: 2", 2.0),
+    ]
+    assert (Merging().order[-1], Merging().quotas["in_turn"]) == ("in_turn", 2)

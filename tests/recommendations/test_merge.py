@@ -12,12 +12,14 @@ from pyspark.sql import functions as F
 
 from firstday.errors import SettingsError
 from firstday.recommendations.recall.catalog import Catalog
-from firstday.recommendations.recall.greedy import SOURCES, Merging, greedy, quantiles, relevance, ties_of
+from firstday.recommendations.recall.greedy import Merging, greedy, quantiles, relevance, ties_of
 from firstday.recommendations.recall.merge import gathered, merge, similarity
 from firstday.recommendations.recall.relevance import CoOccurrence
+from firstday.recommendations.recall.sources import SOURCES as REGISTRY
 
 Array = np.ndarray[Any, Any]
 CATALOG = Catalog(tuple(f"c{place}" for place in range(7)), ("g", "g", "g", "h", "h", "i", "i"))
+SOURCES = tuple(REGISTRY)
 COSINE = np.random.default_rng(3).random((7, 7)) * 0.8
 FOUND = CoOccurrence((COSINE + COSINE.T) / 2 * (1 - np.eye(7)), np.ones(7, dtype=np.int64))
 ALIKE = similarity(CATALOG, FOUND)

@@ -19,7 +19,7 @@ from firstday.tables.address import is_path
 from firstday.tables.published import published_answer
 
 TrueEffects = Mapping[tuple[str, str, str], float]  # by experiment, metric and treatment
-NOT_KEPT = Answer("", "This run kept no answer: an earlier version made it. Its report has one")
+NOT_KEPT = Answer("", "No answer is kept: an earlier version of firstday made this run")
 
 
 def content(

@@ -1,7 +1,7 @@
 """From the tables to lists: recall, re-rank, weigh, filter, fill, choose contents; one instant for all."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import pandas as pd
@@ -26,8 +26,8 @@ from firstday.recommendations.recall.affinity import attributed
 from firstday.recommendations.recall.catalog import flags
 from firstday.recommendations.recall.greedy import Merging
 from firstday.recommendations.recall.interests import before
-from firstday.recommendations.recall.merge import VIEWS, merge
-from firstday.recommendations.recall.sources import RECALL_FEATURES, recalled
+from firstday.recommendations.recall.merge import merge
+from firstday.recommendations.recall.sources import RECALL_FEATURES, VIEWS, recalled
 from firstday.recommendations.slots import Slots, fill
 from firstday.recommendations.weights import weighted as weighted_by
 from firstday.spark.frames import cut, drawn, from_pandas
@@ -55,8 +55,8 @@ class Recipe:
     segment: Sequence[str] = ()
     profile: Sequence[str] = ()
     actions: Sequence[str] = ()
-    merging: Merging = Merging()  # noqa: RUF009 - frozen
-    fatigue: Fatigue = Fatigue()  # noqa: RUF009
+    merging: Merging = field(default_factory=Merging)
+    fatigue: Fatigue = Fatigue()  # noqa: RUF009 - frozen
     boost: float = 0.5
     slots: Slots = Slots()  # noqa: RUF009
     sharing: Sharing = Sharing()  # noqa: RUF009

@@ -24,7 +24,7 @@ from firstday.recommendations.fatigue import Fatigue
 from firstday.recommendations.monitoring import MonitoringTables, monitored
 from firstday.recommendations.monitoring_drift import drift, encoded_columns, unpacked
 from firstday.recommendations.monitoring_policy import policy_value
-from firstday.recommendations.recall.greedy import Merging
+from firstday.recommendations.recall.greedy import Merging, quotas_of
 from firstday.recommendations.slots import Exploring, Slots
 from firstday.result import Published, Result, Stage, recorded
 from firstday.settings import RecommendSettings
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from firstday.report import RecommendContent
 
 SLOTS = 4  # of a list, where nobody says how many
-SLOTS_BY = "slots by "  # figures of the step slots
 EXPORT = "recommendations_export"  # the lists for the channel, beside the tables
 
 
@@ -49,14 +48,14 @@ def recommend_stage(sources: Sources, settings: RecommendSettings, run_id: str) 
     now = settings.now or found.latest or datetime.now(UTC)
     with logs.step("Making the lists") as step:
         made = lists.make(found.tables, found.facts, now, recipe)
-        figures = steps.figures(made, found.tables["categories"], recipe)
+        figures, by_source = steps.figures(made, found.tables["categories"], recipe)
         counts = figures[figures["step"] == "slots"].set_index("figure")["value"].astype(int)
         step.note(**{name: int(counts[name]) for name in ("customers", "lists", "full", "slots")})
     with logs.step("Looking at how the last lists were taken"):
         watched = _watched(found, made, now, settings, sources, recipe)
     tables = _tables(sources.spark, _stamped(made.lists, now, settings, run_id), made, figures, watched)
     used = recorded(settings) | _used(recipe, now)
-    content = _content(found, figures, counts, watched, slots_note, used, run_id)
+    content = _content(found, figures, counts, by_source, watched, slots_note, used, run_id)
     from firstday.report import recommend_answer, recommend_report, recommend_text
 
     return Result(
@@ -143,6 +142,7 @@ def _content(
     found: bank.Bank,
     figures: pd.DataFrame,
     counts: "pd.Series[int]",
+    by_source: Mapping[str, int],
     watched: Watched,
     slots_note: str,
     used: Mapping[str, Any],
@@ -150,7 +150,6 @@ def _content(
 ) -> "RecommendContent":
     from firstday.report import RecommendContent
 
-    by_source = counts[counts.index.str.startswith(SLOTS_BY)]
     return RecommendContent(
         run_id=run_id,
         customers=counts["customers"],
@@ -158,7 +157,7 @@ def _content(
         full=counts["full"],
         slots=counts["slots"],
         size=used["slots"],
-        sources={name.removeprefix(SLOTS_BY): count for name, count in by_source.items()},
+        sources=by_source,
         window=f"the {used['watch_days']} days before {used['now'][:10]}",
         steps=figures,
         monitoring=watched.monitoring.monitoring,
@@ -216,7 +215,7 @@ def _recipe(sources: Sources, settings: RecommendSettings) -> tuple[lists.Recipe
         merging=Merging(
             most=settings.candidates,
             balance=1 - settings.diversity,
-            quotas=_quotas(settings.candidates),
+            quotas=quotas_of(settings.candidates),
         ),
         fatigue=Fatigue(**settings.rest.model_dump()),
         boost=settings.boost,
@@ -248,11 +247,6 @@ def _exploring(settings: RecommendSettings, size: int) -> int | None:
         raise SettingsError(
             str(error), value=settings.exploring_slot, next_step="give --exploring-slot last, or more --slots"
         ) from None
-
-
-def _quotas(candidates: int) -> dict[str, int]:
-    """A third of the candidates is relevance's at least, a sixth each is novelty's and serendipity's."""
-    return {"relevance": candidates // 3, "novelty": candidates // 6, "serendipity": candidates // 6}
 
 
 def _stamped(made: DataFrame, now: datetime, settings: RecommendSettings, run_id: str) -> DataFrame:

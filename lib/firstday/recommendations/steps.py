@@ -10,8 +10,8 @@ from firstday.recommendations.lists import Made, Recipe
 COLUMNS = ("step", "figure", "value")
 
 
-def figures(made: Made, categories: DataFrame, recipe: Recipe) -> pd.DataFrame:
-    """COLUMNS, in the order of the steps; a few dozen rows.
+def figures(made: Made, categories: DataFrame, recipe: Recipe) -> tuple[pd.DataFrame, dict[str, int]]:
+    """COLUMNS, in the order of the steps, a few dozen rows; and the slots by source.
 
     recall: candidates by source. weights: candidates, and lists whose best are others by the weights.
     filters: pairs of a customer and a category, and customers, by reason. slots: lists, full ones, and slots
@@ -26,7 +26,8 @@ def figures(made: Made, categories: DataFrame, recipe: Recipe) -> pd.DataFrame:
         rows += [("filters", f"{name}: {found['reason']}", found[name]) for name in ("pairs", "customers")]
     [filled] = slots.counts(made.lists, made.blocked, size).collect()
     rows += [("slots", name, filled[name]) for name in ("customers", "lists", "full", "slots")]
-    by_source = made.lists.groupBy("source").agg(F.count(F.lit(1)).alias("slots")).orderBy("source")
-    rows += [("slots", f"slots by {found['source']}", found["slots"]) for found in by_source.collect()]
+    counted = made.lists.groupBy("source").agg(F.count(F.lit(1)).alias("slots")).orderBy("source").collect()
+    by_source = {row["source"]: int(row["slots"]) for row in counted}
+    rows += [("slots", f"slots by {source}", slots) for source, slots in by_source.items()]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    return frame.assign(value=frame["value"].astype(float))
+    return frame.assign(value=frame["value"].astype(float)), by_source

@@ -32,7 +32,7 @@ def shown(fact: Fact) -> page.Fact:
             value, between = words.points(fact.value), words.points_interval(fact.low, fact.high)
         elif fact.unit == "probability":
             value = words.decimal(fact.value, 2)
-        elif isinstance(fact.value, int) or fact.value.is_integer():
+        elif fact.low is None and float(fact.value).is_integer():
             value = words.joined(" ", words.number(fact.value), fact.unit)
         else:
             value = words.joined(" ", words.decimal(fact.value, 4), fact.unit)

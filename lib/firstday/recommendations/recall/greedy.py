@@ -17,7 +17,20 @@ Floats = NDArray[np.float64]
 Places = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Ties = NDArray[np.uint64]
-SOURCES = ("relevance", "novelty", "serendipity")
+
+
+def _all_sources() -> tuple[str, ...]:
+    """The names of all sources in the order of their registry."""
+    from firstday.recommendations.recall.sources import SOURCES  # which is built on this module
+
+    return tuple(SOURCES)
+
+
+def quotas_of(candidates: int) -> dict[str, int]:
+    """By source, of how many of the candidates it has at least."""
+    from firstday.recommendations.recall.sources import SOURCES
+
+    return {name: candidates // source.part for name, source in SOURCES.items()}
 
 
 @dataclass(frozen=True)
@@ -30,10 +43,8 @@ class Merging:
     most: int = 12
     depth: int = 12
     balance: float = 0.7
-    quotas: Mapping[str, int] = field(
-        default_factory=lambda: {"relevance": 4, "novelty": 2, "serendipity": 2}
-    )
-    order: tuple[str, ...] = SOURCES
+    quotas: Mapping[str, int] = field(default_factory=lambda: quotas_of(12))
+    order: tuple[str, ...] = field(default_factory=_all_sources)
 
     def __post_init__(self) -> None:
         if self.most < 1 or self.depth < 1 or not 0 <= self.balance <= 1:
@@ -42,20 +53,21 @@ class Merging:
                 value=[self.most, self.depth, self.balance],
                 next_step="change the settings of merge",
             )
-        if sorted(self.order) != sorted(SOURCES):
+        names = _all_sources()
+        if sorted(self.order) != sorted(names):
             raise SettingsError(
-                f"the order names {', '.join(SOURCES)}, each once",
+                f"the order names {', '.join(names)}, each once",
                 value=self.order,
                 next_step="list all of them",
             )
-        unknown = sorted(set(self.quotas) - set(SOURCES))
+        unknown = sorted(set(self.quotas) - set(names))
         if (
             unknown
             or any(quota < 0 for quota in self.quotas.values())
             or sum(self.quotas.values()) > self.most
         ):
             raise SettingsError(
-                f"quotas are of {', '.join(SOURCES)}, 0 or more, and together at most `most`",
+                f"quotas are of {', '.join(names)}, 0 or more, and together at most `most`",
                 value=dict(self.quotas),
                 next_step="lower the quotas, or raise `most`",
             )
@@ -63,7 +75,7 @@ class Merging:
 
 @dataclass(frozen=True)
 class Chosen:
-    """customers × steps: the place of each category, -1 after the last; its source's place in SOURCES, and
+    """customers × steps: the place of each category, -1 after the last; its source's place in `named`, and
     its score, which is its quantile among that source's candidates.
     """
 
@@ -127,8 +139,8 @@ def greedy(named: Mapping[str, Floats], ties: Ties, similarity: Floats, merging:
     source, score = np.take_along_axis(source, order, axis=1), np.take_along_axis(score, order, axis=1)
     customers, categories = score.shape
     steps = min(merging.most, categories)
-    quota = np.array([merging.quotas.get(name, 0) for name in SOURCES])
-    available = np.stack([(source == number).sum(axis=1) for number in range(len(SOURCES))], axis=1)
+    quota = np.array([merging.quotas.get(name, 0) for name in named])
+    available = np.stack([(source == number).sum(axis=1) for number in range(len(named))], axis=1)
     chosen = _nothing(customers, steps)
     worth, nearest = np.where(source >= 0, merging.balance * score, -np.inf), np.zeros_like(score)
     taken = np.zeros_like(available)
@@ -153,12 +165,13 @@ def greedy(named: Mapping[str, Floats], ties: Ties, similarity: Floats, merging:
 
 def _attributed(named: Mapping[str, Floats], ties: Ties, merging: Merging) -> tuple[Places, Floats]:
     """Each category's source, -1 if none names it among its best, and its quantile there, 0 if none."""
+    names = list(named)
     source = np.full(ties.shape, -1)
     score = np.zeros(ties.shape)
     for name in reversed(merging.order):
         quantile, rank = _placed(named[name], ties)
         best = ~np.isnan(quantile) & (rank < merging.depth)
-        source = np.where(best, SOURCES.index(name), source)
+        source = np.where(best, names.index(name), source)
         score = np.where(best, quantile, score)
     return source, score
 
