@@ -11,7 +11,11 @@ from firstday.recommendations import recommendation_outputs as recommendations
 # By the job that writes them, without run_id. The histograms' columns depend on settings as well.
 DECLARED: dict[str, dict[str, StructType]] = {
     "discover": moments.TABLES
-    | {"label_changes": moments.LABEL_CHANGES, "moment_timing": moments.MOMENT_TIMING},
+    | {
+        "label_changes": moments.LABEL_CHANGES,
+        "moment_timing": moments.MOMENT_TIMING,
+        "moment_pairs": moments.MOMENT_PAIRS,
+    },
     "label": labels.TABLES,
     "train": ranker.TABLES,
     "recommend": recommendations.TABLES,
