@@ -175,13 +175,16 @@ def test_mistakes_are_one_sentence_and_bad_rows_are_handed_back() -> None:
 
 
 def test_a_result_of_discover_becomes_a_plan_that_assigns(spark: SparkSession, tmp_path: Path) -> None:
-    row = {"threshold": 2, "day": 1, "lift": 0.02, "users_per_arm": 4_000, "days_needed": 42}
+    row: dict[str, Any] = {"threshold": 2, "day": 1, "lift": 0.02, "users_per_arm": 4_000, "days_needed": 42}
     row |= {"guardrails": ["browse"], "guardrail_day": 7, "retention_kind": "on"}
     listed = pd.DataFrame([{**row, "rank": 1, "action": "message"}, {**row, "rank": 2, "action": "it's"}])
     found = fd.Result(
         *("discover", "a run"),
         sources=Sources(spark),
-        **{"checked": (), "settings": {}, "schemas": {}, "text": ""},
+        checked=(),
+        settings={},
+        schemas={},
+        text="",
         answer=fd.Answer("shortlist", "Test these."),
         tables={"shortlist": local_rows(spark, *outputs.typed(listed, outputs.SHORTLIST))},
     )
@@ -192,7 +195,7 @@ def test_a_result_of_discover_becomes_a_plan_that_assigns(spark: SparkSession, t
     assert both.treatments == ("message at least 2", "it's at least 2")
     assert read_plan(file) == both
     assigned = fd.assign(spends()[["user_id"]], both).tables["assignments"].toPandas()
-    assert set(assigned["variant"]) == {"control", *both.treatments}
+    assert set(pd.DataFrame(assigned)["variant"]) == {"control", *both.treatments}
     with pytest.raises(SettingsError, match="new file"):
         fd.assign(found, file)
     with pytest.raises(SettingsError, match="by ranks and starts_at"):
