@@ -202,7 +202,7 @@ def test_a_result_of_discover_becomes_a_plan_that_assigns(spark: SparkSession, t
         fd.assign(found, instant_column="at")
     with pytest.raises(DataError, match="ranks of the shortlist"):
         fd.assign(found, ranks=[3])
-    with pytest.raises(SettingsError, match="plan must be given"):
+    with pytest.raises(SettingsError, match="lan must be given"):
         fd.assign(spends())
 
 
