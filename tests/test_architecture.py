@@ -16,6 +16,7 @@ REPOSITORY = Path(__file__).parents[1]
 # What all stages may import.
 SHARED = (
     *("errors", "redact", "settings", "spark.frames", "spark.local_rows", "expressions", "parallel"),
+    *("spark.observed", "spark.synapseml"),
     *("tables.schemas", "windows", "segments", "rounding"),
 )
 STAGES = ("moments", "labels", "ranking", "recommendations", "experiments", "report", "simulation")
@@ -51,6 +52,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "errors",
         "job_list",
         "logs",
+        "moments.plan",
         "report",
         "result",
         "runner",
