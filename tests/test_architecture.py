@@ -44,6 +44,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "runner": ("logs", "result", "report.page", "spark.session", "tables", "tracking"),
     "api": (
         "errors",
+        "inputs.discovered",
         "logs",
         "report",
         "result",
