@@ -15,7 +15,8 @@ from firstday.tables import forget, maintain
 REPOSITORY = Path(__file__).parents[1]
 # What all stages may import.
 SHARED = (
-    *("errors", "redact", "settings", "spark.frames", "spark.local_rows", "expressions", "parallel"),
+    *("errors", "redact", "settings", "spark.catalyst", "spark.frames", "spark.local_rows", "expressions"),
+    "parallel",
     *("tables.schemas", "windows", "segments", "rounding"),
 )
 STAGES = ("moments", "labels", "ranking", "recommendations", "experiments", "report", "simulation")
@@ -30,12 +31,24 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "settings": ("errors", "settings"),
     "parallel": (),
     "spark": ("errors", "logs", "spark", "tables.schemas"),
-    "expressions": ("errors", "expressions", "tables.schemas"),
+    "expressions": ("errors", "expressions", "spark.catalyst", "tables.schemas"),
     "windows": ("errors", "settings"),
     "segments": ("errors", "tables.schemas"),
     "logs": ("errors", "redact"),
     "cli": ("errors", "logs", "preflight", "redact", "settings"),
-    "tables": ("addresses", "errors", "logs", "spark.local_rows", "parallel", "redact", "settings", "tables"),
+    "tables": (
+        *(
+            "addresses",
+            "errors",
+            "logs",
+            "spark.hadoop",
+            "spark.local_rows",
+            "parallel",
+            "redact",
+            "settings",
+        ),
+        "tables",
+    ),
     "tracking": ("errors", "logs", "redact", "settings"),
     "inputs": (*SHARED, "inputs", "logs", "loop", "tables", *STAGES),
     "loop": (*SHARED, "logs", "loop", "simulation"),
@@ -60,6 +73,9 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
 }
 # A stage's pipeline goes from its inputs to its result; the rest of a stage knows of neither.
 PIPELINE = ("experiments.results", "inputs", "logs", "report", "result", "tables", "tracking")
+# What goes behind PySpark's API: not on Spark Connect, and another with each Spark.
+PRIVATE = {"_jvm", "_jdf", "_jsc", "_jc", "_jsparkSession", "_gateway", "sparkContext"}
+AROUND_SYNAPSEML = ("labels.classifier", "ranking.examples", "ranking.ranker")
 DATAFRAME_IO = {"write", "writeTo", "writeStream", "readStream", "saveAsTable", "insertInto"}
 SESSION_IO = {"read", "table", "catalog"}
 MOST_LINES = 420
@@ -130,6 +146,22 @@ def test_only_tables_touches_storage() -> None:
     outside = {name: file for name, file in MODULES.items() if not within(name, ("tables", "spark"))}
     assert {name for name, file in outside.items() if within_any(imports(file, name), "delta")} == set()
     assert {name: found for name, file in outside.items() if (found := storage_calls(file))} == {}
+
+
+def test_only_spark_and_synapseml_go_behind_pysparks_api() -> None:
+    found = {
+        name: private
+        for name, file in MODULES.items()
+        if not within(name, ("spark", *AROUND_SYNAPSEML))
+        and (
+            private := [
+                f"{node.lineno}: {node.attr}"
+                for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+                if isinstance(node, ast.Attribute) and node.attr in PRIVATE
+            ]
+        )
+    }
+    assert found == {}
 
 
 @pytest.mark.parametrize("folder", ["lib", "jobs", "tests", "benchmarks"])

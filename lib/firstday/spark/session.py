@@ -60,8 +60,6 @@ def get_session(app_name: str, local_cores: str = "*") -> "SparkSession":
             next_step="give spark-submit the options of conf/spark-defaults.conf (--properties-file)",
         )
     spark.conf.set("spark.sql.session.timeZone", "UTC")  # of the session, not of the cluster
-    if not on_databricks():
-        _remember_names(spark)
     return spark
 
 
@@ -133,9 +131,7 @@ def start_local(conf: dict[str, str]) -> "SparkSession":
     builder = SparkSession.builder
     for key, value in conf.items():
         builder = builder.config(key, value)
-    spark = builder.getOrCreate()
-    _remember_names(spark)
-    return spark
+    return builder.getOrCreate()
 
 
 def local_conf(app_name: str, cores: str = "*") -> dict[str, str]:
@@ -152,7 +148,6 @@ def local_conf(app_name: str, cores: str = "*") -> dict[str, str]:
         **DELTA,
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
-        "spark.python.daemon.module": "firstday.spark.python_daemon",
         "spark.driver.memory": f"{heap_mb()}m",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
@@ -179,12 +174,6 @@ def local_conf(app_name: str, cores: str = "*") -> dict[str, str]:
         # Our tables are read whole, by run_id: least and greatest values of columns cost a third of a write.
         "spark.databricks.delta.stats.collect": "false",
     }
-
-
-def _remember_names(spark: "SparkSession") -> None:
-    from firstday.spark import jvm_names  # needs PySpark
-
-    jvm_names.remember(spark.sparkContext._jvm)
 
 
 def leave(status: int) -> None:

@@ -16,7 +16,7 @@ from firstday.recommendations.recall.merge import VIEWS, gathered
 from firstday.recommendations.recall.novelty import Profile, novelty
 from firstday.recommendations.recall.relevance import CoOccurrence, als, co_occurrence, co_occurrence_scores
 from firstday.recommendations.recall.serendipity import draws, segmented, serendipity
-from firstday.spark.frames import cut
+from firstday.spark.frames import break_lineage
 
 RECALL_FEATURES = tuple(f"recall_{name}" for name in VIEWS)
 
@@ -53,7 +53,7 @@ def recalled(
     attributes: those of the customers.
     """
     catalog = catalog_of(categories)
-    met = cut(interests(facts, catalog, until))
+    met = break_lineage(interests(facts, catalog, until))
     segments = segmented(customers, segment)
     by_source: tuple[Any, ...] = side_by_side(
         lambda: als(met, catalog, seed),
@@ -64,4 +64,4 @@ def recalled(
     )
     fitting, found, alike, unmet, drawn = by_source
     scores = gathered(customers, fitting, co_occurrence_scores(met, found), alike, unmet, drawn, segments)
-    return Recalled(cut(scores), catalog, found)
+    return Recalled(break_lineage(scores), catalog, found)
