@@ -53,7 +53,7 @@ $(STAMPS)/package: setup.py pyproject.toml $(STAMPS)/packages
 	@$(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(STAMPS)/ready: requirements-java.txt lib/firstday/spark/jars.py lib/firstday/spark/install.py $(STAMPS)/package
+$(STAMPS)/ready: requirements-java.txt $(addprefix lib/firstday/spark/,jars.py install.py session.py) $(STAMPS)/package
 	@$(BIN)/python -m firstday.spark.java || { echo "No Java 17 here: installing one into $(VENV)"; \
 		$(call install_pinned,requirements-java.txt); }
 	@echo "Fetching the jars"

@@ -66,6 +66,7 @@ setup(
         "PyYAML>=6",
         "rich>=13",
         "scipy>=1.13",
+        "sqlglot>=30,<31",
         "statsmodels>=0.14.2",
         "tzdata",
         "vl-convert-python>=1.7",

@@ -36,7 +36,7 @@ from firstday.settings.train import Boosting
 from firstday.simulation import Bank, simulate_bank
 from firstday.simulation.bank_policies import hand_targeting, popularity
 from firstday.simulation.tables import BANK_TABLES
-from firstday.spark.frames import cut
+from firstday.spark.frames import break_lineage
 from firstday.spark.session import local_conf, start_local
 
 WEEKS = 4
@@ -105,7 +105,7 @@ def firstday(
     """The lists of a week. recipes: what was learned, by day; the latest counts, unless `retrain`."""
     read = tables(spark, bank)
     logged: dict[str, Any] = {name: read[name] for name in LOGGED}
-    log = cut(facts(**logged))
+    log = break_lineage(facts(**logged))
     now = bank.now.to_pydatetime()
     if not recipes or (retrain and bank.day not in recipes):
         first = bank.impressions["shown_at"].min().to_pydatetime()

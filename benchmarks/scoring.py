@@ -29,7 +29,7 @@ from firstday.recommendations.slots import Exploring, Slots, fill
 from firstday.recommendations.weights import weighted
 from firstday.settings.train import Boosting
 from firstday.spark import synapseml
-from firstday.spark.frames import cut, with_vector
+from firstday.spark.frames import break_lineage, with_vector
 from firstday.spark.session import local_conf, start_local
 
 CATEGORIES, GROUPS, FEATURES = 40, 8, 40
@@ -103,7 +103,7 @@ def ranker(spark: SparkSession) -> Ranker:
 def lists(spark: SparkSession, scored: DataFrame, customers: int) -> DataFrame:
     """The lists out of the scored pairs; these are worked out once and kept, as the job keeps them."""
     offered = categories(spark)
-    better = cut(weighted(scored, offered.drop("fallback")))
+    better = break_lineage(weighted(scored, offered.drop("fallback")))
     return fill(better, blocked(spark, customers), offered, SLOTS, seed=7, occasion="a benchmark")
 
 

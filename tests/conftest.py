@@ -1,18 +1,14 @@
 """One Spark session for all tests, the real data where it is present, and Hypothesis' profile."""
 
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql.types import StructType
+from pyspark.sql import SparkSession
 
 from firstday import logs
 from firstday.spark import jars, session
-from firstday.spark.local_rows import local_rows
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -72,28 +68,5 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         "spark.local.dir": str(tmp_path_factory.mktemp("spark")),
     }
     spark = session.start_local(conf)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(SparkSession, "createDataFrame", _from_list(SparkSession.createDataFrame))
-        yield spark
+    yield spark
     spark.stop()
-
-
-def _from_list(create: Callable[..., DataFrame]) -> Callable[..., DataFrame]:
-    """createDataFrame as `local_rows` does it: a tenth of the time, and tests make many."""
-
-    def created(spark: SparkSession, data: Any, schema: Any = None, **others: Any) -> DataFrame:
-        rows = data if isinstance(data, list) and isinstance(schema, str | StructType) and not others else []
-        if not rows or not all(isinstance(row, tuple | list) and all(map(_is_same, row)) for row in rows):
-            return create(spark, data, schema, **others)
-        return local_rows(spark, rows, schema)
-
-    return created
-
-
-def _is_same(value: Any) -> bool:
-    """Whether Arrow hands it on as a list does: there NaN is null, and a time without a zone is in UTC."""
-    if isinstance(value, tuple | list):
-        return all(map(_is_same, value))
-    if isinstance(value, datetime):
-        return value.tzinfo is not None
-    return not (isinstance(value, float) and value != value)

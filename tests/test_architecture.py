@@ -15,8 +15,8 @@ from firstday.tables import forget, maintain
 REPOSITORY = Path(__file__).parents[1]
 # What all stages may import.
 SHARED = (
-    *("errors", "redact", "settings", "spark.frames", "spark.local_rows", "expressions", "parallel"),
-    *("spark.observed", "spark.synapseml"),
+    *("errors", "redact", "settings", "spark.catalyst", "spark.frames", "spark.local_rows", "expressions"),
+    *("parallel", "spark.observed", "spark.synapseml"),
     *("tables.schemas", "windows", "segments", "rounding"),
 )
 STAGES = ("moments", "labels", "ranking", "recommendations", "experiments", "report", "simulation")
@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "settings": ("errors", "settings"),
     "parallel": (),
     "spark": ("errors", "logs", "spark", "tables.schemas"),
-    "expressions": ("errors", "expressions", "tables.schemas"),
+    "expressions": ("errors", "expressions", "spark.catalyst", "tables.schemas"),
     "windows": ("errors", "settings"),
     "segments": ("errors", "tables.schemas"),
     "logs": ("errors", "redact"),
@@ -38,8 +38,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "job_list": ("settings",),
     "cli": ("errors", "job_list", "logs", "preflight", "redact", "settings"),
     "tables": (
-        *("addresses", "errors", "expressions.uses", "logs", "spark.local_rows", "parallel", "redact"),
-        *("settings", "tables"),
+        *("addresses", "errors", "expressions.uses", "logs", "spark.hadoop", "spark.local_rows"),
+        *("parallel", "redact", "settings", "tables"),
     ),
     "tracking": ("errors", "logs", "redact", "settings"),
     "loop": (
@@ -77,6 +77,9 @@ READING = (
     *("moments.inputs", "moments.plan", "labels.inputs", "ranking.bank", "ranking.inputs"),
     *("experiments.assign_inputs", "experiments.measure_inputs", "experiments.measure_log"),
 )
+# What goes behind PySpark's API: not on Spark Connect, and another with each Spark.
+PRIVATE = {"_jvm", "_jdf", "_jsc", "_jc", "_jsparkSession", "_gateway", "sparkContext"}
+AROUND_SYNAPSEML = ("labels.classifier", "ranking.examples", "ranking.ranker")
 DATAFRAME_IO = {"write", "writeTo", "writeStream", "readStream", "saveAsTable", "insertInto"}
 SESSION_IO = {"read", "table", "catalog"}
 MOST_LINES = 420
@@ -153,6 +156,22 @@ def test_only_tables_touches_storage() -> None:
     outside = {name: file for name, file in MODULES.items() if not within(name, ("tables", "spark"))}
     assert {name for name, file in outside.items() if within_any(imports(file, name), "delta")} == set()
     assert {name: found for name, file in outside.items() if (found := storage_calls(file))} == {}
+
+
+def test_only_spark_and_synapseml_go_behind_pysparks_api() -> None:
+    found = {
+        name: private
+        for name, file in MODULES.items()
+        if not within(name, ("spark", *AROUND_SYNAPSEML))
+        and (
+            private := [
+                f"{node.lineno}: {node.attr}"
+                for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+                if isinstance(node, ast.Attribute) and node.attr in PRIVATE
+            ]
+        )
+    }
+    assert found == {}
 
 
 @pytest.mark.parametrize("folder", ["lib", "jobs", "tests", "benchmarks"])

@@ -2,11 +2,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
-from delta.tables import DeltaTable
-from py4j import protocol as proto
-from py4j.java_gateway import JavaPackage
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from firstday.errors import FirstdayError
 from firstday.spark import jars, java, session
@@ -38,63 +34,6 @@ def test_a_session_without_delta_is_refused(spark: SparkSession, monkeypatch: py
 def test_the_session_reads_and_writes_delta(spark: SparkSession, tmp_path: Path) -> None:
     spark.range(3).write.format("delta").save(str(tmp_path / "t"))
     assert spark.read.format("delta").load(str(tmp_path / "t")).count() == 3
-
-
-@pytest.fixture
-def sent(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is sent to Java from now on."""
-    client = spark.sparkContext._gateway._gateway_client  # type: ignore[union-attr]
-    heard: list[str] = []
-    send = client.send_command
-
-    def overheard(command: str, *rest: object) -> object:
-        heard.append(command)
-        return send(command, *rest)
-
-    monkeypatch.setattr(client, "send_command", overheard)
-    return heard
-
-
-def test_a_column_is_made_without_looking_for_java_classes(spark: SparkSession, sent: list[str]) -> None:
-    F.coalesce("id", F.lit(1))  # the methods are looked up once
-    sent.clear()
-    frame = spark.range(1).select(F.coalesce("id", F.lit(1)).alias("number"))
-    looked_up = [command for command in sent if command.startswith(proto.REFLECTION_COMMAND_NAME)]
-    assert (len(sent) > 5, looked_up) == (True, [])
-    assert frame.collect() == [(0,)]
-
-
-def test_a_class_is_looked_for_in_its_package_once(
-    spark: SparkSession, sent: list[str], tmp_path: Path
-) -> None:
-    search = proto.REFLECTION_COMMAND_NAME + proto.REFL_GET_UNKNOWN_SUB_COMMAND_NAME
-    for _ in range(2):
-        sent.clear()
-        assert not DeltaTable.isDeltaTable(spark, str(tmp_path))
-        F.transform("id", lambda each: each + F.lit(1))
-        # What is in no jar may be in one that is added.
-        assert isinstance(spark.sparkContext._jvm.org.apache.spark.Unheard, JavaPackage)  # type: ignore[union-attr]
-    searched = [command for command in sent if command.startswith(search)]
-    assert len(sent) > 5
-    assert len(searched) == 1
-    assert "Unheard" in searched[0]
-
-
-def test_what_never_changes_is_made_once_and_lists_are_handed_over_at_once(
-    spark: SparkSession, sent: list[str]
-) -> None:
-    sizes = (0, 1, 10, 11, 25)
-    F.col("id"), F.lit(1), F.lit(True)
-    sent.clear()
-    kinds = spark.range(1).select(F.lit(1), F.lit(True), F.lit("1"), F.lit(1.0), "id").dtypes
-    assert [kind for _, kind in kinds] == ["int", "boolean", "string", "double", "bigint"]
-    assert not any("\ncol\n" in command for command in sent)
-    assert len([command for command in sent if "\nlit\n" in command]) <= 2  # of a text and a double
-    asked = [F.count_if(F.col("id").isin(list(range(size)))) for size in sizes]
-    assert spark.range(30).agg(*asked).first() == sizes
-    assert not any("\nadd\n" in command for command in sent)
-    to_seq = spark.sparkContext._jvm.PythonUtils.toSeq  # type: ignore[union-attr]
-    assert to_seq([None, "a"]).mkString(",") == "null,a"
 
 
 def test_local_mode_leaves_nothing_behind_and_opens_nothing() -> None:

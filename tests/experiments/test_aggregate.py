@@ -1,7 +1,8 @@
 """The table of sums against the row-level formula in pandas, in any order and partitioning of the rows."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -11,14 +12,22 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from firstday.errors import DataError, SettingsError
-from firstday.experiments.aggregate import aggregate, aggregate_schema, arms_of, retention_by_categories
+from firstday.experiments.aggregate import (
+    EVERYONE,
+    added,
+    aggregate,
+    aggregate_schema,
+    retention_by_categories,
+    sums_in,
+)
 from firstday.experiments.outcomes import Outcomes, outcomes
 from firstday.experiments.panel_outcomes import ages, panel_of, panel_table, periods
 from firstday.experiments.panels import PARTS as PANEL_PARTS
 from firstday.experiments.panels import PanelSums
 from firstday.experiments.spans import Spans
-from firstday.experiments.sums import PARTS, Sums
+from firstday.experiments.sums import CENTRES, PARTS, Sums
 from firstday.experiments.unit_table import checked_units, unit_outcomes
+from firstday.segments import ALL
 from firstday.settings.metrics import Metric
 from tests.experiments.outcome_worlds import (
     ASSIGNMENTS,
@@ -39,6 +48,26 @@ TOLD = world(seed=5)
 NEVER = START + 1000 * DAY
 KEYS = ["metric", "variant", "segment", "population", "assigned_on"]
 UNITS = "id long, arm string, on date, clicks long, shown long, back boolean, before double, country string"
+
+
+def sums_of(rows: pd.DataFrame, dates: Sequence[date]) -> Sums:
+    """The rows of one metric, variant, segment and population as `Sums` along dates of assignment.
+
+    dates: in order; 0 units at those without a row.
+    """
+    by_date = added(rows, "assigned_on")
+    own = {name: by_date[name].iloc[0] for name in CENTRES if name in by_date.columns and len(by_date)}
+    return sums_in(by_date.reindex(list(dates), fill_value=0.0).assign(**own))
+
+
+def arms_of(
+    table: pd.DataFrame, metric: str, segment: str = ALL, population: str = EVERYONE
+) -> tuple[dict[str, Sums], list[date]]:
+    """`Sums` by variant along the same dates, and these dates; empty where the table has no such rows."""
+    wanted = {"metric": metric, "segment": segment, "population": population}
+    rows = table[np.logical_and.reduce([table[name] == value for name, value in wanted.items()])]
+    dates = sorted(rows["assigned_on"].unique())
+    return {str(name): sums_of(part, dates) for name, part in rows.groupby("variant", sort=True)}, dates
 
 
 @pytest.fixture(scope="module")

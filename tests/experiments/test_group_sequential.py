@@ -1,5 +1,7 @@
 """Bounds that others published, their error and power by simulation, and looks that were not planned."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -11,7 +13,6 @@ from firstday.experiments.group_sequential import (
     FARTHEST_BOUND,
     Spending,
     boundaries,
-    decide,
     repeated,
     stopping_probabilities,
 )
@@ -21,6 +22,20 @@ EXPERIMENTS = 40_000
 ALPHA = 0.05
 MARGIN = 3 * np.sqrt(ALPHA * (1 - ALPHA) / EXPERIMENTS)
 FIVE = np.arange(1, 6) / 5
+
+
+class Stopped(NamedTuple):
+    """bounds: one a look; crossed: whether |z| reaches it; stopped_at: the first that does, or how many."""
+
+    bounds: Floats
+    crossed: npt.NDArray[np.bool_]
+    stopped_at: npt.NDArray[np.int64]
+
+
+def stopped(z: Floats, fractions: npt.ArrayLike, **settings: Any) -> Stopped:
+    bounds = boundaries(np.asarray(fractions), **settings)
+    crossed = abs(z) >= bounds
+    return Stopped(bounds, crossed, np.where(crossed.any(axis=-1), crossed.argmax(axis=-1), len(bounds)))
 
 
 def walks(fractions: npt.ArrayLike, drift: float = 0.0, seed: int = 0) -> Floats:
@@ -76,7 +91,7 @@ def test_three_uneven_looks_by_the_joint_distribution(spending: Spending) -> Non
 @pytest.mark.parametrize("fractions", [FIVE, np.arange(1, 29) / 28, np.array([0.05, 0.3, 0.32, 1.0])])
 def test_false_positives_are_exactly_alpha(fractions: Floats, spending: Spending) -> None:
     z = walks(fractions)
-    found = decide(z, fractions, alpha=ALPHA, spending=spending)
+    found = stopped(z, fractions, alpha=ALPHA, spending=spending)
     assert abs((found.stopped_at < len(fractions)).mean() - ALPHA) < MARGIN
     assert (abs(z) > norm.isf(ALPHA / 2)).any(-1).mean() > ALPHA + 10 * MARGIN
 
@@ -86,7 +101,7 @@ def test_power_and_time_of_stopping_as_integrated(spending: Spending) -> None:
     """With a drift that has 80 % power at a fixed horizon: 2 to 3 points less, or 9 with Pocock's."""
     drift = norm.isf(ALPHA / 2) + norm.isf(0.2)
     bounds = boundaries(FIVE, spending=spending)
-    found = decide(walks(FIVE, drift), FIVE, spending=spending)
+    found = stopped(walks(FIVE, drift), FIVE, spending=spending)
     chances = stopping_probabilities(FIVE, bounds, drift)
     drawn = np.bincount(found.stopped_at, minlength=6)[:5] / EXPERIMENTS
     np.testing.assert_allclose(drawn, chances, atol=3 * np.sqrt(0.25 / EXPERIMENTS))
@@ -102,7 +117,7 @@ def test_binary_outcomes_with_unplanned_volumes() -> None:
     units = a_day.cumsum()
     arms = [rng.binomial(a_day, 0.2, (EXPERIMENTS, len(a_day))).cumsum(-1) / units for _ in range(2)]
     error = np.sqrt(sum(rate * (1 - rate) / units for rate in arms))
-    found = decide((arms[0] - arms[1]) / error, units / 4_500)
+    found = stopped((arms[0] - arms[1]) / error, units / 4_500)
     assert abs((found.stopped_at < len(units)).mean() - ALPHA) < MARGIN + 0.001
 
 
@@ -119,7 +134,7 @@ def test_repeated_intervals_cover_together() -> None:
 def test_repeated_p_value_interval_and_decision_agree(spending: Spending) -> None:
     z = walks(FIVE, drift=2.5)[:2_000]
     found = repeated(z, np.ones(5), FIVE, spending=spending)
-    crossed = decide(z, FIVE, spending=spending).crossed
+    crossed = stopped(z, FIVE, spending=spending).crossed
     np.testing.assert_array_equal(found.p_value <= ALPHA, crossed)
     np.testing.assert_array_equal((found.low > 0) | (found.high < 0), crossed)
 
@@ -151,7 +166,7 @@ def test_nothing_is_left_after_the_end() -> None:
     assert np.isinf(bounds).tolist() == [False, False, True]
     assert stopping_probabilities(fractions, bounds).sum() == pytest.approx(ALPHA)
     z = np.array([[0.0, 0.0, 99.0], [9.0, 9.0, 9.0], [np.nan, 3.0, 0.0]])
-    found = decide(z, fractions)
+    found = stopped(z, fractions)
     assert found.stopped_at.tolist() == [3, 0, 1]
     after = repeated(z, np.ones(3), fractions)
     assert np.isnan([after.low[:, 2], after.high[:, 2], after.p_value[:, 2]]).all()
@@ -180,4 +195,4 @@ def test_refuses_other_settings_and_looks() -> None:
     with pytest.raises(SettingsError):
         boundaries(FIVE, alpha=1.5)
     with pytest.raises(DataError, match="5 looks"):
-        decide(np.zeros(4), FIVE)
+        repeated(np.zeros(4), np.ones(4), FIVE)

@@ -14,9 +14,7 @@ from firstday.experiments.novelty import (
     TREATMENT,
     effects_by_age,
     lasting,
-    later_less_first,
     slope,
-    slope_of_separate,
 )
 from firstday.experiments.panels import PanelSums
 from firstday.experiments.sums import Floats, Sums
@@ -49,12 +47,9 @@ def called(found: Estimate) -> float:
 
 
 def test_false_positives_with_correlated_ages() -> None:
-    """And what a regression that takes the ages for independent would call."""
     steady = sums(2_000, 200, np.full(14, 0.5))
     margin = 3 * np.sqrt(ALPHA * (1 - ALPHA) / 2_000)
     assert abs(called(slope(steady, AGES)) - ALPHA) < margin
-    assert abs(called(later_less_first(steady, AGES)) - ALPHA) < margin
-    assert called(slope_of_separate(effects_by_age(steady), AGES)) > 0.1
 
 
 def test_a_planted_decay_is_found_and_measured() -> None:
@@ -67,9 +62,6 @@ def test_a_planted_decay_is_found_and_measured() -> None:
     assert found.estimate.mean() == pytest.approx(line, rel=0.02)
     assert covered > 0.92
     assert called(found) > 0.8
-    halves = later_less_first(fading, AGES)
-    assert halves.estimate.mean() == pytest.approx(effects[7:].mean() - effects[:7].mean(), rel=0.02)
-    assert called(halves) > 0.8
 
 
 def test_click_rates_by_age_whose_level_moves_in_both_arms() -> None:
@@ -88,16 +80,6 @@ def test_click_rates_by_age_whose_level_moves_in_both_arms() -> None:
 # -- against others ------------------------------------------------------------------------------
 
 
-def test_a_contrast_is_the_two_sample_comparison_of_each_units_own() -> None:
-    y, group = outcomes(1, 60, np.linspace(1, 0, 5), seed=1)
-    own = y[0, :, 3:].mean(-1) - y[0, :, :2].mean(-1)
-    arms = [Sums.of(own[group == arm]) for arm in (TREATMENT, CONTROL)]
-    plain = difference(arms[0], arms[1])
-    found = later_less_first(PanelSums.of(y, group=group, groups=2), np.arange(5))
-    np.testing.assert_allclose(found.estimate[0], plain.estimate, rtol=1e-9)
-    np.testing.assert_allclose(found.standard_error[0], plain.standard_error, rtol=1e-9)
-
-
 def test_each_age_is_the_plain_difference() -> None:
     y, group = outcomes(1, 80, np.linspace(0, 1, 4), seed=2)
     found = effects_by_age(PanelSums.of(y, group=group, groups=2))
@@ -105,18 +87,6 @@ def test_each_age_is_the_plain_difference() -> None:
     plain = difference(arms[0], arms[1])
     np.testing.assert_allclose(found.estimate[0], plain.estimate, rtol=1e-9)
     np.testing.assert_allclose(found.standard_error[0], plain.standard_error, rtol=1e-9)
-
-
-def test_the_line_is_statsmodels_weighted_one() -> None:
-    """With units of their own at each age statsmodels' errors are right too."""
-    effects = Estimate.normal(np.array([0.9, 0.7, 0.8, 0.3]), np.array([0.1, 0.2, 0.15, 0.3]), ALPHA)
-    ages = np.array([0.0, 1.0, 3.0, 7.0])
-    fit = sm.WLS(effects.estimate, sm.add_constant(ages), weights=effects.standard_error**-2)
-    fitted = fit.fit(cov_type="fixed scale", cov_kwds={"scale": 1})
-    found = slope_of_separate(effects, ages)
-    np.testing.assert_allclose(found.estimate, fitted.params[1], rtol=1e-9)
-    np.testing.assert_allclose(found.standard_error, fitted.bse[1], rtol=1e-9)
-    np.testing.assert_allclose(found.p_value, fitted.pvalues[1], rtol=1e-9)
 
 
 def test_the_clustered_slope_is_statsmodels_from_rows() -> None:
@@ -145,7 +115,6 @@ def test_ages_that_nobody_had_are_left_out() -> None:
     partial = PanelSums.of(y * seen, seen, group=group, groups=2)
     shorter = PanelSums.of(y[..., :4], group=group, groups=2)
     np.testing.assert_allclose(slope(partial, np.arange(5)).estimate, slope(shorter, np.arange(4)).estimate)
-    assert np.isnan(later_less_first(partial, np.arange(5)).estimate).all()
     assert np.isnan(effects_by_age(partial).estimate[0]).tolist() == [False] * 4 + [True]
 
 
@@ -155,7 +124,6 @@ def test_one_age_and_constant_outcomes_say_nothing() -> None:
     constant = PanelSums.of(np.ones((20, 3)), group=group, groups=2)
     assert np.isnan(slope(one, [0]).p_value)
     assert np.isnan(slope(constant, [0, 1, 2]).p_value)
-    assert np.isnan(later_less_first(constant, [0, 1, 2]).p_value)
 
 
 def spending(effects: Floats, noise: Floats, seed: int, units: int = 4_000) -> PanelSums:

@@ -8,7 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from firstday.errors import DataError
-from firstday.ranking.history import LARGEST, ReactionCounts, facts, reaction_counts
+from firstday.ranking.history import LARGEST, facts
 
 START = datetime(2024, 3, 1, tzinfo=UTC)
 
@@ -99,12 +99,6 @@ def test_every_table_gives_its_facts(
             ("u1", "log in", "action", 50, None),
         ],
         key=str,
-    )
-
-
-def test_reactions_that_are_no_facts_are_counted(impressions: DataFrame, reactions: DataFrame) -> None:
-    assert reaction_counts(impressions, reactions) == ReactionCounts(
-        reactions=7, without_impression=1, of_unknown_kind=2, before_impression=1
     )
 
 

@@ -1,15 +1,13 @@
-"""Draws are beta draws, and the exploring slot's propensity is how often it shows a category."""
+"""Draws are beta draws of the last days' posterior."""
 
-from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
-import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from scipy.stats import beta as beta_distribution
-from scipy.stats import chisquare, kstest
+from scipy.stats import kstest
 
 from firstday.errors import LimitError, SettingsError
 from firstday.recommendations.recall import serendipity as module
@@ -20,7 +18,6 @@ from firstday.recommendations.recall.serendipity import (
     Draws,
     Exploring,
     draws,
-    explore,
     posterior,
     segmented,
     serendipity,
@@ -29,7 +26,6 @@ from firstday.recommendations.recall.serendipity import (
 NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
 FACTS = "user_id string, category string, kind string, at timestamp, value double"
 CATALOG = Catalog(("a", "b", "c", "d"), ("g", "g", "h", "h"))
-WIDE = Catalog(tuple(f"c{place:03d}" for place in range(130)), ("g",) * 130)
 
 
 def drawn_of(catalog: Catalog, *names: str) -> Draws:
@@ -102,60 +98,3 @@ def test_too_many_segments_and_odd_settings_are_refused(
         draws(users, spark.createDataFrame(facts, FACTS), CATALOG, NOW, seed=3)
     with pytest.raises(SettingsError, match="rate"):
         Exploring(rate=1)
-
-
-def test_propensities_are_the_frequencies_of_what_is_shown(spark: SparkSession) -> None:
-    drawn = drawn_of(CATALOG, "x")
-    sets = [[True] * 4, [True, False, True, True], [False, False, True, False], [False] * 4]
-    users = (
-        spark.range(8_000)
-        .select(
-            F.concat(F.lit("u"), F.col("id").cast("string")).alias("user_id"),
-            F.when(F.col("id") % 3 == 0, "x").otherwise("no such").alias("segment"),
-            (F.col("id") % 4).alias("set"),
-        )
-        .withColumn("allowed", F.array(*(F.array(*map(F.lit, flags)) for flags in sets))[F.col("set")])
-    )
-    found = explore(users, CATALOG, drawn)
-    told: pd.DataFrame = found.join(users.select("user_id", "segment", "set"), "user_id").toPandas()
-    assert len(told) == 6_000  # a row for each customer with an allowed category
-    for (segment, number), rows in told.groupby(["segment", "set"]):
-        values = drawn.values[1 if segment == "x" else 0]
-        masked = np.where(sets[number], values, -1)
-        shares = np.bincount(masked.argmax(axis=1), minlength=4) / DRAWS
-        assert set(zip(rows["category"], rows["propensity"], strict=True)) == {
-            (CATALOG.names[place], share) for place, share in enumerate(shares) if share > 0
-        }
-        counted = Counter(rows["category"])
-        likely = [place for place in range(4) if shares[place] > 0]
-        observed = [counted[CATALOG.names[place]] for place in likely]
-        assert len(likely) == 1 or chisquare(observed, shares[likely] * len(rows)).pvalue > 1e-3
-    again: pd.DataFrame = explore(users.orderBy(F.rand(2)).repartition(5), CATALOG, drawn).toPandas()
-    own = told[list(again)].sort_values("user_id", ignore_index=True)
-    pd.testing.assert_frame_equal(again.sort_values("user_id", ignore_index=True), own)
-
-
-def test_sets_of_more_than_a_word_of_categories(spark: SparkSession) -> None:
-    drawn = drawn_of(WIDE)
-    draw = np.random.default_rng(2)
-    sets = {f"u{user}": (draw.random(130) < 0.1).tolist() for user in range(20)}
-    rows = [(user, ALL, allowed) for user, allowed in sets.items()]
-    users = spark.createDataFrame(rows, "user_id string, segment string, allowed array<boolean>")
-    for row in explore(users, WIDE, drawn).collect():
-        winners = np.where(sets[row["user_id"]], drawn.values[0], -1).argmax(axis=1)
-        assert row["propensity"] == (winners == WIDE.places[row["category"]]).mean()
-
-
-def test_the_rows_of_recall_and_of_the_slot_are_independent(spark: SparkSession) -> None:
-    drawn = drawn_of(CATALOG)
-    users = spark.range(4_000).select(
-        F.col("id").cast("string").alias("user_id"), F.lit(ALL).alias("segment")
-    )
-    best = serendipity(users, drawn).select(
-        "user_id", F.expr("array_position(serendipity, array_max(serendipity))").alias("recalled")
-    )
-    everything = users.withColumn("allowed", F.array(*[F.lit(True)] * 4))
-    told: pd.DataFrame = explore(everything, CATALOG, drawn).join(best, "user_id").toPandas()
-    same = (told["category"].map(CATALOG.places) + 1 == told["recalled"]).mean()
-    shares = np.bincount(drawn.values[0].argmax(axis=1), minlength=4) / DRAWS
-    assert same == pytest.approx((shares**2).sum(), abs=0.03)

@@ -7,7 +7,6 @@ bit; sums of fractions up to rounding.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
 from typing import Self
 
 import numpy as np
@@ -245,28 +244,6 @@ def _as_sums(metric: Metric, at: int) -> Column:
         return F.coalesce(F.col(f"{name}_{at}").cast("double"), F.lit(0.0)) if name in told else F.lit(0.0)
 
     return F.struct(F.lit(metric.name).alias("metric"), *(part(name).alias(name) for name in PARTS))
-
-
-def sums_of(rows: pd.DataFrame, dates: Sequence[date] | None = None) -> Sums:
-    """The rows of one metric, variant, segment and population as `Sums` along dates of assignment.
-
-    dates: those to tell of, in order; 0 units at those without a row. By default those of the rows.
-    """
-    by_date = added(rows, "assigned_on")
-    if dates is not None:
-        own = {name: by_date[name].iloc[0] for name in CENTRES if name in by_date.columns and len(by_date)}
-        by_date = by_date.reindex(list(dates), fill_value=0.0).assign(**own)
-    return sums_in(by_date)
-
-
-def arms_of(
-    table: pd.DataFrame, metric: str, segment: str = ALL, population: str = EVERYONE
-) -> tuple[dict[str, Sums], list[date]]:
-    """`Sums` by variant along the same dates, and these dates; empty where the table has no such rows."""
-    wanted = {"metric": metric, "segment": segment, "population": population}
-    rows = table[np.logical_and.reduce([table[name] == value for name, value in wanted.items()])]
-    dates = sorted(rows["assigned_on"].unique())
-    return {str(name): sums_of(part, dates) for name, part in rows.groupby("variant", sort=True)}, dates
 
 
 def retention_by_categories(outcomes: Outcomes, categories: str, retention: str) -> DataFrame:

@@ -23,12 +23,10 @@ is too far from 0 on average, since luck helped to stop it; the repeated interva
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 from scipy.stats import norm
@@ -45,19 +43,6 @@ SPENDING: dict[str, Callable[[float, Floats], Floats]] = {
 LEAST_STEP = 0.001  # of information, between looks: the integration's grid is not made for less
 FARTHEST_BOUND = 8.0  # standard errors; what chance has beyond, 1e-15, is left for the next look
 LEVELS = np.geomspace(1e-6, 0.9, 24)  # between them p-values are interpolated
-
-
-@dataclass(frozen=True)
-class Decision:
-    """Which looks stop which experiment.
-
-    bounds: one a look; crossed: whether |z| reaches its look's bound; stopped_at: the first look that
-    does, from 0, or the number of looks where none does.
-    """
-
-    bounds: Floats
-    crossed: npt.NDArray[np.bool_]
-    stopped_at: npt.NDArray[np.int64]
 
 
 def boundaries(
@@ -90,21 +75,6 @@ def boundaries(
         if fractions[look] >= 1:
             break
     return bounds
-
-
-def decide(
-    z: Floats,
-    fractions: Floats,
-    *,
-    alpha: float = 0.05,
-    spending: Spending = "obrien_fleming",
-    ended: bool = False,
-) -> Decision:
-    """Where z is stopped: estimates in standard errors, looks along the last axis. NaN stops nothing."""
-    bounds = boundaries(fractions, alpha=alpha, spending=spending, ended=ended)
-    crossed = abs(_by_look(z, bounds)) >= bounds
-    stopped_at = np.where(crossed.any(axis=-1), crossed.argmax(axis=-1), len(bounds))
-    return Decision(bounds, crossed, stopped_at)
 
 
 def repeated(

@@ -9,8 +9,7 @@ of daily effects on age that takes them for independent calls noise a trend, or 
 the independent draws: products between ages give every trend the standard error that is clustered by
 unit (the sandwich of Liang & Zeger 1986, Biometrika 73), whatever the correlation. Per unit and for a
 mean this is the plain two-sample comparison of each unit's own trend, so it is as exact as an A/B test
-is; ratios go by the delta method (see `panels`). Where each age has other units, `slope_of_separate`
-needs no products.
+is; ratios go by the delta method (see `panels`).
 
 What goes wrong:
 - Cohorts that are not complete: if only early cohorts have reached age 20, the days from 10 to 20
@@ -61,30 +60,6 @@ def slope(sums: PanelSums, ages: npt.ArrayLike, *, alpha: float = 0.05) -> Estim
     """
     days = _check(sums, ages)
     return _contrast(sums, _slope_weights(days, _variances(sums)), alpha)
-
-
-def later_less_first(sums: PanelSums, ages: npt.ArrayLike, *, alpha: float = 0.05) -> Estimate:
-    """The mean effect at the later half of the ages less that at the first half: (...).
-
-    In words: "in the second week the effect was that much larger". With an odd number of ages the middle
-    one counts for neither. NaN unless both arms were seen at all ages. Raises DataError as `slope` does.
-    """
-    days = _check(sums, ages)
-    middle = np.median(days)
-    later, first = days > middle, days < middle
-    each = later / max(later.sum(), 1) - first / max(first.sum(), 1)
-    complete = sums.seen.all(axis=(-2, -1))
-    return _contrast(sums, np.where(complete[..., None], each, np.nan), alpha)
-
-
-def slope_of_separate(effects: Estimate, ages: npt.ArrayLike, *, alpha: float = 0.05) -> Estimate:
-    """`slope` from effects by age, (..., ages), of which no two share a unit; wrong where they do."""
-    days, variances = np.asarray(ages, dtype=float), effects.standard_error**2
-    weights = _slope_weights(days, variances)
-    known = weights != 0
-    estimate = (weights * np.where(known, effects.estimate, 0)).sum(-1)
-    variance = (weights**2 * np.where(known, variances, 0)).sum(-1)
-    return Estimate.normal(estimate, np.sqrt(variance), alpha)
 
 
 @dataclass(frozen=True)

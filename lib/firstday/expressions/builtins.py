@@ -6,31 +6,17 @@ build values of any size (repeat, sequence, ...) are left out too: a vote has no
 """
 
 import difflib
-import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-
-from py4j.java_gateway import JavaObject
+from collections.abc import Iterable
 
 from firstday.errors import SettingsError
 
 
-def _names(text: str) -> frozenset[str]:
+def words(text: str) -> frozenset[str]:
+    """The words of a text."""
     return frozenset(text.split())
 
 
-# Kinds of nodes in Spark's parsed expressions. All others are refused, those of later Sparks too.
-OPERATORS = _names("""
-Literal UnresolvedAttribute UnresolvedFunction UnresolvedExtractValue Cast CaseWhen And Or Not In IsNull
-IsNotNull IsUnknown IsNotUnknown EqualTo EqualNullSafe LessThan LessThanOrEqual GreaterThan
-GreaterThanOrEqual Like ILike RLike LikeAll LikeAny NotLikeAll NotLikeAny Add Subtract Multiply Divide
-IntegralDivide Remainder UnaryMinus UnaryPositive BitwiseAnd BitwiseOr BitwiseXor BitwiseNot Concat
-StringTrim StringTrimLeft StringTrimRight StringTrimBoth Substring StringLocate Overlay TimestampAdd
-TimestampDiff CreateNamedStruct NamePlaceholder$
-""")
-
-# What a refused node is to someone who writes SQL.
+# Kinds of nodes that no condition has, by Spark's names, and what they are to someone who writes SQL.
 REFUSED = {
     "AggregateExpression": "an aggregate",
     "WindowExpression": "a window",
@@ -94,29 +80,36 @@ TYPES_AND_HASHES = """
 bigint binary boolean decimal double float int smallint tinyint crc32 hash md5 sha sha1 sha2 xxhash64
 """
 
-FUNCTIONS = _names(MATH + CONDITIONS + TEXT + TIME + COLLECTIONS + TYPES_AND_HASHES)
+FUNCTIONS = words(MATH + CONDITIONS + TEXT + TIME + COLLECTIONS + TYPES_AND_HASHES)
 
 # Those whose second argument is a regular expression.
-REGULAR = _names("""
+REGULAR = words("""
 regexp regexp_count regexp_extract regexp_extract_all regexp_instr regexp_like regexp_replace
 regexp_substr rlike split
 """)
 
-# Kinds of nodes in analysed expressions.
-CLOCKS = frozenset({"CurrentDate", "CurrentTimestamp", "Now", "LocalTimestamp", "CurrentBatchTimestamp"})
-TO_TIME = frozenset({"Cast", "ParseToDate", "ParseToTimestamp"})
-PYTHON = frozenset({"PythonUDF", "PythonUDAF", "PythonUDTF"})
-SUBQUERIES = frozenset(kind for kind, words in REFUSED.items() if words == "a subquery")
+# Those whose values are texts or made of texts alone: their arguments become texts, not dates.
+OF_TEXTS = words(TEXT) - {"decode"}
 
-# Spark reads these words as dates, in literals at once and in casts when the plan is made.
-CLOCK_WORD = re.compile(r"\s*(now|today|tomorrow|yesterday)\b", re.IGNORECASE)
-CLOCK_LITERAL = re.compile(
-    r"\b(?:date|timestamp(?:_[ln]tz)?)(?:\s|/\*.*?\*/|--[^\n]*\n)*['\"]\s*(?:now|today|tomorrow|yesterday)\b",
-    re.IGNORECASE | re.DOTALL,
-)
-# Groups of built-in functions, as Spark's documentation has them, that are never plain functions.
-GROUPS = {"agg_funcs": "an aggregate", "window_funcs": "a window function", "generator_funcs": "a generator"}
-Node = Mapping[str, Any]
+# Built-in functions of several rows, which someone may well try.
+OTHER_ROWS = {
+    "an aggregate": words("""
+any any_value approx_count_distinct approx_percentile array_agg avg bit_and bit_or bit_xor bool_and bool_or
+collect_list collect_set corr count count_if count_min_sketch covar_pop covar_samp every first first_value
+grouping grouping_id histogram_numeric kurtosis last last_value max max_by mean median min min_by mode
+percentile percentile_approx regr_slope skewness some std stddev stddev_pop stddev_samp sum try_avg try_sum
+var_pop var_samp variance
+"""),
+    "a window function": words("""
+cume_dist dense_rank lag lead nth_value ntile percent_rank rank row_number session_window window window_time
+"""),
+    "a generator": words("""
+explode explode_outer inline inline_outer json_tuple posexplode posexplode_outer stack
+"""),
+}
+
+PYTHON = frozenset({"PythonUDF", "PythonUDAF", "PythonUDTF"})
+SUBQUERIES = frozenset(kind for kind, what in REFUSED.items() if what == "a subquery")
 
 
 def refused(name: str, rule: str, value: object = None, next_step: str | None = None) -> SettingsError:
@@ -124,83 +117,12 @@ def refused(name: str, rule: str, value: object = None, next_step: str | None = 
     return SettingsError(f"{name}: {rule}", value=value, next_step=next_step)
 
 
+def other_rows(function: str) -> str | None:
+    """What a built-in function of several rows is; None where it is none of the known ones."""
+    return next((what for what, names in OTHER_ROWS.items() if function in names), None)
+
+
 def nearest(name: str, names: Iterable[str]) -> list[str]:
     """Those of `names` that may have been meant."""
     by_lower = {each.lower(): each for each in names}
     return [by_lower[near] for near in difflib.get_close_matches(name.lower(), by_lower, n=3)]
-
-
-def tree(expression: JavaObject) -> tuple[Node, ...]:
-    """The nodes of a Spark expression, each before its children."""
-    if "CASE WHEN" not in expression.toString():
-        return tuple(json.loads(expression.toJSON()))
-    # Spark's JSON has the branches of a CASE twice, and twice at each level of nested ones: go down by hand.
-    below = expression.children()
-    node: dict[str, Any] = {"class": expression.getClass().getName(), "num-children": below.size()}
-    if kind(node) == "UnresolvedFunction":
-        node["nameParts"] = expression.nameParts().mkString("[", ", ", "]")
-    elif kind(node) == "Cast":
-        node["dataType"] = expression.dataType().typeName()
-    return (node, *(each for place in range(below.size()) for each in tree(below.apply(place))))
-
-
-def kind(node: Node) -> str:
-    """The node's class, without its package and what Scala adds to unnamed ones."""
-    return str(node["class"]).rpartition(".")[2].partition("$$")[0]
-
-
-def sizes(nodes: Sequence[Node]) -> list[int]:
-    """How many nodes each one is with all below it."""
-    found = [1] * len(nodes)
-    for place in reversed(range(len(nodes))):
-        for _ in range(nodes[place]["num-children"]):
-            found[place] += found[place + found[place]]
-    return found
-
-
-def check_kinds(name: str, text: str, nodes: Sequence[Node]) -> None:
-    """Raise SettingsError where the parsed expression has what no condition may have, or reads the clock."""
-    for node in nodes:
-        if kind(node) not in OPERATORS:
-            raise refused(
-                name,
-                "a condition looks at one row, with operators and plain functions",
-                REFUSED.get(kind(node), kind(node)),
-                "put what it needs of other rows or tables into a column of the rows beforehand",
-            )
-    if CLOCK_LITERAL.search(text) and any(_temporal(node) for node in nodes if kind(node) == "Literal"):
-        raise _no_clock(name, text)
-
-
-def refuse_clock(name: str, nodes: Sequence[Node]) -> None:
-    """Raise SettingsError where the analysed expression reads the clock: a vote is the same tomorrow."""
-    size = sizes(nodes)
-    for place, node in enumerate(nodes):
-        if kind(node) in CLOCKS:
-            raise _no_clock(name, kind(node))
-        # A cast's type is in it; that of to_date and the like is always a time.
-        if kind(node) in TO_TIME and (kind(node) != "Cast" or _temporal(node)):
-            below = nodes[place : place + size[place]]
-            word = next((each["value"] for each in below if _is_clock_word(each)), None)
-            if word and not any(kind(each) == "AttributeReference" for each in below):
-                raise _no_clock(name, word)
-
-
-def called(node: Node) -> str:
-    """The name of the function that a parsed node calls."""
-    return str(node["nameParts"])[1:-1].lower()
-
-
-def _temporal(node: Node) -> bool:
-    return str(node.get("dataType")) in {"date", "timestamp", "timestamp_ntz"}
-
-
-def _is_clock_word(node: Node) -> bool:
-    is_text = kind(node) == "Literal" and node["dataType"] == "string"
-    return is_text and bool(CLOCK_WORD.match(str(node["value"])))
-
-
-def _no_clock(name: str, value: str) -> SettingsError:
-    return refused(
-        name, "a condition may not read the clock", value, "compare with a column, or with a fixed date"
-    )

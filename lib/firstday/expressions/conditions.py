@@ -1,39 +1,41 @@
-"""Conditions in SQL, of users: parsed by Spark, checked whole before anything runs, then used as parsed.
+"""Conditions in SQL, of users: read by sqlglot and checked whole before anything runs.
 
-No text is put together with other text: what Spark's parser returned for the checked text is what runs.
+Spark runs the text itself. No text is put together with other text.
 """
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from typing import TypeVar
 
-from py4j.java_gateway import JavaObject
-from py4j.protocol import Py4JError
 from pyspark.errors import PySparkException
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, DataType, NumericType, StringType, StructType
 
 from firstday.errors import SettingsError, reason
 from firstday.expressions.builtins import (
     FUNCTIONS,
-    GROUPS,
     PYTHON,
+    REFUSED,
     REGULAR,
-    Node,
-    called,
-    check_kinds,
-    kind,
     nearest,
-    refuse_clock,
+    other_rows,
     refused,
-    sizes,
-    tree,
 )
-from firstday.expressions.uses import Uses, uses
+from firstday.expressions.clock import refuse_clock
+from firstday.expressions.nodes import Node, ReadingError
+from firstday.expressions.parse import parse
+from firstday.expressions.uses import Uses, called, uses
+from firstday.spark import catalyst
 from firstday.tables.schemas import quoted
+
+# With these Spark reads a text differently: "..." as a name, `...` as a pattern, current_date as the clock.
+OTHER_SYNTAX = (
+    "spark.sql.ansi.doubleQuotedIdentifiers",
+    "spark.sql.ansi.enforceReservedKeywords",
+    "spark.sql.parser.quotedRegexColumnNames",
+)
+OWN = "org.apache.spark.sql.catalyst.expressions."  # classes of Spark's own functions
 
 
 class Columns:
@@ -49,10 +51,9 @@ class Columns:
         """The column called `name`, as the frame spells it."""
         return self._by_key.get(self._key(name))
 
-    def uses(self, expression: Column) -> Uses:
-        """As what an expression uses the columns, by the frame's names; one that is no column is left out."""
-        parsed: Any = expression
-        found = uses(tree(parsed._jc.expr()))
+    def uses(self, nodes: Sequence[catalyst.Node]) -> Uses:
+        """As what a parsed expression uses the frame's columns; a name that is no column is left out."""
+        found = uses(nodes)
 
         def own(names: Iterable[str]) -> set[str]:
             return {name for each in names if (name := self.find(each)) is not None}
@@ -81,19 +82,38 @@ class Columns:
         return name if self.sensitive else name.lower()
 
 
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition over a frame: what Spark runs, the columns that it reads, and as what it uses them."""
+
+    column: Column
+    reads: frozenset[str]
+    uses: Uses
+
+
 class Conditions:
     """Conditions over the rows of one frame."""
 
     def __init__(self, frame: DataFrame) -> None:
         self.columns = Columns(frame)
-        session = frame.sparkSession
-        assert session._jvm is not None
-        self._jvm: Any = session._jvm
-        self._state = session._jsparkSession.sessionState()
+        self._frame = frame
+        self._session = frame.sparkSession
+        self._schema = frame.schema
         self._own: dict[str, bool] = {}
+        self._patterns: set[str] = set()
+        for setting in OTHER_SYNTAX:
+            if str(self._session.conf.get(setting, "false")).lower() == "true":
+                raise SettingsError(
+                    f"conditions are in Spark's plain SQL, without {setting}",
+                    value="true",
+                    next_step="set it to false in the session",
+                )
 
-    def condition(self, name: str, text: str) -> Column:
-        """The condition, checked but for its type.
+    def condition(self, name: str, text: str) -> Condition:
+        """The condition, checked but for its type, which `check_conditions` looks at.
 
         Raises SettingsError that says whose it is (`name`, as in "label function 'x'") and what it may
         not have.
@@ -101,29 +121,41 @@ class Conditions:
         if "${" in text:  # Spark would put settings and environment variables in its place
             raise refused(name, "a condition may have no variables", text, "write the value itself")
         try:
-            parsed = self._state.sqlParser().parseExpression(text)
-            nodes = tree(parsed)
-        except (PySparkException, Py4JError) as error:
-            raise refused(name, "the condition must be one SQL expression", text, _reason(error)) from error
-        check_kinds(name, text, nodes)
+            nodes = parse(text)
+        except ReadingError as error:
+            raise refused(name, "the condition must be one SQL expression", text, str(error)) from error
+        self._check_kinds(name, nodes)
         self._check_functions(name, nodes)
         self._check_patterns(name, nodes)
+        reads = [self._read(name, node["parts"]) for node in nodes if node["class"] == "UnresolvedAttribute"]
+        refuse_clock(name, nodes, self._is_text)
+        try:
+            column = F.expr(text)
+        except PySparkException as error:
+            raise refused(name, "the condition must be one SQL expression", text, _reason(error)) from error
+        return Condition(column, frozenset().union(*reads), self.columns.uses(nodes))
+
+    def _check_kinds(self, name: str, nodes: Sequence[Node]) -> None:
         for node in nodes:
-            if kind(node) == "UnresolvedAttribute":
-                self._check_column(name, node["nameParts"])
-        return Column(self._jvm.org.apache.spark.sql.Column(parsed))
+            if node["class"] in REFUSED:
+                raise refused(
+                    name,
+                    "a condition looks at one row, with operators and plain functions",
+                    REFUSED[node["class"]],
+                    "put what it needs of other rows or tables into a column of the rows beforehand",
+                )
 
     def _check_functions(self, name: str, nodes: Sequence[Node]) -> None:
-        for word in {called(node): None for node in nodes if kind(node) == "UnresolvedFunction"}:
+        for word in {called(node): None for node in nodes if node["class"] == "UnresolvedFunction"}:
             if word not in FUNCTIONS:
-                group = self._group(word)
+                what = other_rows(word)
                 near = nearest(word, FUNCTIONS)
                 raise refused(
                     name,
                     "a condition may call built-in functions of the row's values only",
-                    f"{word}, {group}" if group else word,
+                    f"{word}, {what}" if what else word,
                     "put what it needs of other rows into a column beforehand"
-                    if group
+                    if what
                     else f"did you mean {' or '.join(near)}?"
                     if near
                     else "all that may be called are in firstday/expressions/builtins.py",
@@ -139,97 +171,127 @@ class Conditions:
     def _check_patterns(self, name: str, nodes: Sequence[Node]) -> None:
         """A regular expression that cannot be read would end the job at its first row."""
         for place, node in enumerate(nodes):
-            regular = kind(node) == "RLike" or (
-                kind(node) == "UnresolvedFunction" and called(node) in REGULAR and node["num-children"] > 1
+            regular = node["class"] == "RLike" or (
+                node["class"] == "UnresolvedFunction" and called(node) in REGULAR and node["num-children"] > 1
             )
             if not regular:
                 continue
-            pattern = nodes[place + 1 + sizes(nodes)[place + 1]]
-            if kind(pattern) == "Literal" and pattern["dataType"] == "string":
-                try:
-                    self._jvm.java.util.regex.Pattern.compile(pattern["value"])
-                except (PySparkException, Py4JError) as error:
-                    raise refused(
-                        name, "the pattern must be a regular expression", pattern["value"], _reason(error)
-                    ) from error
+            pattern = nodes[place + 1 + _size(nodes, place + 1)]
+            if pattern["class"] != "Literal" or pattern["dataType"] != "string":
+                continue
+            value = pattern["value"]
+            if value in self._patterns:
+                continue
+            try:
+                _match_nothing(self._session, value)
+            except PySparkException as error:
+                raise refused(
+                    name, "the pattern must be a regular expression", value, _reason(error)
+                ) from error
+            self._patterns.add(value)
 
-    def _check_column(self, function: str, shown: str) -> None:
-        # "[a, b]" is a.b or `a, b`: either is enough here, the analysis goes by the real parts.
-        text = shown[1:-1]
-        ends = [match.start() for match in re.finditer(", ", text)]
-        if not any(self.columns.find(text[:end]) for end in [*ends, len(text)]):
-            raise self.columns.unknown(function, text[: ends[0]] if ends else text)
+    def _read(self, name: str, parts: Sequence[str]) -> frozenset[str]:
+        """The columns that a dotted name reads: one, or all that it may read."""
+        found = self.columns.find(parts[0])
+        if found is None:
+            raise self.columns.unknown(name, parts[0])
+        others = frozenset(each for part in parts[1:] if (each := self.columns.find(part)) is not None)
+        if others:
+            # s.x is a field of the column s, or the column x of a frame called s: Spark prefers the latter.
+            try:
+                dotted = F.col(".".join(map(quoted, parts)))
+                _ = self._frame.drop(F.col(quoted(found))).select(dotted).schema
+            except PySparkException:
+                return frozenset({found})
+            return others
+        return frozenset({found})
+
+    def _is_text(self, parts: Sequence[str]) -> bool:
+        """Whether a dotted name is a text; False where that is not sure."""
+        kind: DataType = self._schema
+        for part in parts:
+            fields = [each for each in kind.fields if each.name.lower() == part.lower()] if (
+                isinstance(kind, StructType)
+            ) else []  # fmt: skip
+            if len(fields) != 1:
+                return False
+            kind = fields[0].dataType
+        return isinstance(kind, StringType)
 
     def _is_own(self, word: str) -> bool:
         """Whether the session means Spark's own function: one registered under its name would hide it."""
         if word not in self._own:
-            self._own[word] = self._found(self._state.functionRegistry(), word) == self._found(
-                self._builtin, word
-            )
+            found = self._session.catalog.getFunction(quoted(word))
+            self._own[word] = str(found.className).startswith(OWN)
         return self._own[word]
 
-    @cached_property
-    def _builtin(self) -> JavaObject:
-        return self._jvm.org.apache.spark.sql.catalyst.analysis.FunctionRegistry.builtin()
 
-    def _group(self, word: str) -> str | None:
-        found = self._lookup(self._builtin, word)
-        return GROUPS.get(found.getGroup()) if found is not None else None
+def check_conditions(frame: DataFrame, conditions: Mapping[str, Condition]) -> None:
+    """Let Spark resolve the conditions over the frame, without running anything.
 
-    def _found(self, registry: JavaObject, word: str) -> str | None:
-        found = self._lookup(registry, word)
-        return found.getClassName() if found is not None else None
-
-    def _lookup(self, registry: JavaObject, word: str) -> Any:
-        found = registry.lookupFunction(self._jvm.org.apache.spark.sql.catalyst.FunctionIdentifier(word))
-        return found.get() if found.isDefined() else None
+    Raises SettingsError that names the first one that it cannot resolve, or that is not boolean.
+    """
+    for name, found in _each(frame, {name: each.column for name, each in conditions.items()}, _types).items():
+        if not isinstance(found, BooleanType):
+            raise refused(
+                name, "a condition must be boolean", found.simpleString(), "compare it with something"
+            )
 
 
-@dataclass(frozen=True)
-class Analysed:
-    """An expression over a frame: its type, the frame's columns that it reads, and what it is made of."""
-
-    type: DataType
-    reads: frozenset[str]
-    nodes: tuple[Node, ...]
-    deterministic: bool
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        return frozenset(map(kind, self.nodes))
-
-
-def analyse(frame: DataFrame, expressions: Mapping[str, Column]) -> dict[str, Analysed]:
-    """Let Spark resolve the expressions together, without running anything.
+def analyse(frame: DataFrame, expressions: Mapping[str, Column]) -> dict[str, catalyst.Analysed]:
+    """Let Spark resolve the expressions that Python functions made, without running anything.
 
     Raises SettingsError that names the first one whose expression is none over the frame's rows.
     """
-    columns = Columns(frame)
+    return _each(frame, expressions, catalyst.analysed)
+
+
+def _each(
+    frame: DataFrame,
+    expressions: Mapping[str, Column],
+    resolve: Callable[[DataFrame, Sequence[Column]], Sequence[T]],
+) -> dict[str, T]:
+    """What `resolve` finds for each expression: of all together, where it fails of one after another."""
+    if not expressions:
+        return {}
     try:
-        return dict(zip(expressions, _analysed(frame, columns, list(expressions.values())), strict=True))
-    except (PySparkException, Py4JError, _OtherRowsError):
-        analysed = {}
+        return dict(zip(expressions, resolve(frame, list(expressions.values())), strict=True))
+    except (PySparkException, catalyst.OtherRowsError):
+        found = {}
         for name, expression in expressions.items():  # which one?
             try:
-                [analysed[name]] = _analysed(frame, columns, [expression])
-            except _OtherRowsError:
+                [found[name]] = resolve(frame, [expression])
+            except catalyst.OtherRowsError:
                 raise refused(
                     name,
                     "it must be made from one row of the frame",
                     next_step="leave out aggregates, windows, generators and hidden columns",
                 ) from None
-            except (PySparkException, Py4JError) as error:
+            except PySparkException as error:
                 raise refused(name, "Spark must be able to resolve it", next_step=_reason(error)) from error
-        return analysed
+        return found
 
 
-def check_condition(name: str, analysed: Analysed) -> None:
-    """Raise SettingsError where an expression is no condition."""
-    refuse_python(name, analysed)
-    refuse_clock(name, analysed.nodes)
-    if not isinstance(analysed.type, BooleanType):
-        shown = analysed.type.simpleString()
-        raise refused(name, "a condition must be boolean", shown, "compare it with something")
+def _types(frame: DataFrame, columns: Sequence[Column]) -> list[DataType]:
+    # In one struct, so that no expression sees the name of another as a column.
+    made = F.struct(*(each.alias(str(place)) for place, each in enumerate(columns))).alias("struct")
+    [field] = frame.select(made).schema.fields
+    assert isinstance(field.dataType, StructType)
+    return [each.dataType for each in field.dataType.fields]
+
+
+def _match_nothing(session: SparkSession, pattern: str) -> None:
+    """Raises PySparkException where the pattern is no regular expression."""
+    session.range(1).select(F.rlike(F.lit(""), F.lit(pattern))).collect()
+
+
+def _size(nodes: Sequence[Node], place: int) -> int:
+    """How many nodes one is with all below it."""
+    end, missing = place, 1
+    while missing:
+        missing += nodes[end]["num-children"] - 1
+        end += 1
+    return end - place
 
 
 def refuse_mixed(name: str, found: Uses, schema: StructType) -> None:
@@ -253,39 +315,10 @@ def refuse_mixed(name: str, found: Uses, schema: StructType) -> None:
         )
 
 
-def refuse_python(name: str, analysed: Analysed) -> None:
+def refuse_python(name: str, analysed: catalyst.Analysed) -> None:
     """Raise SettingsError where an expression calls Python."""
     if analysed.kinds & PYTHON:
         raise refused(name, "no Python runs on the rows", "a Python UDF", "write it with Spark's functions")
-
-
-class _OtherRowsError(Exception):
-    """An expression needs more than a projection."""
-
-
-def _analysed(frame: DataFrame, columns: Columns, expressions: list[Column]) -> list[Analysed]:
-    # In one struct, so that no expression sees the name of another as a column.
-    selected = frame.select(
-        F.struct(*(each.alias(str(place)) for place, each in enumerate(expressions))).alias("struct")
-    )
-    plan = selected._jdf.queryExecution().analyzed()
-    below = frame._jdf.queryExecution().analyzed()
-    if plan.getClass().getSimpleName() != "Project" or not plan.child().fastEquals(below):
-        raise _OtherRowsError
-    values = plan.projectList().apply(0).child().valExprs()
-    types = selected.schema[0].dataType
-    assert isinstance(types, StructType)
-    found = []
-    for place, field in enumerate(types.fields):
-        expression = values.apply(place)
-        nodes = tree(expression)
-        reads = frozenset(columns.find(name) or name for name in _references(nodes))
-        found.append(Analysed(field.dataType, reads, nodes, expression.deterministic()))
-    return found
-
-
-def _references(nodes: Iterable[Node]) -> Iterator[str]:
-    return (str(node["name"]) for node in nodes if kind(node) == "AttributeReference")
 
 
 def _reason(error: Exception) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from firstday.expressions.builtins import MATH, TEXT, Node, called, kind
+from firstday.expressions.builtins import MATH, TEXT
+from firstday.spark.catalyst import Node, kind
 
 COMPARISONS = frozenset({"EqualTo", "EqualNullSafe", "LessThan", "LessThanOrEqual", "GreaterThan"})
 COMPARISONS |= {"GreaterThanOrEqual", "In", "InSet"}
@@ -25,6 +26,11 @@ class _Value(NamedTuple):
 
     type: Type
     column: str | None = None
+
+
+def called(node: Node) -> str:
+    """The name of the function that a parsed node calls."""
+    return str(node["nameParts"])[1:-1].lower()
 
 
 @dataclass

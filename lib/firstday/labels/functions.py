@@ -22,16 +22,17 @@ from pyspark.sql.types import ByteType, IntegerType, LongType, ShortType
 from firstday.errors import SettingsError, reason
 from firstday.expressions.builtins import SUBQUERIES, refused
 from firstday.expressions.conditions import (
-    Analysed,
     Columns,
+    Condition,
     Conditions,
     analyse,
-    check_condition,
+    check_conditions,
     refuse_python,
 )
 from firstday.expressions.uses import Uses
 from firstday.labels.patterns import ABSTAIN
 from firstday.settings.rules import check_classes, check_names, class_number, read_rules
+from firstday.spark import catalyst
 from firstday.tables.schemas import column
 
 NAME = "firstday_label_function"  # the attribute that marks a decorated function, and holds its name
@@ -150,25 +151,29 @@ def resolve(functions: LabelFunctions, frame: DataFrame) -> Resolved:
     Raises SettingsError that names the function and what is wrong with it.
     """
     conditions = Conditions(frame)
+    columns = conditions.columns
     taken = {name.lower() for name in frame.columns}
-    given: dict[str, tuple[Column, frozenset[str]]] = {}
+    written: dict[str, Condition] = {}
+    returned: dict[str, tuple[Column, frozenset[str]]] = {}
     for function in functions.functions:
         name, body = function.name, function.body
-        told = _told(name)
         if name.lower() in taken:
-            raise refused(told, "the rows have a column of this name", next_step="rename the function")
-        given[name] = (
-            (conditions.condition(told, body), frozenset())
-            if isinstance(body, str)
-            else _called(told, body, conditions.columns)
-        )
-    expressions = {name: expression for name, (expression, _) in given.items()}
-    found = analyse(frame, {_told(name): expression for name, expression in expressions.items()})
-    for function in functions.functions:
-        check = check_condition if isinstance(function.body, str) else _check_votes
-        check(_told(function.name), found[_told(function.name)])
-    reads = {name: parameters | found[_told(name)].reads for name, (_, parameters) in given.items()}
-    used = {name: conditions.columns.uses(expression) for name, expression in expressions.items()}
+            raise refused(_told(name), "the rows have a column of this name", next_step="rename the function")
+        if isinstance(body, str):
+            written[name] = conditions.condition(_told(name), body)
+        else:
+            returned[name] = _called(_told(name), body, columns)
+    check_conditions(frame, {_told(name): condition for name, condition in written.items()})
+    expressions = {name: condition.column for name, condition in written.items()}
+    reads = {name: condition.reads for name, condition in written.items()}
+    used = {name: condition.uses for name, condition in written.items()}
+    found = analyse(frame, {_told(name): expression for name, (expression, _) in returned.items()})
+    for name, (expression, parameters) in returned.items():
+        analysed = found[_told(name)]
+        _check_votes(_told(name), analysed)
+        expressions[name] = expression
+        reads[name] = parameters | {columns.find(each) or each for each in analysed.reads}
+        used[name] = columns.uses(catalyst.parsed(expression))
     return Resolved(functions, expressions, reads, used)
 
 
@@ -226,7 +231,7 @@ def _called(name: str, body: Callable[..., Column], columns: Columns) -> tuple[C
     return returned, frozenset([*positional, *named.values()])
 
 
-def _check_votes(name: str, analysed: Analysed) -> None:
+def _check_votes(name: str, analysed: catalyst.Analysed) -> None:
     """Raise SettingsError where the expression of a Python function is no votes."""
     refuse_python(name, analysed)
     if analysed.kinds & SUBQUERIES:

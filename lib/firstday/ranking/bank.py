@@ -14,7 +14,7 @@ from firstday.parallel import side_by_side
 from firstday.ranking.history import facts
 from firstday.recommendations.eligibility import read_rules, uses_of
 from firstday.settings.bank import TABLES, BankSettings, Table
-from firstday.spark.frames import cut, matching
+from firstday.spark.frames import break_lineage, matching
 from firstday.spark.local_rows import local_rows
 from firstday.tables import Checked, Sources, check
 from firstday.tables.horizon import complete_until
@@ -52,7 +52,7 @@ class Bank:
             name: self.tables.get(name)
             for name in ("impressions", "reactions", "transactions", "holdings", "preferences", "events")
         }
-        return cut(facts(**named, actions=self.actions))
+        return break_lineage(facts(**named, actions=self.actions))
 
 
 def read(

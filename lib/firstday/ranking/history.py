@@ -6,7 +6,6 @@ with its name as the category and the kind `action`; it says nothing of a catego
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import reduce
 
 from pyspark.sql import Column, DataFrame
@@ -22,20 +21,6 @@ MET = (CLICK, *USED)  # the customer has come to know the category
 KINDS = (SHOWN, *REACTIONS, TRANSACTION, SINCE, UNTIL, PREFERENCE, ACTION)
 LARGEST = 1e15  # of an amount in size, so that sums in decimals stay exact
 COLUMNS = ("user_id", "category", "kind", "at", "value")
-
-
-@dataclass(frozen=True)
-class ReactionCounts:
-    """Rows of reactions, and how many of them are no facts as they stand.
-
-    without_impression: of an impression that is not in the log, left out. of_unknown_kind: neither click,
-    join nor dismiss, left out. before_impression: they count from the instant of their impression.
-    """
-
-    reactions: int
-    without_impression: int
-    of_unknown_kind: int
-    before_impression: int
 
 
 def facts(
@@ -81,26 +66,6 @@ def facts(
             next_step="give impressions, transactions, holdings, preferences or events",
         )
     return reduce(DataFrame.unionByName, found)
-
-
-def reaction_counts(impressions: DataFrame, reactions: DataFrame) -> ReactionCounts:
-    """What of the reactions is left out or moved by `facts`; one Spark job."""
-    shown = impressions.select("impression_id", "shown_at")
-    known = F.col("kind").isin(*REACTIONS)
-    matched = F.col("shown_at").isNotNull()
-    early = known & matched & (F.col("reacted_at") < F.col("shown_at"))
-    found = (
-        reactions.join(shown, "impression_id", "left")
-        .agg(
-            F.count(F.lit(1)).alias("reactions"),
-            F.count_if(~matched).alias("without_impression"),
-            F.count_if(F.coalesce(~known, F.lit(True))).alias("of_unknown_kind"),
-            F.count_if(early).alias("before_impression"),
-        )
-        .first()
-    )
-    assert found is not None  # an aggregation without groups has one row
-    return ReactionCounts(**found.asDict())
 
 
 def _facts(rows: DataFrame, kind: str, at: str, value: Column | None = None) -> DataFrame:

@@ -40,7 +40,7 @@ from firstday.recommendations.recall.affinity import attributed
 from firstday.recommendations.recall.interests import moment
 from firstday.recommendations.recall.serendipity import segmented
 from firstday.recommendations.recall.sources import RECALL_FEATURES, recalled
-from firstday.spark.frames import cut, with_vector
+from firstday.spark.frames import break_lineage, with_vector
 
 SLOT = "slot"
 ASKED = "firstday_asked"
@@ -194,7 +194,7 @@ def built(
     rows = at_each(asks, facts, features, customers).withColumn(SPLIT, F.when(later, VALID).otherwise(TRAIN))
     # Cross-sell: a click on what was just used earns nothing. It is not held against the category either:
     # people use what they like.
-    rows = cut(rows.where(F.col(SAME_USE) == 0))
+    rows = break_lineage(rows.where(F.col(SAME_USE) == 0))
     attributes = attributed(tables["customers"])
     parts = []
     for since, until in span.weeks:
@@ -206,7 +206,7 @@ def built(
         )
         inside = (F.col("asked_at") >= moment(since)) & (F.col("asked_at") < moment(until))
         parts.append(said.features(rows.where(inside)))
-    told = cut(reduce(DataFrame.unionByName, parts))
+    told = break_lineage(reduce(DataFrame.unionByName, parts))
     names = feature_names(customers, features)
     encoding = learn(told.where(F.col(SPLIT) == TRAIN), names)
     return Learned(_example(encoding.apply(told), encoding, seed), encoding)

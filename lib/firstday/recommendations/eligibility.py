@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from firstday.errors import LimitError, SettingsError
 from firstday.expressions.builtins import nearest
-from firstday.expressions.conditions import Conditions, analyse, check_condition, refuse_mixed
+from firstday.expressions.conditions import Condition, Conditions, check_conditions, refuse_mixed
 from firstday.expressions.uses import Uses
 
 MOST_RULES = 10_000  # that reach the driver
@@ -47,7 +47,7 @@ def check_rules(rules: Iterable[Rule], customers: DataFrame, categories: Sequenc
     """
     conditions = Conditions(customers)
     known = set(categories)
-    checked: dict[str, Column] = {}
+    checked: dict[str, Condition] = {}
     of_category = defaultdict(list)
     for place, (category, text) in enumerate(sorted(set(rules)), start=1):
         told = f"eligibility rule {place}, of the category {category!r}"
@@ -59,10 +59,9 @@ def check_rules(rules: Iterable[Rule], customers: DataFrame, categories: Sequenc
                 next_step=f"did you mean {' or '.join(map(repr, near))}?" if near else "check the name",
             )
         checked[told] = conditions.condition(told, text)
-        refuse_mixed(told, conditions.columns.uses(checked[told]), customers.schema)
-        of_category[category].append(checked[told])
-    for told, analysed in analyse(customers, checked).items():
-        check_condition(told, analysed)
+        refuse_mixed(told, checked[told].uses, customers.schema)
+        of_category[category].append(checked[told].column)
+    check_conditions(customers, checked)
     return Eligibility({category: tuple(columns) for category, columns in of_category.items()})
 
 
@@ -71,7 +70,7 @@ def uses_of(rules: Iterable[str], customers: DataFrame) -> Uses:
     conditions, found = Conditions(customers), Uses()
     for text in set(rules):
         with suppress(SettingsError):
-            found.add(conditions.columns.uses(conditions.condition("rule", text)))
+            found.add(conditions.condition("rule", text).uses)
     return found
 
 

@@ -57,13 +57,6 @@ def blocked_rows(blocked: DataFrame) -> DataFrame:
     return blocked.select("user_id", F.inline("blocked"))
 
 
-def allowed(candidates: DataFrame, blocked: DataFrame) -> DataFrame:
-    """The candidates (user_id, category, ...) of known customers that are not blocked."""
-    names = blocked.select("user_id", F.col("blocked.category").alias("firstday_blocked"))
-    joined = candidates.join(names, "user_id")
-    return joined.where(~F.array_contains("firstday_blocked", F.col("category"))).drop("firstday_blocked")
-
-
 def counts(blocked: DataFrame, categories: DataFrame) -> DataFrame:
     """The step in figures, one small table: reason, pairs, customers.
 

@@ -30,7 +30,7 @@ from firstday.recommendations.recall.merge import merge
 from firstday.recommendations.recall.sources import RECALL_FEATURES, VIEWS, recalled
 from firstday.recommendations.slots import Slots, fill
 from firstday.recommendations.weights import weighted as weighted_by
-from firstday.spark.frames import cut, drawn, from_pandas
+from firstday.spark.frames import break_lineage, drawn, from_pandas
 from firstday.tables.schemas import table_schema
 
 SCORE = "score"
@@ -82,15 +82,15 @@ def make(tables: Mapping[str, DataFrame], facts: DataFrame, now: datetime, recip
     """
     customers, categories = tables["customers"], tables["categories"]
     known = before(facts, now)
-    blocked = cut(_blocked(tables, known, now, recipe))
+    blocked = break_lineage(_blocked(tables, known, now, recipe))
     candidates = _candidates(customers, categories, known, blocked, now, recipe)
     share = min(1.0, SAMPLED / max(blocked.count(), 1))
     scored = _scored(candidates, known, customers, now, recipe, share)
-    weighted = cut(weighted_by(scored, categories, recipe.boost))
+    weighted = break_lineage(weighted_by(scored, categories, recipe.boost))
     offered = categories.join(_fallback(categories, known, now), "category", "left")
     filled = fill(weighted, blocked, offered, recipe.slots, seed=recipe.seed, occasion=str(now))
     lists = _with_contents(filled, tables, now, recipe)
-    return Made(cut(lists), blocked, weighted)
+    return Made(break_lineage(lists), blocked, weighted)
 
 
 def _blocked(tables: Mapping[str, DataFrame], facts: DataFrame, now: datetime, recipe: Recipe) -> DataFrame:
@@ -127,7 +127,7 @@ def _candidates(
     shut = flags(filters.blocked_rows(blocked), said.catalog, "shut")
     open_ = F.transform("shut", lambda one: ~F.coalesce(one, F.lit(False)))
     scores = said.scores.join(shut.select("user_id", open_.alias("allowed")), "user_id", "left")
-    merged = cut(merge(scores, said.catalog, said.co_occurrence, recipe.seed, recipe.merging))
+    merged = break_lineage(merge(scores, said.catalog, said.co_occurrence, recipe.seed, recipe.merging))
     views = zip(MERGED, RECALL_FEATURES, strict=True)
     return merged.select(
         *("user_id", "category", "source", "reason"), *(F.col(view).alias(name) for view, name in views)

@@ -47,7 +47,7 @@ def to_driver(rows: DataFrame, what: str, limit: int, next_step: str) -> pd.Data
     return frame
 
 
-def cut(rows: DataFrame) -> DataFrame:
+def break_lineage(rows: DataFrame) -> DataFrame:
     """The rows, worked out now and kept by the executors, without the plan that they are made by.
 
     What is made of them has a short plan: a long one takes Spark longer to describe than to run. An executor
@@ -55,8 +55,8 @@ def cut(rows: DataFrame) -> DataFrame:
     """
     kept: Any = rows.localCheckpoint(eager=True)
     session: Any = rows.sparkSession
-    # As a relation of its own: of two cuts with a column of the same table Spark sees no two relations, and
-    # refuses to join them.
+    # As a relation of its own: of two such frames with a column of the same table Spark sees no two
+    # relations, and refuses to join them.
     plan = kept._jdf.queryExecution()
     fresh = session._jsparkSession.internalCreateDataFrame(plan.toRdd(), kept._jdf.schema(), False)
     return DataFrame(fresh, session)

@@ -61,8 +61,6 @@ def get_session(app_name: str, local_cores: str = "*", packages: str | None = No
             next_step="give spark-submit the options of conf/spark-defaults.conf (--properties-file)",
         )
     spark.conf.set("spark.sql.session.timeZone", "UTC")  # of the session, not of the cluster
-    if not on_databricks():
-        _remember_names(spark)
     return spark
 
 
@@ -139,7 +137,7 @@ def start_local(conf: dict[str, str], packages: str | None = None) -> "SparkSess
     for key, value in conf.items():
         builder = builder.config(key, value)
     try:
-        spark = builder.getOrCreate()
+        return builder.getOrCreate()
     except PySparkRuntimeError as error:
         if not packages:
             raise
@@ -148,8 +146,6 @@ def start_local(conf: dict[str, str], packages: str | None = None) -> "SparkSess
             value=packages,
             next_step="read Ivy's report above; DEFAULT_ARTIFACT_REPOSITORY may name their repository",
         ) from error
-    _remember_names(spark)
-    return spark
 
 
 def local_conf(app_name: str, cores: str = "*") -> dict[str, str]:
@@ -166,7 +162,6 @@ def local_conf(app_name: str, cores: str = "*") -> dict[str, str]:
         **DELTA,
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.execution.arrow.pyspark.enabled": "true",
-        "spark.python.daemon.module": "firstday.spark.python_daemon",
         "spark.driver.memory": f"{heap_mb()}m",
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
@@ -193,12 +188,6 @@ def local_conf(app_name: str, cores: str = "*") -> dict[str, str]:
         # Our tables are read whole, by run_id: least and greatest values of columns cost a third of a write.
         "spark.databricks.delta.stats.collect": "false",
     }
-
-
-def _remember_names(spark: "SparkSession") -> None:
-    from firstday.spark import jvm_names  # needs PySpark
-
-    jvm_names.remember(spark.sparkContext._jvm)
 
 
 def leave(status: int) -> None:

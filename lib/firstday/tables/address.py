@@ -1,9 +1,8 @@
 """Where a table is: a path, or a name in the catalog. Decided here, once, for inputs and outputs."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from delta.tables import DeltaTable
 from py4j.protocol import Py4JJavaError
@@ -12,13 +11,9 @@ from pyspark.sql import DataFrame, SparkSession
 
 from firstday.addresses import EXTENSION, FORMATS, is_path
 from firstday.errors import UserError, reason
+from firstday.spark.hadoop import file_system, parquet_integers
 
-# A column in a Parquet schema's text, and whether its nanoseconds are adjusted to UTC.
-INTEGER_COLUMN = (
-    r"^  (?:optional|required) int64 (.+?)(?: \(TIMESTAMP\(NANOS,(true|false)\)\)| \(.*\))?(?: = \d+)?;$"
-)
-NANOSECONDS = {"true": "timestamp", "false": "timestamp_ntz"}
-__all__ = ["EXTENSION", "FORMATS", "is_path"]
+__all__ = ["EXTENSION", "FORMATS", "file_system", "is_path", "parquet_integers"]
 
 
 def exists(spark: SparkSession, address: str) -> bool:
@@ -28,31 +23,6 @@ def exists(spark: SparkSession, address: str) -> bool:
     with _reaching(address):
         files, path = file_system(spark, address)
         return bool(files.exists(path))
-
-
-def file_system(spark: SparkSession, path: str) -> tuple[Any, Any]:
-    """Hadoop's file system of a path, and the path as it takes it."""
-    jvm: Any = spark._jvm
-    found = jvm.org.apache.hadoop.fs.Path(path)
-    return found.getFileSystem(spark._jsc.hadoopConfiguration()), found
-
-
-def parquet_integers(spark: SparkSession, path: str) -> dict[str, str | None]:
-    """The columns of a Parquet file that are 64-bit integers; of those that are nanoseconds since 1970 the
-    type that they stand for. Only the footer is read: Spark itself does not tell the two apart.
-    """
-    jvm: Any = spark._jvm
-    configuration = spark._jsc.hadoopConfiguration()
-    file = jvm.org.apache.parquet.hadoop.util.HadoopInputFile.fromPath(
-        jvm.org.apache.hadoop.fs.Path(jvm.java.net.URI(path)), configuration
-    )
-    reader = jvm.org.apache.parquet.hadoop.ParquetFileReader.open(file)
-    try:
-        schema = reader.getFooter().getFileMetaData().getSchema().toString()
-    finally:
-        reader.close()
-    found = re.finditer(INTEGER_COLUMN, schema, re.MULTILINE)
-    return {each[1]: None if each[2] is None else NANOSECONDS[each[2]] for each in found}
 
 
 def is_delta(spark: SparkSession, path: str) -> bool:

@@ -25,7 +25,7 @@ from firstday.recommendations.recall.catalog import PLACE, Catalog
 from firstday.recommendations.recall.interests import by_customer
 from firstday.recommendations.recall.labelled import labelled
 from firstday.recommendations.recall.relevance import rounded, weighted_rows
-from firstday.spark.frames import cut
+from firstday.spark.frames import break_lineage
 
 Floats = NDArray[np.float64]
 MOST_ATTRIBUTES = 1_000  # values of all columns: with the categories the side of what the driver inverts
@@ -88,7 +88,7 @@ def attributed(customers: DataFrame, settings: Attributes | None = None) -> Attr
         count += len(feature.values or ())
     held = F.array_compact(F.array(*numbers, F.lit(count)))
     told = encoding.apply(rows).select("user_id", held.alias(ATTRIBUTES))
-    return Attributed(cut(told), count + 1, given.strength)
+    return Attributed(break_lineage(told), count + 1, given.strength)
 
 
 def affinity(attributes: Attributed, interests: DataFrame, catalog: Catalog) -> DataFrame:
@@ -98,7 +98,7 @@ def affinity(attributes: Attributed, interests: DataFrame, catalog: Catalog) -> 
     Fits at once, over the `interests` of customers who have any; (attributes + categories)² sums reach the
     driver.
     """
-    rows = cut(attributes.rows.join(by_customer(interests), "user_id", "left"))
+    rows = break_lineage(attributes.rows.join(by_customer(interests), "user_id", "left"))
     sums, count = _sums(rows, attributes.count, len(catalog)), attributes.count
     of_attributes = _of_attributes(sums, count, attributes.strength)
     of_both = _of_both(sums, count, attributes.strength)

@@ -3,23 +3,16 @@
 A category's click rate in a segment has a beta posterior: the clicks and impressions of the last days there,
 and a prior at the category's rate over all segments, itself shrunk to the rate over all categories. For each
 segment DRAWS joint draws are made once a day, a row with one draw of every category; a customer takes the row
-that a hash of seed, purpose, user and date picks. So draws are exact, a customer's stay for the day, and
-recall runs no Python on rows.
-
-The exploring slot (`explore`) takes of the customer's row the greatest draw among the categories that are
-allowed there. Every row is as likely as every other, so the propensity of the category shown is the share of
-the DRAWS rows in which it is the greatest of the same allowed set: exact for this policy, not an estimate.
-It holds given that set. So the set must not depend on the row that the hash picks: candidates for the other
-slots take their row with the purpose "recall", the exploring slot its own with "explore", independently.
+that a hash of seed, user and date picks. So draws are exact, a customer's stay for the day, and recall runs
+no Python on rows.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
@@ -31,11 +24,8 @@ from firstday.spark.local_rows import local_rows
 from firstday.tables.schemas import column
 
 Floats = NDArray[np.float64]
-Places = NDArray[np.int64]
 DRAWS = 512
 MOST_SEGMENTS = 200  # each is 160 kB of draws for 40 categories, on every executor
-AT_ONCE = 2_000  # customers, whose rivals in all rows are in memory together
-BITS = 62  # categories a word of a set
 ALL = "all"  # the segment of customers whose own has no impressions
 
 
@@ -156,83 +146,10 @@ def serendipity(segments: DataFrame, drawn: Draws) -> DataFrame:
     known = segments.join(F.broadcast(names), "segment", "left")
     placed = known.select("user_id", F.coalesce("known", F.lit(ALL)).alias("segment"))
     joined = placed.join(F.broadcast(table), "segment")
-    return joined.select("user_id", F.element_at("rows", _row(drawn, "recall") + 1).alias("serendipity"))
+    return joined.select("user_id", F.element_at("rows", _row(drawn) + 1).alias("serendipity"))
 
 
-def explore(allowed: DataFrame, catalog: Catalog, drawn: Draws) -> DataFrame:
-    """user_id, category, propensity: of the exploring slot, a row for each customer with an allowed category.
-
-    allowed: user_id, segment, `allowed` array<boolean>, the categories that may be shown in that slot, not
-    those in the customer's other slots. An Arrow kernel: 512 rows times as many sets as customers took 14 CPU
-    seconds for 100,000 customers as lambdas in Catalyst, though each set was computed once and joined back.
-    """
-    numbers = [(name, number) for number, name in enumerate(drawn.segments)]
-    known = local_rows(allowed.sparkSession, numbers, "segment string, number int")
-    told = allowed.join(F.broadcast(known), "segment", "left").select(
-        "user_id",
-        F.coalesce("number", F.lit(0)).alias("segment"),
-        _row(drawn, "explore").alias("row"),
-        F.transform("allowed", lambda may: F.coalesce(may, F.lit(False))).alias("allowed"),
-    )
-    orders, beaten_by = _orders(drawn.values), _beaten_by(drawn.values)
-
-    def kernel(batches: Iterable[pa.RecordBatch]) -> Iterable[pa.RecordBatch]:
-        for batch in batches:
-            for start in range(0, batch.num_rows, AT_ONCE):
-                yield _explored(batch.slice(start, AT_ONCE), orders, beaten_by)
-
-    picked = told.where(F.exists("allowed", lambda may: may)).mapInArrow(
-        kernel, f"user_id string, {PLACE} int, propensity double"
-    )
-    return picked.select("user_id", catalog.name_of(F.col(PLACE)).alias("category"), "propensity")
-
-
-def _explored(batch: pa.RecordBatch, orders: Places, beaten_by: Places) -> pa.RecordBatch:
-    """user_id, place, propensity of customers with their segment, row and allowed categories."""
-    segment, row = np.asarray(batch.column("segment")), np.asarray(batch.column("row"))
-    flat = batch.column("allowed").flatten().to_numpy(zero_copy_only=False)
-    allowed = flat.astype(bool).reshape(batch.num_rows, -1)
-    mine = orders[segment, row]
-    first = np.take_along_axis(allowed, mine, axis=1).argmax(axis=1)
-    place = mine[np.arange(len(mine)), first]
-    rivals = beaten_by[segment, place] & _words(allowed)[:, None, :]
-    wins = ~rivals.any(axis=2)
-    columns = {"user_id": batch.column("user_id"), PLACE: pa.array(place.astype(np.int32))}
-    return pa.RecordBatch.from_pydict(columns | {"propensity": pa.array(wins.mean(axis=1))})
-
-
-def _words(allowed: NDArray[np.bool_]) -> Places:
-    """The sets as whole numbers with a bit a category."""
-    words = np.zeros((len(allowed), _word_count(allowed.shape[1])), dtype=np.int64)
-    for place in range(allowed.shape[1]):
-        words[:, place // BITS] |= allowed[:, place].astype(np.int64) << (place % BITS)
-    return words
-
-
-def _row(drawn: Draws, purpose: str) -> Column:
+def _row(drawn: Draws) -> Column:
     """Which row of the draws is the customer's, from 0."""
-    keys = (F.lit(drawn.seed), F.lit(purpose), F.col("user_id"), F.lit(drawn.day))
+    keys = (F.lit(drawn.seed), F.lit("recall"), F.col("user_id"), F.lit(drawn.day))
     return F.pmod(F.xxhash64(*keys), F.lit(DRAWS)).cast("int")
-
-
-def _orders(values: Floats) -> Places:
-    """Places from the greatest draw down; of equal draws the first place comes first."""
-    return np.argsort(-values, axis=-1, kind="stable")
-
-
-def _word_count(categories: int) -> int:
-    return -(-categories // BITS)
-
-
-def _beaten_by(values: Floats) -> Places:
-    """Segments × categories × DRAWS × words: bits of the categories whose draw in that row is before it."""
-    segments, rows, categories = values.shape
-    orders = _orders(values)
-    found = np.zeros((segments, rows, categories, _word_count(categories)), dtype=np.int64)
-    before_it = np.zeros((segments, rows, found.shape[-1]), dtype=np.int64)
-    segment, row = np.ogrid[:segments, :rows]
-    for rank in range(categories):
-        place = orders[:, :, rank]
-        found[segment, row, place] = before_it
-        before_it[segment, row, place // BITS] |= np.int64(1) << (place % BITS)
-    return found.transpose(0, 2, 1, 3)

@@ -25,7 +25,7 @@ from firstday.recommendations.recall.relevance import (
 )
 from firstday.recommendations.recall.serendipity import draws, segmented, serendipity
 from firstday.recommendations.recall.source import Asked, Floats, Source, Views
-from firstday.spark.frames import cut
+from firstday.spark.frames import break_lineage
 
 
 def _relevance_arrays(asked: Asked) -> Callable[[CoOccurrence], Sequence[DataFrame]]:
@@ -131,7 +131,7 @@ def recalled(
     attributes: those of the customers.
     """
     catalog = catalog_of(categories)
-    met = cut(interests(facts, catalog, until))
+    met = break_lineage(interests(facts, catalog, until))
     segments = segmented(customers, segment)
     asked = Asked(customers, attributes, facts, met, catalog, until, segments, tuple(profile), seed)
     calls = (partial(source.arrays, asked) for source in SOURCES.values())
@@ -139,4 +139,4 @@ def recalled(
     found, *arrays = done
     frames = (frame for of_source in arrays for frame in of_source(found))
     scores = gathered(customers, *frames, segments)
-    return Recalled(cut(scores), catalog, found)
+    return Recalled(break_lineage(scores), catalog, found)
