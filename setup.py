@@ -1,4 +1,6 @@
-"""Package metadata. Exact versions that were proved together are in requirements.txt; here are ranges."""
+"""Package metadata. Here are ranges; versions that were proved together are in requirements.txt (Spark 3.5)
+and requirements-spark4.txt.
+"""
 
 import re
 from pathlib import Path
@@ -11,8 +13,8 @@ VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "lib/firstday/__init__.p
 # A cluster brings these itself, and a second copy would clash: they are an extra, never a requirement.
 LOCAL = [
     "cryptography>=45",
-    "pyspark>=3.5.3,<3.6",
-    "delta-spark>=3.3,<3.4",
+    "pyspark>=3.5.3,<5",
+    "delta-spark>=3.3,<4.4",
     "mlflow>=3,<4",
     "synapseml>=1.1.3,<1.2",
     "lightgbm>=4.6,<5",
@@ -57,7 +59,7 @@ setup(
         "altair>=5.5,<7",
         "click>=8.1",
         "jinja2>=3.1",
-        "numpy>=1.26,<2",
+        "numpy>=1.26,<3",
         "pandas>=2.2,<3",
         "pyarrow>=16,<26",
         "pydantic>=2.7,<3",

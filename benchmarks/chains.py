@@ -31,7 +31,7 @@ class ChainsApp:
 
 
 @dataclass
-class _Events:
+class Events:
     """Event times of a sample of users, action by action, while counts are made for all."""
 
     users: Integers
@@ -40,7 +40,7 @@ class _Events:
     at: list[Floats]
 
     @classmethod
-    def of(cls, draw: np.random.Generator, date: Integers) -> "_Events":
+    def of(cls, draw: np.random.Generator, date: Integers) -> "Events":
         order = np.lexsort((draw.random(len(date)), date))
         place = np.arange(len(date)) - np.searchsorted(date[order], date[order])
         return cls(np.sort(order[place < TIMED_A_DATE]), [], [], [])
@@ -94,7 +94,7 @@ def chains(seed: int) -> ChainsApp:
     k = len(actions)
     shock = draw.normal(0, shocks, (dates, k))[date]
     spread = draw.choice(["Poisson", "overdispersed"])
-    events = _Events.of(draw, date)
+    events = Events.of(draw, date)
     sessions = 1 + draw.poisson(np.exp(0.5 + 0.5 * level))
     trait_chain = int(draw.integers(len(lengths)))
     of_trait = float(draw.choice([0.3, 0.6])) * with_trait
@@ -198,7 +198,7 @@ def journeys(seed: int) -> ChainsApp:
     what[len(owner) - len(extra) :] = liked
     at = np.floor(draw.random(len(owner)) ** 2 * (DAY - 120 * MINUTE))
     counts = np.zeros((users, k), dtype=np.int64)
-    events = _Events.of(draw, date)
+    events = Events.of(draw, date)
     timed = np.isin(np.arange(users), events.users)
     for _ in range(15):
         np.add.at(counts, (owner, what), 1)
@@ -229,7 +229,7 @@ def journeys(seed: int) -> ChainsApp:
 def followers_timing(seed: int, app: App, cause: int) -> Timing:
     """Of an app of `truth_elsewhere` whose last two actions follow the cause, each time within minutes."""
     draw = np.random.default_rng([seed, 3])
-    events = _Events.of(draw, app.date)
+    events = Events.of(draw, app.date)
     sessions = 1 + draw.poisson(2, len(app.date))
     user = _timed(events.users, app.counts[:, cause])
     at = _in_sessions(draw, user, sessions)

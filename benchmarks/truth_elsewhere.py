@@ -1,8 +1,9 @@
 """How often the evidence names the cause, or a false one, in apps that `firstday simulate` does not make.
 
-`python -m benchmarks.truth_elsewhere [--apps 400] [--first-seed 0]`: so many apps of each of three generators
-(this one, and chains and journeys of `benchmarks.chains`), and in how many the evidence is right, before and
-now; and what is true of actions that are told some probability. All that the method must not rest on is drawn
+`python -m benchmarks.truth_elsewhere [--apps 400] [--first-seed 0] [--only NAME ...]`: so many apps of each
+generator (this one, chains and journeys of `benchmarks.chains`, and `benchmarks.topics`, which nothing is
+chosen on), and in how many the evidence is right, before and now; and what is true of actions that are told
+some probability of being the cause, or that pushing them works. All that the method must not rest on is drawn
 anew for each app: how engagement is spread, how actions and retention follow it, how often the cause is done,
 how strong shocks are. Without Spark, from users' counts to the action that the choice would name.
 """
@@ -18,6 +19,7 @@ from scipy.special import expit, logit
 
 from benchmarks import chains
 from benchmarks import evidence_with_gates as gated
+from benchmarks.topics import topics
 from firstday.moments.choose import LEAST_P_WORKS, LONGEST_LIST
 from firstday.moments.evidence import ActionEvidence, assess
 from firstday.moments.families import Timing
@@ -122,50 +124,65 @@ BANDS = (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 1.001)
 FOLLOWERS = "followers of the cause"
 
 
-def elsewhere(seed: int) -> tuple[dict[str, object], App, Timing | None]:
-    """What was drawn, the app, and the timing of its actions (None where nothing follows from anything)."""
+Drawn = tuple[dict[str, object], App, Timing | None, tuple[int, ...]]
+Told = list[tuple[float, bool]]  # a probability, and whether it is so
+
+
+def elsewhere(seed: int) -> Drawn:
+    """What was drawn, the app, the timing of its actions (None where nothing follows from anything), and
+    which actions bring the cause about.
+    """
     draw = np.random.default_rng(seed)
     kind = kind_of_app(draw)
     made, cause = app(kind, draw)
     timing = chains.followers_timing(seed, made, cause) if kind.harder == FOLLOWERS else None
     done = (made.counts > 0).mean(axis=0)
     common = "-" if made.cause is None else "most done" if done.argmax() == made.cause else "another"
-    return {**asdict(kind), "kind": kind.harder, "cause": common}, made, timing
+    return {**asdict(kind), "kind": kind.harder, "cause": common}, made, timing, ()
 
 
-def in_chains(seed: int) -> tuple[dict[str, object], App, Timing | None]:
-    """The same of `chains.chains`."""
-    made = chains.chains(seed)
-    return {"kind": made.kind}, made.app, made.timing
+def _of(make: Callable[[int], chains.ChainsApp]) -> Callable[[int], Drawn]:
+    """The same of another generator."""
+
+    def drawn(seed: int) -> Drawn:
+        made = make(seed)
+        return {"kind": made.kind}, made.app, made.timing, made.leads
+
+    return drawn
 
 
-def in_journeys(seed: int) -> tuple[dict[str, object], App, Timing | None]:
-    """The same of `chains.journeys`."""
-    made = chains.journeys(seed)
-    return {"kind": made.kind}, made.app, made.timing
-
-
-GENERATORS = (elsewhere, in_chains, in_journeys)
+GENERATORS: dict[str, Callable[[int], Drawn]] = {
+    "elsewhere": elsewhere,
+    "chains": _of(chains.chains),
+    "journeys": _of(chains.journeys),
+    "topics": _of(topics),
+}
 
 
 def judged(
-    drawn: dict[str, object], made: App, timing: Timing | None
-) -> tuple[dict[str, object], list[tuple[float, bool]]]:
-    """The answers (right, wrong or none), and what is told of each action with whether it is the cause."""
+    drawn: dict[str, object], made: App, timing: Timing | None, leads: tuple[int, ...]
+) -> tuple[dict[str, object], Told, Told]:
+    """The answers (right, wrong or none); what is told of each action with whether it is the cause, and with
+    whether pushing it works.
+    """
     cause = None if made.cause is None else made.actions[made.cause]
+    works = {cause, *(made.actions[place] for place in leads)} if cause is not None else set()
     data = made.products
     found, before = assess(data, timing), gated.assess(data)
     row = {**drawn, "caused": cause is not None, "before": "none", "now": "none", "listed": 0}
     if before is not None:
         row["before"] = _answer(before, gated.named(before), cause)
     if found is None:
-        return {**row, "first": False, "first three": False}, []
+        return {**row, "first": False, "first three": False}, [], []
     row["now"] = _answer(found, named(found), cause)
     order = np.lexsort((np.arange(len(found.actions)), -found.p_works))
     listed = [found.actions[i] for i in order if found.p_works[i] >= LEAST_P_WORKS][:LONGEST_LIST]
     row |= {"listed": len(listed), "first": cause in listed[:1], "first three": cause in listed[:3]}
-    told = [(float(p), name == cause) for p, name in zip(found.p_cause, found.actions, strict=True)]
-    return row, told
+    told = [
+        [(float(p), name in true) for p, name in zip(told_of, found.actions, strict=True)]
+        for told_of, true in ((found.p_cause, {cause}), (found.p_works, works))
+    ]
+    return row, told[0], told[1]
 
 
 def _answer(found: gated.ActionEvidence | ActionEvidence, position: int | None, cause: str | None) -> str:
@@ -195,16 +212,20 @@ def _answers(caused: pd.Series, free: pd.Series) -> str:
     return f"{given} of {len(caused)}; {(free == 'wrong').sum()} of {len(free)}"
 
 
-def reliability(told: dict[str, list[tuple[float, bool]]]) -> str:
-    """Markdown: of actions told some P(cause), the share that is the cause, and how many there are."""
+def reliability(what: str, told: dict[str, Told]) -> str:
+    """Markdown: of actions told some probability, the share of which it is so, and how many there are."""
     names = [f"{low:g} to {min(high, 1):g}" for low, high in pairwise(BANDS)]
-    lines = [f"| told P(cause) | {' | '.join(names)} |", "| --- |" + " --- |" * len(names)]
+    lines = [f"| told {what} | {' | '.join(names)} |", "| --- |" + " --- |" * len(names)]
     for name, pairs in [*told.items(), ("all", [pair for each in told.values() for pair in each])]:
         probability, is_cause = np.array(pairs).T
         cells = []
         for low, high in pairwise(BANDS):
             there = (probability >= low) & (probability < high)
-            cells.append(f"{is_cause[there].mean():.2f} ({there.sum()})" if there.any() else "-")
+            cells.append(
+                f"{is_cause[there].mean():.2f} of {probability[there].mean():.2f} ({there.sum()})"
+                if there.any()
+                else "-"
+            )
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -214,18 +235,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--apps", type=int, default=400, help="of each generator")
     parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", choices=list(GENERATORS), default=list(GENERATORS))
     options = parser.parse_args()
     seeds = range(options.first_seed, options.first_seed + options.apps)
     rows: list[dict[str, object]] = []
-    told: dict[str, list[tuple[float, bool]]] = {}
-    for generator in GENERATORS:
-        pairs = told.setdefault(generator.__name__.removeprefix("in_"), [])
+    of_cause: dict[str, Told] = {}
+    of_works: dict[str, Told] = {}
+    for name in options.only:
         for seed in seeds:
-            row, each = judged(*generator(seed))
+            row, causes, works = judged(*GENERATORS[name](seed))
             rows.append(row)
-            pairs += each
+            of_cause.setdefault(name, []).extend(causes)
+            of_works.setdefault(name, []).extend(works)
     print(table(pd.DataFrame(rows)))
-    print(reliability(told))
+    print(reliability("P(cause)", of_cause))
+    print(reliability("P(works)", of_works))
 
 
 if __name__ == "__main__":

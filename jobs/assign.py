@@ -1,12 +1,11 @@
 """Assign users to variants: read the plan, read the units, write who has which variant from when on."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from firstday import runner
 from firstday.cli import run_job
-from firstday.moments.plan import write_plan
+from firstday.moments.plan import plan_from, written
 from firstday.settings import AssignSettings
 from firstday.spark.session import get_session
 from firstday.tables import Sources
@@ -19,9 +18,8 @@ def run(settings: AssignSettings, run_id: str) -> Path | None:
     found = settings.from_discovery
     if found is None:
         return runner.run("assign", settings, run_id)
-    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-    sources = Sources(get_session("firstday assign"))
-    return write_plan(sources, found, settings.ranks, settings.starts_at or midnight, str(settings.plan))
+    shortlist = Sources(get_session("firstday assign")).published(found, "shortlist")
+    return written(plan_from(shortlist, settings.ranks, settings.starts_at), str(settings.plan))
 
 
 def main(argv: Sequence[str] | None = None) -> None:

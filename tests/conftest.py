@@ -11,7 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from firstday import logs
-from firstday.spark import session
+from firstday.spark import jars, session
 from firstday.spark.local_rows import local_rows
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -24,12 +24,17 @@ settings.load_profile("firstday")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if REAL_DATA.is_dir():
-        return
-    absent = pytest.mark.skip(reason="no real data: the folder ../shared/data is absent")
+    without = {}
+    if not REAL_DATA.is_dir():
+        without["real_data"] = "no real data: the folder ../shared/data is absent"
+    if not any("synapseml-lightgbm" in jar.name for jar in jars.installed()):
+        without["synapseml"] = (
+            "LightGBM is trained by SynapseML, of which Maven Central has no Scala 2.13 build"
+        )
     for item in items:
-        if item.get_closest_marker("real_data"):
-            item.add_marker(absent)
+        for marker, reason in without.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(scope="session")

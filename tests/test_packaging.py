@@ -80,10 +80,14 @@ def test_what_a_cluster_brings_itself_is_no_requirement() -> None:
     assert required.isdisjoint({"pyspark", "delta-spark", "mlflow", "synapseml", "lightgbm"})
 
 
-def test_pins_fit_the_ranges_and_have_hashes() -> None:
-    text = (REPOSITORY / "requirements.txt").read_text()
+@pytest.mark.parametrize(
+    ("file", "spark"), [("requirements.txt", "3.5."), ("requirements-spark4.txt", "4.1.")]
+)
+def test_pins_fit_the_ranges_and_have_hashes(file: str, spark: str) -> None:
+    text = (REPOSITORY / file).read_text()
     blocks = re.findall(r"^([\w.-]+)==([^\s;\\]+)(.*?)(?=^[\w.-]+==|\Z)", text, re.MULTILINE | re.DOTALL)
     pins = {name: version for name, version, _ in blocks}
+    assert pins["pyspark"].startswith(spark)
     assert [name for name, _, rest in blocks if "--hash=sha256:" not in rest] == []
     for line in requires():
         requirement = Requirement(line)

@@ -1,3 +1,4 @@
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -153,11 +154,21 @@ def test_missing_jars_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_jars_hold_what_the_coordinates_say() -> None:
     names = [jar.name for jar in jars.installed()]
-    for coordinate in jars.COORDINATES:
+    for coordinate in jars.line().coordinates:
         group, artifact, version = coordinate.split(":")
         assert f"{group}_{artifact}-{version}.jar" in names
-    excluded = {coordinate.split(":")[1] for coordinate in jars.EXCLUDES}
-    assert not [name for name in names for artifact in excluded if f"_{artifact}-" in name]
+    excluded = [exclude.replace(":", "_") + "-*" for exclude in jars.line().excludes]
+    assert not [name for name in names if any(fnmatch(name, pattern) for pattern in excluded)]
+
+
+def test_jars_are_those_of_the_installed_pyspark(monkeypatch: pytest.MonkeyPatch) -> None:
+    for spark, scala in (("3.5.3", "_2.12:3."), ("4.1.1", "_4.1_2.13:4.")):
+        monkeypatch.setattr(jars, "version", lambda name, spark=spark: spark)
+        [delta] = [each for each in jars.line().coordinates if each.startswith("io.delta:")]
+        assert scala in delta
+    monkeypatch.setattr(jars, "version", lambda name: "4.3.0")
+    with pytest.raises(FirstdayError, match=r"3\.5 or 4\.1.*4\.3\.0.*SPARK=4"):
+        jars.line()
 
 
 def test_java_home_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

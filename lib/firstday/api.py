@@ -7,7 +7,7 @@ functions. Keyword arguments are the settings of the job of the same name, and a
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints, overload
 
 from firstday import logs
 from firstday.errors import SettingsError
@@ -53,7 +53,7 @@ __all__ = [
 
 # Settings of the jobs that are no keywords: `Result.save` says where results go, and a call sees no earlier
 # run.
-OF_JOBS = ("out", "experiment_name", "daily", "since", "check")
+OF_JOBS = ("out", "experiment_name", "daily", "since", "check", "synapseml")
 
 
 def discover(users: Any = None, events: Any = None, **settings: Any) -> Result:
@@ -104,9 +104,54 @@ def recommend(ranker: Any, tables: "Mapping[str, Any] | str | Path | None" = Non
     return _called("recommend", RecommendSettings, {"ranker": ranker, "tables": tables}, settings)
 
 
-def assign(units: Any, plan: "str | Path | Mapping[str, Any] | ExperimentPlan", **settings: Any) -> Result:
-    """Assign users to variants. units: who may take part, a row each. plan: as conf/experiment.yml has it."""
+@overload
+def assign(units: Result, plan: "str | Path | None" = None, **settings: Any) -> ExperimentPlan: ...
+
+
+@overload
+def assign(
+    units: Any, plan: "str | Path | Mapping[str, Any] | ExperimentPlan", **settings: Any
+) -> Result: ...
+
+
+def assign(
+    units: Any, plan: "str | Path | Mapping[str, Any] | ExperimentPlan | None" = None, **settings: Any
+) -> Result | ExperimentPlan:
+    """Assign users to variants. units: who may take part, a row each. plan: as conf/experiment.yml has it.
+
+    A result of `discover` in place of units makes the plan of an experiment of its shortlist (ranks: which of
+    it, each in an arm of its own), and returns it; plan is then a new file to write it to, or None.
+    """
+    if isinstance(units, Result) and units.job == "discover":
+        return _planned(units, plan, settings)
+    if settings.get("from_discovery") is not None:
+        raise SettingsError(
+            "from_discovery is a setting of the job firstday assign, not of the function",
+            next_step="give the result of discover in place of units",
+        )
+    if plan is None:
+        raise SettingsError(
+            "plan must be given", next_step="make one by hand, or of a result of discover: fd.assign(found)"
+        )
     return _called("assign", AssignSettings, {"units": units, "plan": plan}, settings)
+
+
+def _planned(found: Result, plan: Any, settings: Mapping[str, Any]) -> ExperimentPlan:
+    """The plan of an experiment on candidates of the shortlist, written too where `plan` names a file."""
+    from firstday.moments.plan import plan_from, written
+
+    unknown = sorted(set(settings) - {"ranks", "starts_at"})
+    if unknown or not isinstance(plan, str | Path | None):
+        raise SettingsError(
+            "of a result of discover a plan is made, by ranks and starts_at, for a new file or none",
+            value=", ".join(unknown) or type(plan).__name__,
+            next_step="give units and the plan to a second call",
+        )
+    told = load(AssignSettings, None, {"plan": str(plan or "-"), "from_discovery": "-"} | dict(settings))
+    made = plan_from(found.tables["shortlist"], told.ranks, told.starts_at)
+    if plan is not None:
+        written(made, plan)
+    return plan_of(made)
 
 
 def measure(

@@ -35,7 +35,7 @@ def run(job: str, settings: Any, run_id: str) -> Path | None:
     """
     stage = stage_of(job)
     kept = stage.recorded(settings)
-    spark = get_session(f"firstday {job}")
+    spark = get_session(f"firstday {job}", packages=getattr(settings, "synapseml", None))
     experiment = settings.experiment_name if stage.tracked else None
     with (
         _tracked(experiment, job, run_id, kept) as tracked,

@@ -28,6 +28,15 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Log:
 
 
 @pytest.fixture
+def ansi(spark: SparkSession) -> Iterator[None]:
+    """ANSI mode, which is Spark 4's default, on every line of Spark: one test of each job has it."""
+    before = spark.conf.get("spark.sql.ansi.enabled")
+    spark.conf.set("spark.sql.ansi.enabled", "true")
+    yield
+    spark.conf.set("spark.sql.ansi.enabled", str(before))
+
+
+@pytest.fixture
 def collected(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Collected:
     """Where a run's tables go instead of Delta, wherever they should go."""
     store = Collected(spark)

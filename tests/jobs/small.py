@@ -23,8 +23,8 @@ ACTIONS = ("browse", "like", "message", "invite", "save")
 KEYS = ["segment", "action", "threshold", "day"]
 COUNTS = ["users", "experienced", "retained", "both"]
 TABLES = (
-    "moment_counts", "moment_products", "moment_timing", "moments", "moment_halves",
-    "action_evidence", "moment_trends", "funnel", "hypotheses",
+    "moment_counts", "moment_products", "moment_timing", "moment_pairs", "moments", "moment_halves",
+    "action_evidence", "moment_trends", "funnel", "hypotheses", "conjunctions",
 )  # fmt: skip
 LABEL_TABLES = ("left_out_counts", "left_out_products", "label_changes")
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from pyspark.sql import SparkSession
 
 from tests.jobs.measured import told
 from tests.jobs.small import Collected, Log, brute_force, counted, made, status
@@ -208,8 +207,9 @@ def test_names_that_differ_by_case_or_blanks(
     assert ran(collected, "--users", users, "--events", file, "--fold-actions") == right
 
 
+@pytest.mark.usefixtures("ansi")
 def test_ancient_times_other_encodings_and_a_strict_session(
-    collected: Collected, log: Log, tmp_path: Path, spark: SparkSession, capfd: pytest.CaptureFixture[str]
+    collected: Collected, log: Log, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     born = [pd.Timestamp("1200-03-01").date()] * len(log.users)
     users = log.users.assign(born=born)
@@ -228,13 +228,7 @@ def test_ancient_times_other_encodings_and_a_strict_session(
     message = refused(capfd, "--users", file, "--events", latin)
     assert "not UTF-8" in message
     assert "--encoding" in message
-    spark.conf.set("spark.sql.ansi.enabled", "true")
-    try:
-        found = ran(
-            collected, "--users", file, "--events", latin, "--encoding", "latin-1", "--segments", "born"
-        )
-    finally:
-        spark.conf.unset("spark.sql.ansi.enabled")
+    found = ran(collected, "--users", file, "--events", latin, "--encoding", "latin-1", "--segments", "born")
     assert {key: value for key, value in found.items() if key[0] == "all"} == right
     assert {key[0] for key in found} == {"all", "born=1200-03-01"}
     [bad] = collected.rows("quarantine").to_dict("records")

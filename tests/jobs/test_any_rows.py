@@ -24,6 +24,7 @@ def rules(tmp_path: Path, **conditions: str) -> Path:
     return file
 
 
+@pytest.mark.usefixtures("ansi")
 def test_numbers_of_text_files_are_numbers(
     collected: Collected, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,10 @@ from pyspark.sql import functions as F
 import firstday as fd
 from firstday.answer import Answer
 from firstday.errors import DataError, SettingsError
+from firstday.moments import outputs
+from firstday.settings import read_plan
+from firstday.spark.local_rows import local_rows
+from firstday.tables import Sources
 from firstday.tables.published import published_answer
 from tests.jobs.small import made, published, run, status
 from tests.tables import independent
@@ -208,6 +212,38 @@ def test_mistakes_are_one_sentence_and_bad_rows_are_handed_back() -> None:
     mixed.loc[3, "spend"] = "much"
     with pytest.raises(DataError, match="values of one type"):
         fd.measure(mixed, control="control", metric=["spend"])
+
+
+def test_a_result_of_discover_becomes_a_plan_that_assigns(spark: SparkSession, tmp_path: Path) -> None:
+    row: dict[str, Any] = {"threshold": 2, "day": 1, "lift": 0.02, "users_per_arm": 4_000, "days_needed": 42}
+    row |= {"guardrails": ["browse"], "guardrail_day": 7, "retention_kind": "on"}
+    listed = pd.DataFrame([{**row, "rank": 1, "action": "message"}, {**row, "rank": 2, "action": "it's"}])
+    found = fd.Result(
+        *("discover", "a run"),
+        sources=Sources(spark),
+        checked=(),
+        settings={},
+        schemas={},
+        text="",
+        answer=fd.Answer("shortlist", "Test these."),
+        tables={"shortlist": local_rows(spark, *outputs.typed(listed, outputs.SHORTLIST))},
+    )
+    one = fd.assign(found, starts_at="2026-06-01T00:00:00Z")
+    assert (one.treatments, one.planned_units) == (("message at least 2",), 4_000)
+    file = tmp_path / "push.yml"
+    both = fd.assign(found, file, ranks=[1, 2], starts_at="2026-06-01T00:00:00Z")
+    assert both.treatments == ("message at least 2", "it's at least 2")
+    assert read_plan(file) == both
+    assigned = fd.assign(spends()[["user_id"]], both).tables["assignments"].toPandas()
+    assert set(pd.DataFrame(assigned)["variant"]) == {"control", *both.treatments}
+    with pytest.raises(SettingsError, match="new file"):
+        fd.assign(found, file)
+    with pytest.raises(SettingsError, match="by ranks and starts_at"):
+        fd.assign(found, instant_column="at")
+    with pytest.raises(DataError, match="ranks of the shortlist"):
+        fd.assign(found, ranks=[3])
+    with pytest.raises(SettingsError, match="lan must be given"):
+        fd.assign(spends())
 
 
 def test_assignments_chain_and_results_show_themselves(spark: SparkSession) -> None:

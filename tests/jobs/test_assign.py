@@ -52,6 +52,7 @@ def told(err: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in err.splitlines() if line.startswith("{")]
 
 
+@pytest.mark.usefixtures("ansi")
 def test_from_a_plan_to_assignments(
     collected: Collected, files: Files, capfd: pytest.CaptureFixture[str]
 ) -> None:

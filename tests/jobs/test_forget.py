@@ -47,6 +47,7 @@ def told(capfd: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capfd.readouterr().err.splitlines() if line.startswith("{")]
 
 
+@pytest.mark.usefixtures("ansi")
 def test_from_a_dry_run_to_maintenance(
     spark: SparkSession, assigned: Path, tracking_store: str, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -29,6 +29,7 @@ def accounts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
+@pytest.mark.synapseml
 def test_a_model_of_soft_labels_beats_one_of_the_old_labels(
     collected: Collected, accounts: Path, tmp_path: Path, tracking_store: str
 ) -> None:

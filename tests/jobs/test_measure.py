@@ -60,6 +60,7 @@ def test_the_gate(collected: Collected, real_data: Path, capfd: pytest.CaptureFi
     assert b"below 0.01 but not 0.001" in collected.files["measure.html"]
 
 
+@pytest.mark.usefixtures("ansi")
 def test_units_with_dates_segments_and_a_covariate_are_published(
     spark: SparkSession, files: Files, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,6 +83,7 @@ def test_units_with_dates_segments_and_a_covariate_are_published(
     assert "40 of 400 users have no value and are left out" in capfd.readouterr().out
 
 
+@pytest.mark.usefixtures("ansi")
 def test_a_plan_with_assignments_and_a_log(collected: Collected, files: Files) -> None:
     assignments, events = app()
     users = pd.DataFrame({"user_id": assignments["unit_id"], "country": ["DE", "KR", "US"] * 200})
@@ -116,6 +118,7 @@ def test_a_log_that_ends_before_the_horizon_is_told_of(
     assert "The log ends on 2024-06-16 00:00 UTC, before the horizon" in capfd.readouterr().out
 
 
+@pytest.mark.usefixtures("ansi")
 def test_mistakes_in_units_are_told(
     collected: Collected, files: Files, capfd: pytest.CaptureFixture[str]
 ) -> None:

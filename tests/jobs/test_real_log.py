@@ -1,7 +1,8 @@
-"""The message log of a student network, counted to the last user."""
+"""The message log of a student network, counted to the last user, and so the same on every line of Spark."""
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
@@ -25,6 +26,17 @@ def test_every_candidate_of_the_real_log(spark: SparkSession, real_data: Path, t
     assert not moments.duplicated(KEYS).any()
     found = {tuple(row[:4]): tuple(row[4:]) for row in moments[KEYS + COUNTS].itertuples(index=False)}
     assert found == brute_force(log, ("month",), (1, 7), min_users=30)
+    assert len(moments) == 1_290
+    n, experienced, retained, both = moments[COUNTS].to_numpy(dtype=float).T
+    apart = np.sqrt(experienced * (n - experienced) * retained * (n - retained))
+    with np.errstate(divide="ignore", invalid="ignore"):  # null where there is nothing to divide by
+        fractions = {
+            "precision": both / experienced,
+            "recall": both / retained,
+            "phi": (n * both - experienced * retained) / apart,
+        }
+    for name, values in fractions.items():
+        np.testing.assert_allclose(moments[name].to_numpy(dtype=float), values, rtol=0, atol=1e-9)
     figures = moments.set_index(KEYS)
     for action, threshold, experienced, both, precision, recall, phi in (
         ("new_partner", 2, 566, 414, 0.7314, 0.5625, 0.4596),

@@ -38,6 +38,8 @@ def tables(bank: Bank, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.synapseml
+@pytest.mark.usefixtures("ansi")
 def test_from_a_log_to_lists(
     collected_by_place: dict[str, Collected],
     bank: Bank,

@@ -47,6 +47,7 @@ def settings(file: Path, out: Path, **others: Any) -> TrainSettings:
     )
 
 
+@pytest.mark.synapseml
 @pytest.mark.real_data
 def test_lightgbms_own_example(collected: Collected, real_data: Path, tmp_path: Path) -> None:
     folder = real_data / "lightgbm-lambdarank"
@@ -86,6 +87,7 @@ def test_lightgbms_own_example(collected: Collected, real_data: Path, tmp_path: 
     np.testing.assert_allclose(valid.sort_values("row")["score"], again, rtol=0, atol=1e-9)
 
 
+@pytest.mark.synapseml
 def test_a_champion_stays_until_it_is_beaten_on_the_same_lists(
     collected: Collected, clicks: Path, tmp_path: Path, tracking_store: str
 ) -> None:
@@ -126,6 +128,7 @@ def test_a_champion_stays_until_it_is_beaten_on_the_same_lists(
     assert versions() == {"challenger": "4", "champion": "2"}
 
 
+@pytest.mark.synapseml
 def test_binary_gives_probabilities_and_auc(collected: Collected, clicks: Path, tmp_path: Path) -> None:
     train.run(
         settings(clicks, tmp_path, objective="binary", valid_share=0.3, registered_model="binary"), "run"
@@ -142,6 +145,7 @@ def test_binary_gives_probabilities_and_auc(collected: Collected, clicks: Path, 
     assert importance["gain_share"].sum() == pytest.approx(1)
 
 
+@pytest.mark.synapseml
 def test_the_order_of_rows_and_their_format_change_nothing(
     collected_by_place: dict[str, Collected], clicks: Path, tmp_path: Path
 ) -> None:
@@ -153,6 +157,7 @@ def test_the_order_of_rows_and_their_format_change_nothing(
     one.same_results(two, ["ranker_metrics", "ranker_scores", "ranker_features"])
 
 
+@pytest.mark.synapseml
 def test_mistakes_are_told(clicks: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     frame = pd.read_parquet(clicks).head(300)
     negative, words, alike = (tmp_path / f"{name}.parquet" for name in ("negative", "words", "alike"))
@@ -179,6 +184,7 @@ def test_mistakes_are_told(clicks: Path, tmp_path: Path, capfd: pytest.CaptureFi
         assert "Traceback" not in message
 
 
+@pytest.mark.synapseml
 def test_a_registry_that_cannot_be_reached_is_told_before_any_work(
     clicks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

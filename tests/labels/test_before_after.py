@@ -52,6 +52,7 @@ def rows(spark: SparkSession) -> DataFrame:
     )
 
 
+@pytest.mark.synapseml
 def test_one_of_several_classes_is_called_against_the_rest(rows: DataFrame) -> None:
     found = before_after.compare_labels(
         rows, FEATURES, classes=CLASSES, positive=2, rule=Rule(precision=0.8), total=3_000, seed=7
@@ -75,6 +76,7 @@ def test_one_of_several_classes_is_called_against_the_rest(rows: DataFrame) -> N
     assert scores[:, 3].max() < 0.05
 
 
+@pytest.mark.synapseml
 def test_weights_stand_for_probabilities_and_scores_are_those_of_the_text(rows: DataFrame) -> None:
     told = rows.withColumn(classifier.TARGET, F.col(before_after.SOFT))
     weighted: Any = classifier._of_many(told.withColumn(classifier.VECTOR, F.lit(0)), CLASSES).toPandas()

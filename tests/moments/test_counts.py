@@ -4,6 +4,7 @@ import random
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import combinations, product
 from math import log
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from pyspark.sql import DataFrame, SparkSession
 
 from firstday.moments.counts import Counts, count
+from firstday.moments.pairs import PAIRED_ACTIONS, THRESHOLDS
 from firstday.windows import Windows, microseconds
 
 TICK, HOUR, ONE_DAY = timedelta(microseconds=1), timedelta(hours=1), timedelta(days=1)
@@ -114,12 +116,36 @@ def add_pairs(timing: dict[Any, Counter[str]], day: date, timed: list[tuple[str,
             timing[day, leader, action]["before"] += 1
 
 
-def naive(world: World) -> tuple[dict[Any, Any], dict[Any, Any], dict[Any, Any], dict[str, int]]:
-    """moment_counts, moment_products and moment_timing as {key: sums}, and the tallies."""
+Sums = dict[Any, Any]
+
+
+def add_both(
+    pairs: dict[Any, list[Counter[Any]]],
+    world: World,
+    date_of_user: date,
+    day: int,
+    ranked: list[tuple[str, int]],
+    held: dict[str, int],
+    retained: bool,
+) -> None:
+    if day != world.windows.days[0]:
+        return
+    paired = sorted(action for action, _ in ranked[: min(world.leading_actions, PAIRED_ACTIONS)])
+    for one, other in combinations(paired, 2):
+        sums = pairs.setdefault((date_of_user, one, other), [Counter(), Counter()])
+        for cell in product(THRESHOLDS, THRESHOLDS):
+            did = held.get(one, 0) >= cell[0] and held.get(other, 0) >= cell[1]
+            sums[0][cell] += did
+            sums[1][cell] += did and retained
+
+
+def naive(world: World) -> tuple[Sums, Sums, Sums, Sums, dict[str, int]]:
+    """moment_counts, moment_products, moment_timing and moment_pairs as {key: sums}, and the tallies."""
     windows, end = world.windows, world.end
     histogram: dict[Any, Any] = defaultdict(Counter)
     products: dict[Any, Any] = {}
     timing: dict[Any, Counter[str]] = defaultdict(Counter)
+    pairs: dict[Any, list[Counter[Any]]] = {}
     tallies = Counter(events=len(world.events))
     by_date: dict[date, Counter[str]] = defaultdict(Counter)
     anchors = {user[0]: user[1] for user in world.users}
@@ -150,6 +176,7 @@ def naive(world: World) -> tuple[dict[Any, Any], dict[Any, Any], dict[Any, Any],
             sums[f"matured_d{day}"] += 1
             sums[f"retained_d{day}"] += retained
             row = products.setdefault((*cohort, day), [0, 0, actions, *(Counter() for _ in range(3))])
+            add_both(pairs, world, day_one, day, ranked, held, retained)
             row[0] += 1
             row[1] += retained
             for i, one in enumerate(x):
@@ -166,7 +193,7 @@ def naive(world: World) -> tuple[dict[Any, Any], dict[Any, Any], dict[Any, Any],
         tallies["returns"] += len(back)
         tallies["duplicates"] += copies
         tallies["top_coded"] += sum(n > world.count_cap for n in counted.values())
-    return histogram, products, timing, tallies
+    return histogram, products, timing, pairs, tallies
 
 
 # --- the two side by side
@@ -232,8 +259,18 @@ def timing_of(counts: Counts) -> dict[Any, Any]:
     return found
 
 
+def pairs_of(counts: Counts) -> dict[Any, Any]:
+    rows = counts.moment_pairs.collect()
+    found = {
+        (row["anchor_date"], row["action"], row["other_action"]): (row["users"], row["retained"])
+        for row in rows
+    }
+    assert len(found) == len(rows)
+    return found
+
+
 def assert_equal_to_naive(counts: Counts, world: World) -> None:
-    histogram, products, timing, tallies = naive(world)
+    histogram, products, timing, pairs, tallies = naive(world)
     assert histogram_of(counts) == {
         key: {n: v for n, v in sums.items() if v} for key, sums in histogram.items()
     }
@@ -246,6 +283,10 @@ def assert_equal_to_naive(counts: Counts, world: World) -> None:
     assert timing_of(counts) == {  # of a pair that occurs all events of the second are told
         key: (timing[key[0], key[2], key[2]]["events"], pair["after"], pair["before"])
         for key, pair in timing.items()
+    }
+    cells = [*product(THRESHOLDS, THRESHOLDS)]
+    assert pairs_of(counts) == {
+        key: tuple([sums[cell] for cell in cells] for sums in both) for key, both in pairs.items()
     }
     assert {name: n for name, n in counts.tallies.items() if n} == {
         name: n for name, n in tallies.items() if n
@@ -322,6 +363,7 @@ def test_some_dates_alone_equal_a_full_run(spark: SparkSession, world: World, br
     assert histogram_of(part) == {key: n for key, n in histogram_of(full).items() if key[0] in dates}
     assert products_of(part) == {key: n for key, n in products_of(full).items() if key[0] in dates}
     assert timing_of(part) == {key: n for key, n in timing_of(full).items() if key[0] in dates}
+    assert pairs_of(part) == {key: n for key, n in pairs_of(full).items() if key[0] in dates}
     full.release()
     part.release()
 

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from firstday.moments import products, tally, timing
 from firstday.moments.kernel import Kernel, _packed
 from firstday.moments.levels import LEVEL_STARTS, level
 from firstday.moments.products import Sample, scaled_log
-from firstday.moments.tally import COHORT, DAY_ZERO, FIRST_KEY, OFFSET_BITS, TIMED
+from firstday.moments.tally import COHORT, DAY_ZERO, FIRST_KEY, OFFSET_BITS, TIMED, UNPAIRED
 
 MONDAY = date(2026, 3, 2)
 MONDAY_NUMBER = (MONDAY - date(1970, 1, 1)).days
@@ -46,7 +47,8 @@ def batches(rows: list[Row], size: int) -> Iterator[pa.RecordBatch]:
 def reduced(rows: list[Row], size: int = 1000, **options: Any) -> dict[str, Any]:
     """All the kernel says of a partition, in a form that does not depend on the order of its rows."""
     kernel = Kernel(KEYS, {MONDAY: ("a", "c")}, DAYS, options.get("count_cap", 10_000), TIMED_ACTIONS)
-    found: dict[str, Any] = {"cells": Counter(), "products": {}, "timing": {}}
+    kernel = replace(kernel, paired={MONDAY: ("a", "b")})
+    found: dict[str, Any] = {"cells": Counter(), "products": {}, "timing": {}, "pairs": {}}
     for batch in kernel(batches(rows, size)):
         assert batch.schema == kernel.schema
         for row in batch.to_pylist():
@@ -58,6 +60,11 @@ def reduced(rows: list[Row], size: int = 1000, **options: Any) -> dict[str, Any]
                 pairs = zip(row["leader"], row["follower"], strict=True)
                 sums = zip(row["events"], row["after"], row["before"], strict=True)
                 found["timing"] |= {(row["timed_day"], *p): n for p, n in zip(pairs, sums, strict=True)}
+            elif row["paired_day"] is not None:
+                both = zip(row["pair_users"], row["pair_retained"], strict=True)
+                found["pairs"] |= {
+                    (row["paired_day"], *p): n for *p, n in zip(row["one"], row["other"], both, strict=True)
+                }
             elif row["day"] is not None:
                 found["products"][row["products_of"], row["day"]] = tuple(
                     row[name] for name in ("matured", "retained", "actions", "sum_x", "sum_xr", "sum_xx")
@@ -79,11 +86,19 @@ def test_one_user() -> None:
         (17, "b", 1, 4, 3, *sums),
     }
     x = scaled_log(np.array([3]))[0]
+    did_both = [1, 0, 0, 0, 0] * 3 + [0] * 10  # a at least 1, 2, 3 times, and b once
+    assert found["pairs"] == {(MONDAY_NUMBER, "a", "b"): (did_both, did_both)}
     assert found["products"] == {(17, 1): (1, 1, ["a", "c"], [x, 0], [x, 0], [x * x, 0, 0])}
 
 
+def test_of_whom_labels_leave_out_no_pairs_are_counted() -> None:
+    did = [(-9, KEYS["a"]), (-9, KEYS["b"])]
+    assert reduced([*own_rows(-9, 17, UNPAIRED + 0b11), *did])["pairs"] == {}
+    assert reduced([*own_rows(-9, 17, 0b10), *did])["pairs"] == {}  # the first day is not known yet
+
+
 def test_no_rows() -> None:
-    assert reduced([]) == {"cells": Counter(), "products": {}, "timing": {}}
+    assert reduced([]) == {"cells": Counter(), "products": {}, "timing": {}, "pairs": {}}
 
 
 def test_timed_events_are_counted_as_others_and_paired() -> None:

@@ -82,12 +82,13 @@ def test_what_makes_no_sense_is_refused(
 ) -> None:
     row = dict(zip(SCHEMA.replace(",", "").split()[::2], ["u", 1, 0.5, 0.5, 0.5, 0.5, 1.0], strict=True))
     table = spark.createDataFrame([tuple(each.values()) for each in (row, row | {column: value})], SCHEMA)
+    before = spark.conf.get("spark.sql.ansi.enabled")
     spark.conf.set("spark.sql.ansi.enabled", ansi)
     try:
         with pytest.raises(DataError, match=told):
             table_sums(table, **ALL)
     finally:
-        spark.conf.unset("spark.sql.ansi.enabled")
+        spark.conf.set("spark.sql.ansi.enabled", str(before))
 
 
 def test_an_empty_table_and_half_a_model_are_refused(spark: SparkSession) -> None:

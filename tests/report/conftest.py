@@ -114,11 +114,22 @@ def content(actions: Sequence[str], users: int = 4000) -> DiscoverContent:
         ),
         shortlist=pd.DataFrame([_test(rank, name) for rank, name in enumerate(actions[:2], start=1)]),
         links=pd.DataFrame([(actions[1], chosen, 0.41)], columns=list(COLUMNS["links"])),
+        conjunctions=pd.DataFrame([_pair(chosen, actions[1], 0.06), _pair(chosen, actions[2], 0.004)]),
         settings={"window": "24h", "days": "1, 7, 14", "segments": "country, gender", "seed": "7"},
         inputs={"users": "users.parquet (fingerprint 9f2c)", "events": "lake.product.events (version 41)"},
         notes=[f"412 users are left out of D14; the chosen action is {chosen}."],
         tallies={"events": 1_203_442, "before_anchor": 377},
     )
+
+
+def _pair(action: str, other: str, gain: float) -> dict[str, Any]:
+    return {
+        **{"action": action, "threshold": 3, "other_action": other, "other_threshold": 2, "experienced": 211},
+        **{"precision": 0.61 + gain, "precision_low": 0.55, "precision_high": 0.74, "recall": 0.31},
+        **{"single_action": action, "single_threshold": 5, "single_precision": 0.61, "single_recall": 0.33},
+        **{"gain": gain, "p_adjusted": 0.01 if gain > 0.05 else 0.4, "beats": gain > 0.05},
+        **{"tried": 2, "dates": 6},
+    }
 
 
 def _test(rank: int, action: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from firstday.labels.patterns import Patterns
 from firstday.labels.periods import by_period
 from firstday.result import Published, Result, Stage, TrainedModel, recorded
 from firstday.settings import LabelSettings
+from firstday.spark import synapseml
 from firstday.spark.frames import kept_in
 from firstday.tables import Sources, column
 
@@ -37,6 +38,8 @@ def label_stage(sources: Sources, settings: LabelSettings, run_id: str) -> Resul
     """Votes to patterns, a label model on the patterns, soft labels for the rows, and a model before and
     after.
     """
+    if settings.features:
+        synapseml.require(sources.spark, "the classifier of firstday label --features")
     with ExitStack() as stack:
         with logs.step("Reading and checking the votes") as step:
             inputs = read(sources, settings)

@@ -25,6 +25,7 @@ from firstday.loop.world import Moment
 from firstday.segments import ALL
 from firstday.settings import LoopSettings
 from firstday.simulation.app_policies import by_variant
+from firstday.spark import synapseml
 from firstday.spark.session import get_session, local_conf, start_local
 from firstday.tables import read_published
 
@@ -41,6 +42,9 @@ def play(settings: LoopSettings, run_id: str) -> Path | None:
         return InWorld(settings, run_id).play()
     steps = steps_of(settings)  # what is wrong in the last step's settings is told before the first one runs
     spark = get_session("firstday loop")
+    for step in steps:
+        if step.job == "train":  # told before the steps that come first
+            synapseml.require(spark, f"the step {step.name}")
     runner = _runner(spark, settings, run_id)
     runner.run(steps, settings.again)
     return _index(spark, settings, steps, runner) if settings.is_folder else None
@@ -72,6 +76,7 @@ class InWorld:
     def __init__(self, settings: LoopSettings, run_id: str) -> None:
         self.settings = settings
         self.spark = _small_session()
+        synapseml.require(self.spark, "firstday loop --world")
         self.world = played.World(Path(settings.out) / "world", users=settings.users, seed=settings.seed)
         self.runner = _runner(self.spark, settings, run_id)
         self.written: dict[str, dict[str, Any]] = {}

@@ -5,7 +5,7 @@ return day; behind it a kernel (`Kernel`) counts each partition's users. All sum
 result does not depend on the order or the partitioning of the rows.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -16,8 +16,10 @@ from pyspark.sql.pandas.types import from_arrow_schema
 from firstday.moments import survey as surveys
 from firstday.moments.kernel import CELL, PRODUCTS, TALLIES, Kernel, measures
 from firstday.moments.members import Members
+from firstday.moments.pairs import CELLS
 from firstday.moments.survey import Survey
 from firstday.moments.tally import OFFSET_BITS, ROW, TIMED
+from firstday.spark.observed import observed
 from firstday.tables.schemas import delivery, quoted
 from firstday.windows import Windows, instant_at
 
@@ -39,6 +41,9 @@ class Counts:
     `moment_timing`: anchor_date, leader, action, events, after, before: of a sample of the users, in the
     first day of their window, the events of an action, and those with one of the leader's at most 30 minutes
     before, and after; only pairs that occur.
+    `moment_pairs`: anchor_date, action, other_action, users, retained: for each two of the most frequent
+    actions of the date the users whose first day of `days` is known and who did both, and those of them who
+    came back; arrays with a number for each two of `pairs.THRESHOLDS`, those of the first action row by row.
     `tallies`: how many events were read, left out and why, and counted. The tables are kept in Spark's
     cache until `release`.
     """
@@ -46,6 +51,7 @@ class Counts:
     moment_counts: DataFrame
     moment_products: DataFrame
     moment_timing: DataFrame
+    moment_pairs: DataFrame
     tallies: dict[str, int | None]
     horizon: int | None
     reduced: DataFrame
@@ -124,16 +130,18 @@ def count(
         rows = _distinct(rows, doubles)
     places = range(len(windows.days))
     in_label = tuple(tuple(windows.in_label(part, place) for place in places) for part in places)
-    kernel = Kernel(survey.keys, survey.leading, windows.days, count_cap, timed, in_label)
+    paired = _without(survey.paired, left_out_action)
+    kernel = Kernel(survey.keys, survey.leading, windows.days, count_cap, timed, in_label, paired)
     reduced = rows.select(*ROW).mapInArrow(kernel, from_arrow_schema(kernel.schema)).persist()
     [sums] = reduced.agg(*(F.sum(name).alias(name) for name in TALLIES)).collect()
-    duplicates = doubles.get.get("duplicates") if "event_id" in events.columns else 0
+    duplicates = observed(doubles).get("duplicates") if "event_id" in events.columns else 0
     # Without users nothing is left to exchange, and Spark drops the plan before it, with what it observed.
-    unknown = seen.get.get("unknown", survey.events - survey.after_horizon)
+    unknown = observed(seen).get("unknown", survey.events - survey.after_horizon)
     return Counts(
         moment_counts=_moment_counts(reduced, kernel, members, whole),
         moment_products=_moment_products(reduced, members, whole),
         moment_timing=_moment_timing(reduced),
+        moment_pairs=_moment_pairs(reduced),
         tallies={
             "events": survey.events,
             "after_horizon": survey.after_horizon,
@@ -280,6 +288,28 @@ def _moment_timing(reduced: DataFrame) -> DataFrame:
     own = F.when(F.col("leader") == F.col("action"), F.col("events"))
     of_action = F.max(own).over(Window.partitionBy("anchor_date", "action"))
     return pairs.withColumn("events", of_action)
+
+
+def _moment_pairs(reduced: DataFrame) -> DataFrame:
+    """A date's users are in several partitions: always summed."""
+    rows = reduced.where(F.col("paired_day").isNotNull()).select(
+        F.date_from_unix_date("paired_day").alias("anchor_date"),
+        F.inline(F.arrays_zip("one", "other", "pair_users", "pair_retained")),
+    )
+    added = {
+        total: F.array(*(F.sum(F.col(name)[cell].cast("long")) for cell in range(CELLS)))
+        for total, name in (("users", "pair_users"), ("retained", "pair_retained"))
+    }
+    sums = [column.alias(name) for name, column in added.items()]
+    return (
+        rows.withColumnsRenamed({"one": "action", "other": "other_action"})
+        .groupBy("anchor_date", "action", "other_action")
+        .agg(*sums)
+    )
+
+
+def _without(actions: Mapping[date, tuple[str, ...]], left_out: str | None) -> dict[date, tuple[str, ...]]:
+    return {day: tuple(name for name in names if name != left_out) for day, names in actions.items()}
 
 
 def sum_of_arrays(name: str) -> Column:

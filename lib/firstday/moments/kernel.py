@@ -1,7 +1,7 @@
 """A partition of the exchange becomes cells of the histogram and cross products, on Arrow and NumPy."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import islice
 from typing import Any
@@ -11,8 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from firstday.moments.levels import level
+from firstday.moments.pairs import PairSums, pair_sums, pairs_of
 from firstday.moments.products import Flags, Products, Sample, scaled_log
-from firstday.moments.tally import Integers, Tally, tally
+from firstday.moments.tally import UNPAIRED, Integers, Tally, tally
 from firstday.moments.timing import pairs_in_time
 
 EPOCH_DATE = date(1970, 1, 1)
@@ -45,6 +46,13 @@ TIMING = {
     "after": pa.list_(pa.int64()),
     "before": pa.list_(pa.int64()),
 }
+PAIRS = {
+    "paired_day": pa.int32(),
+    "one": pa.list_(pa.string()),
+    "other": pa.list_(pa.string()),
+    "pair_users": pa.list_(pa.list_(pa.int32())),
+    "pair_retained": pa.list_(pa.list_(pa.int32())),
+}
 
 
 def measures(days: Iterable[int]) -> list[str]:
@@ -59,7 +67,8 @@ class Kernel:
     `keys` has the actions' keys in the order of their names, `leading` the actions of each anchor date that
     enter its cross products. `timed` are the actions whose events may be timed, by position in the rows.
     `in_label`: (days, days) whether the label window of the second day holds a return that is counted under
-    the first (`windows.own_part`); by default each day's its own.
+    the first (`windows.own_part`); by default each day's its own. `paired` has the actions of each anchor
+    date whose pairs are counted, on the first of `days`.
     """
 
     keys: Mapping[str, int]
@@ -68,6 +77,7 @@ class Kernel:
     count_cap: int
     timed: tuple[str, ...] = ()
     in_label: tuple[tuple[bool, ...], ...] | None = None
+    paired: Mapping[date, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def cells(self) -> dict[str, pa.DataType]:
@@ -77,12 +87,12 @@ class Kernel:
     @property
     def schema(self) -> pa.Schema:
         """A row holds arrays of up to CELLS_A_ROW cells, or the products of a cohort for a day, or the pairs
-        in time of an anchor date; else nulls.
+        of an anchor date, in time or of users; else nulls.
 
         Arrays of cells, as Spark takes in and caches a long array several times faster than as many rows.
         """
         arrays = {name: pa.list_(kind) for name, kind in self.cells.items()}
-        return pa.schema([*(arrays | TALLIES | PRODUCTS | TIMING).items()])
+        return pa.schema([*(arrays | TALLIES | PRODUCTS | TIMING | PAIRS).items()])
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """The partition's rows, in batches of the schema."""
@@ -107,6 +117,40 @@ class Kernel:
             yield self._batch(self._product_columns(rows))
         for pairs in self._timing(counted):
             yield self._batch(pairs)
+        for sums in self._pairs(partition):
+            pair = pairs_of(self.paired.get(EPOCH_DATE + timedelta(days=sums.anchor_day), ()))
+            yield self._batch(
+                {
+                    "paired_day": [sums.anchor_day],
+                    "one": [[one for one, _ in pair]],
+                    "other": [[other for _, other in pair]],
+                    "pair_users": [sums.users.tolist()],
+                    "pair_retained": [sums.retained.tolist()],
+                }
+            )
+
+    def _pairs(self, partition: "Partition") -> Iterator[PairSums]:
+        """Of the users whose first day is known and whom labels don't leave out."""
+        known = (partition.closed & 1 == 1) & (partition.closed & UNPAIRED == 0)
+        there = known[partition.who]
+        place = np.cumsum(known) - 1
+        return pair_sums(
+            *(partition.anchor_day[known], partition.retained[known, 0], place[partition.who[there]]),
+            *(partition.action[there], partition.count[there]),
+            self._columns(partition, self.paired),
+        )
+
+    def _columns(
+        self, partition: "Partition", actions: Mapping[date, tuple[str, ...]]
+    ) -> dict[int, Integers]:
+        """By anchor date the place of each action among the date's `actions`, or -1."""
+        position = {action: place for place, action in enumerate(self.keys)}
+        columns = {}
+        for day in np.unique(partition.anchor_day).tolist():
+            chosen = actions.get(EPOCH_DATE + timedelta(days=day), ())
+            columns[day] = np.full(len(position), -1)
+            columns[day][[position[action] for action in chosen]] = np.arange(len(chosen))
+        return columns
 
     def _timing(self, counted: Tally) -> Iterator[dict[str, Any]]:
         """Of each anchor date with timed users the pairs of its leading actions that occur in time."""
@@ -144,12 +188,6 @@ class Kernel:
         return _summed(keys, {name: value[who] for name, value in partition.measures(self.days).items()})
 
     def _sample(self, partition: "Partition") -> Sample:
-        position = {action: place for place, action in enumerate(self.keys)}
-        columns = {}
-        for day in np.unique(partition.anchor_day).tolist():
-            leading = self.leading.get(EPOCH_DATE + timedelta(days=day), ())
-            columns[day] = np.full(len(position), -1)
-            columns[day][[position[action] for action in leading]] = np.arange(len(leading))
         return Sample(
             cohort=partition.cohorts[partition.cohort],
             anchor_day=partition.anchor_day,
@@ -158,7 +196,7 @@ class Kernel:
             who=partition.who,
             action=partition.action,
             x=scaled_log(partition.count),
-            column=columns,
+            column=self._columns(partition, self.leading),
         )
 
     def _product_columns(self, rows: Sequence[Products]) -> dict[str, Any]:

@@ -19,10 +19,9 @@ from firstday.moments import choose
 from firstday.moments.analyse import COUNTS, WHOLE
 from firstday.moments.collect import summed
 from firstday.moments.findings import Findings
+from firstday.moments.members import LEFT_OUT, NO, YES
 from firstday.spark.frames import drawn
 
-LEFT_OUT = "firstday_left_out"  # a segment while users are counted
-YES, NO = "yes", "no"
 KEPT, EVERYONE = "kept", "everyone"
 SAME = 1e-9  # probabilities that differ by less are equal
 SALT = 11  # so that other hashes of the id draw other users

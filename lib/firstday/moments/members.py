@@ -10,10 +10,12 @@ from pyspark.sql import functions as F
 
 from firstday.errors import DataError
 from firstday.moments.survey import action_key
-from firstday.moments.tally import COHORT, DAY_ZERO, KEY_BITS
+from firstday.moments.tally import COHORT, DAY_ZERO, KEY_BITS, UNPAIRED
 from firstday.tables.schemas import ANCHOR_ACTION, column
 from firstday.windows import Windows
 
+LEFT_OUT = "firstday_left_out"  # a segment while users are counted: whether labels leave them out
+YES, NO = "yes", "no"
 SALTS = 3  # hashes to try before equal keys are taken for equal users
 TIMED_A_DATE = 150  # users of an anchor date, on average, whose events are timed: some 5,000 users in all
 TIMED_SALT = 17
@@ -135,11 +137,16 @@ def _prepared(
         for bit, day in enumerate(windows.days)
         if horizon is not None
     )
+    unpaired = [
+        F.when(F.col(name) == YES, F.lit(UNPAIRED)).otherwise(F.lit(0)).cast("long")
+        for name, segment in zip(values, segments, strict=True)
+        if segment == LEFT_OUT
+    ]
     day_bits = F.shiftleft(F.unix_date("anchor_date").cast("long") + F.lit(DAY_ZERO), 32)
     return frame.select(
         "*",
         F.xxhash64("anchor_date", *parts, seed).bitwiseAND(KEY_BITS).alias("cohort"),
-        (F.lit(-1) - reduce(Column.__add__, closed, day_bits)).alias("about"),
+        (F.lit(-1) - reduce(Column.__add__, [*closed, *unpaired], day_bits)).alias("about"),
         *(bound.alias(name) for name, bound in _bounds(windows).items()),
     )
 

@@ -53,6 +53,20 @@ SHORTLIST = _schema(
     days_needed="l", guardrails="a", guardrail_day="i", sentence="s", status="s",
     retention_kind="s",
 )  # fmt: skip
+# Of the first day of --days, by anchor date: see `counts.Counts`.
+MOMENT_PAIRS = T.StructType(
+    [
+        *_schema(anchor_date="t", action="s", other_action="s").fields,
+        *(T.StructField(name, T.ArrayType(T.LongType())) for name in ("users", "retained")),
+    ]
+)
+# Pairs of actions beside the best single candidate of at least their recall, on the later dates.
+CONJUNCTIONS = _schema(
+    action="s", threshold="i", other_action="s", other_threshold="i", day="i", **_COUNTS,
+    precision="d", precision_low="d", precision_high="d", recall="d",
+    single_action="s", single_threshold="i", single_precision="d", single_recall="d",
+    gain="d", p_value="d", p_adjusted="d", beats="b", tried="i", dates="i",
+)  # fmt: skip
 MOMENT_TRENDS = _schema(
     **_CANDIDATE, anchor_date="t", **_COUNTS, share="d", retention="d",
 )  # fmt: skip
@@ -85,8 +99,14 @@ TABLES = {
     "shortlist": SHORTLIST,
     "action_links": ACTION_LINKS,
     "tested": TESTED,
+    "conjunctions": CONJUNCTIONS,
 }
-DECLARED = TABLES | {"label_changes": LABEL_CHANGES, "moment_timing": MOMENT_TIMING}  # whatever is asked for
+# Whatever is asked for.
+DECLARED = TABLES | {
+    "label_changes": LABEL_CHANGES,
+    "moment_timing": MOMENT_TIMING,
+    "moment_pairs": MOMENT_PAIRS,
+}
 
 
 def moments(measured: DataFrame, analysed: DataFrame, verdicts: DataFrame) -> DataFrame:

@@ -17,6 +17,7 @@ from firstday.errors import DataError, SettingsError
 from firstday.experiments.results import RESULTS
 from firstday.moments import analyse, counts, labelled, metrics, outputs, story
 from firstday.moments.collect import cohorts_by_date, to_driver
+from firstday.moments.conjunctions import conjunctions
 from firstday.moments.findings import BEFORE_ALL, Findings, find
 from firstday.moments.inputs import anchor_action_of, horizon_of, read, return_actions_of, users_of
 from firstday.moments.labelled import Tables
@@ -59,7 +60,11 @@ def discover_stage(sources: Sources, settings: DiscoverSettings, run_id: str) ->
         cohorts = cohorts_by_date(counted.kept.moment_counts, settings.days)
         tested = _tested(settings, sources)
         found = _measured(stack, counted.kept, counted.timing, cohorts, settings, inputs, tested)
-        tables = _results(stack, counted.kept.moment_counts, found, settings)
+        together = conjunctions(
+            *(counted.pairs, counted.kept.moment_counts, found.halves, cohorts),
+            *(found.findings.split, settings),
+        )
+        tables = _results(stack, counted.kept.moment_counts, found, together, settings)
         shown, changed = side_by_side(
             partial(story.shown, tables["moments"], settings.days[0]),
             partial(_changed, stack, counted, cohorts, found, settings, inputs),
@@ -75,7 +80,7 @@ def discover_stage(sources: Sources, settings: DiscoverSettings, run_id: str) ->
         counted_from=since,
         held=found.findings.held,
     )
-    content = _content(cohorts, found, shown, facts, changed, settings, inputs, run_id)
+    content = _content(cohorts, found, shown, together, facts, changed, settings, inputs, run_id)
     from firstday.report import discover_answer, discover_report, discover_text
 
     return Result(
@@ -105,11 +110,11 @@ def _schemas(settings: DiscoverSettings) -> dict[str, StructType]:
         "moment_counts": schemas.moment_counts(settings.segments, settings.days),
         "moment_products": schemas.moment_products(settings.segments),
     }
-    timing = {"moment_timing": outputs.MOMENT_TIMING}
+    in_pairs = {"moment_timing": outputs.MOMENT_TIMING, "moment_pairs": outputs.MOMENT_PAIRS}
     if settings.labels is None:
-        return counted | timing | outputs.TABLES
+        return counted | in_pairs | outputs.TABLES
     left_out = {LEFT_OUT[name]: schema for name, schema in counted.items()}
-    return counted | timing | left_out | outputs.TABLES | {"label_changes": outputs.LABEL_CHANGES}
+    return counted | in_pairs | left_out | outputs.TABLES | {"label_changes": outputs.LABEL_CHANGES}
 
 
 def count_from(settings: DiscoverSettings, windows: Windows, sources: Sources) -> date | None:
@@ -167,6 +172,7 @@ class Counted:
     kept: Tables
     left_out: Tables | None
     timing: DataFrame
+    pairs: DataFrame
     tables: Mapping[str, DataFrame]
     tallies: Mapping[str, int]
 
@@ -212,11 +218,12 @@ def _counted(
             left_out = Tables(*(kept_as(LEFT_OUT[name], rows) for name, rows in vars(others).items()))
         kept = Tables(*(kept_as(name, rows) for name, rows in vars(kept).items()))
         timing = kept_as("moment_timing", counted.moment_timing)
+        pairs = kept_as("moment_pairs", counted.moment_pairs)
         side_by_side(*(rows.count for rows in tables.values()))
         counted.release()  # all is in the tables' own caches now
         tallies = {name: value for name, value in counted.tallies.items() if value is not None}
         step.note(events=tallies["events"])
-    return Counted(kept, left_out, timing, tables, tallies)
+    return Counted(kept, left_out, timing, pairs, tables, tallies)
 
 
 def _dates(first: date, latest: datetime | None) -> list[date]:
@@ -293,7 +300,11 @@ def _changed(
 
 
 def _results(
-    stack: ExitStack, moment_counts: DataFrame, found: Measured, settings: DiscoverSettings
+    stack: ExitStack,
+    moment_counts: DataFrame,
+    found: Measured,
+    together: pd.DataFrame,
+    settings: DiscoverSettings,
 ) -> dict[str, DataFrame]:
     """The tables of results by name."""
     spark, findings = moment_counts.sparkSession, found.findings
@@ -312,7 +323,7 @@ def _results(
         "moment_halves": outputs.halves(found.analysed),
         **{
             name: local_rows(spark, *outputs.typed(frame, outputs.TABLES[name]))
-            for name, frame in findings.tables().items()
+            for name, frame in {**findings.tables(), "conjunctions": together}.items()
         },
     }
 
@@ -321,6 +332,7 @@ def _content(
     cohorts: pd.DataFrame,
     found: Measured,
     shown: pd.DataFrame,
+    together: pd.DataFrame,
     facts: story.Facts,
     changed: labelled.Changed | None,
     settings: DiscoverSettings,
@@ -342,6 +354,7 @@ def _content(
         funnel=findings.choice.funnel,
         shortlist=findings.shortlist,
         links=findings.links,
+        conjunctions=together,
         settled=[
             (name, each.status, f"{each.sentence}.")
             for name, each in findings.tested.items()

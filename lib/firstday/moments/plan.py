@@ -1,16 +1,16 @@
 """An experiment's plan from a shortlist of `firstday discover`."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pyspark.sql import DataFrame
 
 from firstday.errors import DataError, SettingsError
 from firstday.moments.tested import arm_name, metric_name
 from firstday.settings import ExperimentPlan
-from firstday.tables import Sources
 
 HEAD = """# Written by `firstday assign --from-discovery`: read it, edit it, give it to `firstday assign`.
 # Each arm helps new users to reach its candidate; the control leaves them alone. The names of arms and
@@ -18,14 +18,11 @@ HEAD = """# Written by `firstday assign --from-discovery`: read it, edit it, giv
 """
 
 
-def write_plan(sources: Sources, found: str, ranks: Sequence[int], starts_at: datetime, path: str) -> Path:
-    """Write the plan for these ranks of the shortlist at `found`; nothing is overwritten."""
-    where = Path(path)
-    if where.exists():
-        raise SettingsError(
-            "--plan must be a new file with --from-discovery", value=path, next_step="name another file"
-        )
-    rows = {row["rank"]: row.asDict() for row in sources.published(found, "shortlist").collect()}
+def plan_from(shortlist: DataFrame, ranks: Sequence[int], starts_at: datetime | None) -> dict[str, Any]:
+    """The plan for these ranks of a shortlist, as `ExperimentPlan` has it; by default it starts at the next
+    midnight in UTC.
+    """
+    rows = {row["rank"]: row.asDict() for row in shortlist.collect()}
     missing = sorted(set(ranks) - set(rows))
     if missing:
         raise DataError(
@@ -33,7 +30,17 @@ def write_plan(sources: Sources, found: str, ranks: Sequence[int], starts_at: da
             value=", ".join(map(str, missing)),
             next_step=f"choose of {', '.join(map(str, sorted(rows)))}" if rows else "its shortlist is empty",
         )
-    plan = planned([rows[rank] for rank in ranks], starts_at)
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+    return planned([rows[rank] for rank in ranks], starts_at or midnight)
+
+
+def written(plan: dict[str, Any], path: str | Path) -> Path:
+    """The file that the plan was written to; nothing is overwritten."""
+    where = Path(path)
+    if where.exists():
+        raise SettingsError(
+            "--plan must be a new file with --from-discovery", value=str(path), next_step="name another file"
+        )
     ExperimentPlan.model_validate(plan)  # what is written can be read
     where.write_text(HEAD + yaml.safe_dump(plan, sort_keys=False, allow_unicode=True), encoding="utf-8")
     return where

@@ -9,6 +9,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from firstday.errors import DataError, LimitError
+from firstday.moments.pairs import PAIRED_ACTIONS
 from firstday.moments.tally import FIRST_KEY, KEY_BITS
 from firstday.windows import instant_at, local_date
 
@@ -20,7 +21,8 @@ class Survey:
     """The log up to `horizon` (microseconds; None for a log without events), as far as it was read.
 
     `keys` has for each action, in the order of the names, its key (`action_key`);
-    `leading` has for each date the most frequent actions on it, in the order of the names.
+    `leading` has for each date the most frequent actions on it, in the order of the names; `paired` the few
+    most frequent of these, whose pairs are counted.
     """
 
     horizon: int | None
@@ -28,6 +30,7 @@ class Survey:
     after_horizon: int
     keys: Mapping[str, int]
     leading: Mapping[date, tuple[str, ...]]
+    paired: Mapping[date, tuple[str, ...]]
 
     @property
     def latest(self) -> datetime | None:
@@ -65,11 +68,18 @@ def survey(
         events=sum(row["events"] + row["after"] for row in rows),
         after_horizon=sum(row["after"] for row in rows),
         keys=_distinct_keys({row["action"]: row["key"] for row in rows}),
-        leading={
-            day: tuple(sorted(name for _, name in sorted(actions)[:leading_actions]))
-            for day, actions in by_date.items()
-        },
+        leading=_most_frequent(by_date, leading_actions),
+        paired=_most_frequent(by_date, min(leading_actions, PAIRED_ACTIONS)),
     )
+
+
+def _most_frequent(by_date: Mapping[date, list[tuple[int, str]]], most: int) -> dict[date, tuple[str, ...]]:
+    """The actions of each date with most events, in the order of the names; by_date: events, negative, and
+    name.
+    """
+    return {
+        day: tuple(sorted(name for _, name in sorted(actions)[:most])) for day, actions in by_date.items()
+    }
 
 
 def action_key(action: Column) -> Column:

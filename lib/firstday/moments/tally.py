@@ -7,7 +7,7 @@ A row is two 64-bit integers, `user` (a hash) and `what`:
   first day: TIMED - 1 - its action's position << OFFSET_BITS - the microseconds since the anchor;
 - a row that each user has, whether there is any event or not: COHORT + the key of the user's cohort;
 - another such row: -1 - (DAY_ZERO + the anchor date in days since 1970) << 32 - the days that have closed for
-  the user, as bits in the order of `days`.
+  the user, as bits in the order of `days`; UNPAIRED is set too where labels leave the user out.
 All rows of a user are in one partition.
 """
 
@@ -26,6 +26,7 @@ ROW = ("user", "what")
 FIRST_KEY = 1 << 6
 COHORT = 1 << 62
 KEY_BITS = COHORT - 1  # of a hash, to make a key of it
+UNPAIRED = 1 << 31  # of the bits of closed days, of which there are at most 31 (`windows.MOST_DAYS`)
 DAY_ZERO = 1 << 24  # keeps the sign of early dates out of the way
 TIMED = -(1 << 62)
 OFFSET_BITS = 37  # a day has fewer microseconds

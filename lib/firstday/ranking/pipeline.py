@@ -28,6 +28,7 @@ from firstday.ranking.slot_sums import slot_sums
 from firstday.recommendations.monitoring_drift import encoded_columns, profile, unpacked
 from firstday.result import Published, Result, Stage, TrainedModel, recorded
 from firstday.settings import TrainSettings
+from firstday.spark import synapseml
 from firstday.spark.frames import drawn, from_pandas, kept_in
 from firstday.spark.local_rows import local_rows
 from firstday.tables import Sources
@@ -48,6 +49,7 @@ def train_stage(sources: Sources, settings: TrainSettings, run_id: str) -> Resul
     """Examples to a ranker, measured beside baselines and the champion."""
     used = _recorded(settings)
     spark = sources.spark
+    synapseml.require(spark, "firstday train")
     examples.refuse_session(spark)
     # Before any work: a registry that cannot be reached is told at once.
     champion = sources.registered(settings.registered_model, CHAMPION, DESCRIPTION_FILE)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import pandas as pd
+from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, StringType
@@ -14,6 +15,7 @@ from firstday.ranking.features import at_once
 from firstday.ranking.history import CLICK, SHOWN
 from firstday.ranking.learning import ASKED, SLOT, as_asked, feature_settings, with_segment
 from firstday.ranking.ranker import Ranker
+from firstday.ranking.scoring import Scorer, by_lightgbm
 from firstday.recommendations import filters
 from firstday.recommendations.content_shares import Sharing
 from firstday.recommendations.contents import Refreshing, choose, content_shares
@@ -43,10 +45,13 @@ FALLBACK = table_schema([("category", StringType()), ("fallback", DoubleType())]
 
 @dataclass(frozen=True)
 class Recipe:
-    """How lists are made. segment, profile, actions: as the ranker was trained with."""
+    """How lists are made. segment, profile, actions: as the ranker was trained with. scorer: what scores by
+    the ranker.
+    """
 
     ranker: Ranker
     encoding: Encoding
+    scorer: Scorer = by_lightgbm
     segment: Sequence[str] = ()
     profile: Sequence[str] = ()
     actions: Sequence[str] = ()
@@ -144,10 +149,13 @@ def _scored(
     known = with_segment(customers, recipe.segment)
     rows = at_once(candidates, facts, now, settings, known).withColumn(SLOT, F.lit(0.0))
     encoded = as_asked(recipe.encoding.apply(rows), recipe.encoding)
-    scored = recipe.ranker.scored(encoded, SCORE, ASKED)
     some = drawn("user_id", SAMPLE_SALT) < sample_share
-    vector = F.when(some, F.col(ASKED)).alias(SAMPLE)
-    return scored.select("user_id", "category", "source", "reason", "preference", SCORE, vector)
+    sampled = F.when(some, vector_to_array(F.col(ASKED))).alias(SAMPLE)
+    kept = ("user_id", "category", "source", "reason", "preference")
+    asked = encoded.select(*kept, sampled, *recipe.encoding.columns)
+    scored = recipe.scorer(recipe.ranker, asked, recipe.encoding.columns, SCORE)
+    vector = F.when(F.col(SAMPLE).isNotNull(), array_to_vector(F.col(SAMPLE))).alias(SAMPLE)
+    return scored.select(*kept, SCORE, vector)
 
 
 def _fallback(categories: DataFrame, facts: DataFrame, now: datetime) -> DataFrame:

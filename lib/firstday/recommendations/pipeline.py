@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from firstday.ranking import bank
 from firstday.ranking.encoding import Encoding
 from firstday.ranking.examples import BINARY
 from firstday.ranking.ranker import Ranker
+from firstday.ranking.scoring import scorer
 from firstday.ranking.slot_count import refuse_unseen
 from firstday.recommendations import contents, filters, lists, recommendation_outputs, steps, weights
 from firstday.recommendations.fatigue import Fatigue
@@ -40,6 +41,7 @@ EXPORT = "recommendations_export"  # the lists for the channel, beside the table
 def recommend_stage(sources: Sources, settings: RecommendSettings, run_id: str) -> Result:
     """A ranker and the tables to each customer's list, and how the last lists were taken."""
     recipe, slots_note = _recipe(sources, settings)
+    recipe = replace(recipe, scorer=scorer(sources.spark))  # decided before any work
     with logs.step("Reading and checking the tables") as step:
         found = bank.read(sources, settings, needed=(), actions=recipe.actions)
         step.note(**{each.source.name: each.profile.rows for each in found.checked})

@@ -30,6 +30,11 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         *("guardrails", "guardrail_day", "sentence", "status"),
     ),
     "links": ("leader", "follower", "lead"),
+    "conjunctions": (
+        *("action", "threshold", "other_action", "other_threshold", "experienced", "precision"),
+        *("precision_low", "precision_high", "recall", "single_action", "single_threshold"),
+        *("single_precision", "single_recall", "gain", "p_adjusted", "beats", "tried", "dates"),
+    ),
     "trends": ("segment", "action", "threshold", "day", "anchor_date", "users", "share", "retention"),
     "consistency": ("anchor_date", "users"),
     "day_effects": ("day", "precision", "recall", "adjusted", "low", "high"),
@@ -60,6 +65,8 @@ class DiscoverContent:
     the action only measured engagement; within_factor and trend_factor are Bayes factors of a cause.
     `shortlist`: what to test, in this order. `links`: who leads whom, and in what share of the follower's
     events the leader comes before rather than after it, within 30 minutes.
+    `conjunctions`: pairs of actions tried on the later dates, each beside the single candidate of the highest
+    precision among those of at least its recall; beats: whether it is better by more than chance.
     `trends`: the chosen candidate and the strongest losers by anchor date; share is that of the users who
     experienced it.
     `consistency`: one row an anchor date; beside its columns one a day, d1, d7, ...: the share retained, null
@@ -84,6 +91,7 @@ class DiscoverContent:
     funnel: pd.DataFrame
     shortlist: pd.DataFrame
     links: pd.DataFrame
+    conjunctions: pd.DataFrame
     settings: Mapping[str, str] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] | list[str] = ()

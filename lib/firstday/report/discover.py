@@ -105,6 +105,7 @@ def discover_report(content: DiscoverContent) -> Report:
             evidence.funnel(content),
             evidence.candidates(content, everyone, styles),
             evidence.segments(content, moments, styles),
+            evidence.conjunctions(content),
             evidence.adjusted(content, everyone),
             evidence.stands_out(content),
             evidence.trends(content, everyone),

@@ -131,6 +131,38 @@ def segments(content: DiscoverContent, moments: pd.DataFrame, styles: Styles) ->
     return Section("segments", title, (finding,), how, figure, (listed,))
 
 
+def conjunctions(content: DiscoverContent) -> Section:
+    """Two actions together beside the best single one."""
+    title = "Two actions together: whom they find better than any one does"
+    tried = content.conjunctions
+    if tried.empty:
+        nothing = "no two of the leading actions promised more than one of them on the choosing dates."
+        return Section("conjunctions", title, nothing=nothing)
+    better = tried[tried["beats"].astype(bool)]
+    finding = (
+        f"Of {words.some(len(tried), 'pair', 'pairs')} that promised more on the choosing dates, "
+        f"{words.some(len(better), 'finds', 'find')} users who come back more often than those of any "
+        f"single candidate of at least the pair's recall ({content.whom('later')}; corrected for the number "
+        "tried, Holm)."
+    )
+    findings = [finding]
+    if len(better):
+        top = better.iloc[0]
+        findings.append(
+            f"The largest gain: {words.candidate(top['action'], top['threshold'])} and "
+            f"{words.candidate(top['other_action'], top['other_threshold'])}, of whom "
+            f"{words.share(top['precision'])} came back, against {words.share(top['single_precision'])} of "
+            f"{words.candidate(top['single_action'], top['single_threshold'])}."
+        )
+    how = (
+        "A product may call users active who did both. This says whom such a rule finds, not that doing both "
+        "makes anybody stay: what is worth a test stands on the list above. A pair is compared with the most "
+        "precise of the single candidates whose recall on the same dates is no lower."
+    )
+    listed = tables.conjunctions(tried, content.whom("later"))
+    return Section("conjunctions", title, tuple(findings), how, tables=(listed,))
+
+
 def adjusted(content: DiscoverContent, everyone: pd.DataFrame) -> Section:
     """Crude against adjusted differences."""
     title = "How much is left when equally active users are compared"

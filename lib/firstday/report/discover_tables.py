@@ -111,6 +111,35 @@ def segment_frontiers(inside: pd.DataFrame, segments: Sequence[str], whom: str) 
     )
 
 
+def conjunctions(tried: pd.DataFrame, whom: str) -> Table:
+    """Pairs of actions, those that beat every single one first."""
+    return table(
+        f"The pairs tried, beside the best single candidate ({whom})",
+        tried,
+        {
+            "Pair": lambda row: (
+                f"{words.candidate(row.action, row.threshold)} and "
+                f"{words.candidate(row.other_action, row.other_threshold)}"
+            ),
+            "Did both": lambda row: words.number(row.experienced),
+            "Precision (interval)": lambda row: words.share_with(
+                row.precision, row.precision_low, row.precision_high
+            ),
+            "Recall": lambda row: words.share(row.recall),
+            "Best single candidate": lambda row: words.candidate(row.single_action, row.single_threshold),
+            "Its precision": lambda row: words.share(row.single_precision),
+            "Its recall": lambda row: words.share(row.single_recall),
+            "Gain in precision": lambda row: words.points(row.gain),
+            "p, corrected": lambda row: words.probability(row.p_adjusted),
+            "Better": lambda row: words.yes(row.beats),
+        },
+        numeric=(
+            *("Did both", "Precision (interval)", "Recall", "Its precision", "Its recall"),
+            *("Gain in precision", "p, corrected", "Better"),
+        ),
+    )
+
+
 def best_per_action(known: pd.DataFrame) -> pd.DataFrame:
     """The chosen candidate, then for each action the one with the highest phi, highest first."""
     ranked = known.assign(tie=known["phi"].astype(float)).sort_values(

@@ -9,6 +9,10 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 ROUNDING = 1e-6  # by which shares, written as decimals, may miss their sum
 DURATION = re.compile(r"(\d+)\s*([smhd])")
+SYNAPSEML = (
+    "Maven coordinates of SynapseML's LightGBM, fetched as Spark starts in local mode; elsewhere give "
+    "spark-submit --packages."
+)
 DURATION_UNITS = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
 
 
@@ -86,6 +90,7 @@ Integers = Annotated[
 ]
 TimeZone = Annotated[str, AfterValidator(_zone)]
 Location = Annotated[str, Field(min_length=1)]
+Coordinates = Annotated[str, Field(pattern=r"^[^\s:,]+:[^\s:,]+:[^\s:,]+$")]  # group:artifact:version
 Share = Annotated[float, Field(ge=0, le=1)]
 OpenShare = Annotated[float, Field(gt=0, lt=1)]
 

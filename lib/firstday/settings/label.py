@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from firstday.settings.inputs import InputSettings
-from firstday.settings.kinds import Location, Names, OpenShare, listed
+from firstday.settings.kinds import SYNAPSEML, Coordinates, Location, Names, OpenShare, listed
 
 ModelKind = Literal["auto", "majority", "propensity", "confusion", "structure", "precision", "latent_class"]
 Shares = Annotated[tuple[OpenShare, ...], BeforeValidator(listed)]
@@ -100,6 +100,7 @@ class LabelSettings(InputSettings):
     registered_model: str = Field(
         "firstday-label", min_length=1, description="Name of the classifier in MLflow's registry."
     )
+    synapseml: Coordinates | None = Field(None, description=SYNAPSEML)
     seed: int = Field(7, ge=0, lt=2**32, description="Seed of all random numbers.")
     experiment_name: str = Field(
         "firstday", min_length=1, description="MLflow experiment to record the run in."

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from firstday.settings.bank import BankSettings
-from firstday.settings.kinds import Duration, Location, Settings, Share
+from firstday.settings.kinds import SYNAPSEML, Coordinates, Duration, Location, Settings, Share
 
 Rule = Literal["next", "keep", "another"]
 
@@ -66,6 +66,7 @@ class RecommendSettings(BankSettings):
         "jsonl", description="Form of the lists for the channel, beside the tables of a folder."
     )
     watch_days: int = Field(7, ge=1, description="Latest days of the log that the report is of.")
+    synapseml: Coordinates | None = Field(None, description=SYNAPSEML)
     seed: int = Field(7, ge=0, lt=2**31, description="Seed of all random numbers.")
     experiment_name: str = Field(
         "firstday", min_length=1, description="MLflow experiment to record the run in."

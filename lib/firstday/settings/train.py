@@ -7,7 +7,16 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from firstday.settings.bank import BankSettings
-from firstday.settings.kinds import Duration, Location, Names, OpenShare, Settings, Share
+from firstday.settings.kinds import (
+    SYNAPSEML,
+    Coordinates,
+    Duration,
+    Location,
+    Names,
+    OpenShare,
+    Settings,
+    Share,
+)
 
 Objective = Literal["lambdarank", "binary", "hypotheses"]
 Unit = Annotated[float, Field(gt=0, le=1)]
@@ -108,6 +117,7 @@ class TrainSettings(BankSettings):
     registered_model: str = Field(
         "firstday-ranker", min_length=1, description="Name of the model in MLflow's registry."
     )
+    synapseml: Coordinates | None = Field(None, description=SYNAPSEML)
     seed: int = Field(7, ge=0, lt=2**31, description="Seed of all random numbers.")
     experiment_name: str = Field(
         "firstday", min_length=1, description="MLflow experiment to record the run in."

@@ -66,7 +66,7 @@ def fetch_jars(java_home: Path) -> list[Path]:
             click.echo(done.stdout + done.stderr, err=True)
             raise FirstdayError(
                 "Spark's Ivy must be able to fetch the jars",
-                value=jars.COORDINATES,
+                value=jars.line().coordinates,
                 next_step="read its report above; DEFAULT_ARTIFACT_REPOSITORY may name a mirror",
             )
         jars.folder().mkdir(parents=True, exist_ok=True)
@@ -79,9 +79,10 @@ def _resolve(java_home: Path, scratch: Path, java_options: str) -> subprocess.Co
     """Let spark-submit resolve the packages for a script that does nothing."""
     script = scratch / "nothing.py"
     script.touch()
+    needed = jars.line()
     command = [
         *(str(_spark_home() / "bin" / "spark-submit"), "--master", "local[1]"),
-        *("--packages", ",".join(jars.COORDINATES), "--exclude-packages", ",".join(jars.EXCLUDES)),
+        *("--packages", ",".join(needed.coordinates), "--exclude-packages", ",".join(needed.excludes)),
         *("--conf", f"spark.jars.ivy={scratch}", "--driver-java-options", java_options, str(script)),
     ]
     environment = os.environ | {"JAVA_HOME": str(java_home), "PYSPARK_PYTHON": sys.executable}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firstday import logs
-from firstday.errors import FirstdayError
+from firstday.errors import FirstdayError, reason
 from firstday.spark import jars, java
 
 if TYPE_CHECKING:
@@ -37,18 +37,19 @@ PAGES = re.compile(r"-XX:[+-]Use\w*(Huge|Large)Pages\b")
 YOUNG_MB_A_CORE = 256  # for what tasks throw away; more only takes memory from Python and the file cache
 
 
-def get_session(app_name: str, local_cores: str = "*") -> "SparkSession":
+def get_session(app_name: str, local_cores: str = "*", packages: str | None = None) -> "SparkSession":
     """The session to work in.
 
     One that is active already, or that spark-submit or Databricks provides, is used as it is, in UTC; it must
     have Delta Lake. Otherwise Spark starts here, in local mode on `local_cores` cores.
-    Raises FirstdayError where Java, the jars or Delta Lake are missing.
+    packages: Maven coordinates to fetch as it starts here.
+    Raises FirstdayError where Java, the jars, the packages or Delta Lake are missing.
     """
     from pyspark.sql import SparkSession
 
     if SparkSession.getActiveSession() is None and not launched_outside():
         with logs.step("Starting Spark"):
-            return start_local(local_conf(app_name, local_cores))
+            return start_local(local_conf(app_name, local_cores), packages)
     builder = SparkSession.builder
     # A managed cluster made its session before us: it is taken, and nothing of it is configured.
     spark = (builder if on_databricks() else builder.appName(app_name)).getOrCreate()
@@ -123,17 +124,30 @@ def temporary_view(spark: "SparkSession", name: str) -> "DataFrame | None":
     return spark.table(name) if spark.catalog.getTable(name).isTemporary else None
 
 
-def start_local(conf: dict[str, str]) -> "SparkSession":
-    """Start Spark in this process with `conf`, as `local_conf` makes it."""
+def start_local(conf: dict[str, str], packages: str | None = None) -> "SparkSession":
+    """Start Spark in this process with `conf`, as `local_conf` makes it, and with further `packages`."""
     os.environ["JAVA_HOME"] = str(java.require())
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    from pyspark.errors import PySparkRuntimeError
     from pyspark.sql import SparkSession
 
+    if packages:
+        excludes = ",".join(shipped.replace("_2.12", "_*") for shipped in jars.SHIPPED)
+        conf = conf | {"spark.jars.packages": packages, "spark.jars.excludes": excludes}
     builder = SparkSession.builder
     for key, value in conf.items():
         builder = builder.config(key, value)
-    spark = builder.getOrCreate()
+    try:
+        spark = builder.getOrCreate()
+    except PySparkRuntimeError as error:
+        if not packages:
+            raise
+        raise FirstdayError(
+            f"Spark must be able to fetch its packages ({reason(error)})",
+            value=packages,
+            next_step="read Ivy's report above; DEFAULT_ARTIFACT_REPOSITORY may name their repository",
+        ) from error
     _remember_names(spark)
     return spark
 

@@ -9,11 +9,11 @@ from pyspark.errors import AnalysisException, PySparkException
 
 from firstday.errors import DataError
 
-# What Spark 3.5 says when it cannot read a file; the group is the file.
+# What Spark 3.5 and 4 say when it cannot read a file; the group is the file.
 FILE_PATTERNS = (
     re.compile(r"Parquet column cannot be converted in file (.+?)\. Column:"),
     re.compile(r"CSV file: (.+)"),
-    re.compile(r"while reading file (.+?)\. (?:Details|\n|$)", re.MULTILINE),
+    re.compile(r"while reading file (.+?)\. +(?:Details|SQLSTATE|\n|$)", re.MULTILINE),
     re.compile(r"Could not read footer for file: (.+?)\. Please"),
     re.compile(r"(?:RuntimeException: )(.+?) is not a Parquet file"),
     re.compile(r"FileNotFoundException: (?:File )?(\S+)"),
