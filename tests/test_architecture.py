@@ -15,7 +15,16 @@ from firstday.tables import forget, maintain
 REPOSITORY = Path(__file__).parents[1]
 # What all stages may import.
 SHARED = (
-    *("errors", "redact", "settings", "spark.frames", "spark.local_rows", "expressions", "parallel"),
+    *(
+        "errors",
+        "redact",
+        "settings",
+        "spark.frames",
+        "spark.local_rows",
+        "spark.observed",
+        "spark.synapseml",
+    ),
+    *("expressions", "parallel"),
     *("tables.schemas", "windows", "segments", "rounding"),
 )
 STAGES = ("moments", "labels", "ranking", "recommendations", "experiments", "report", "simulation")
@@ -59,6 +68,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "tables",
         "tracking",
         "labels",
+        "moments.plan",
     ),
     "report": (*SHARED, "answer", "experiments.designs", "report", "labels"),
     "ranking": (
