@@ -61,6 +61,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
         "tables",
         "tracking",
         "labels",
+        "moments.plan",
     ),
     "report": (*SHARED, "answer", "experiments.designs", "report", "labels"),
     "ranking": (

@@ -1,22 +1,27 @@
 """The functions of `import firstday as fd`: the same tables as the jobs, from DataFrames, in any session."""
 
 import inspect
+import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from pyspark.sql import Column, SparkSession
 from pyspark.sql import functions as F
 
 import firstday as fd
+from firstday.answer import Answer
 from firstday.errors import DataError, SettingsError
 from firstday.moments import outputs
 from firstday.settings import read_plan
 from firstday.spark.local_rows import local_rows
 from firstday.tables import Sources
+from firstday.tables.published import published_answer
 from tests.jobs.small import made, published, run, status
+from tests.tables import independent
 
 NOT_EQUAL = ["run_id", "batch_id"]
 
@@ -77,6 +82,7 @@ def test_measure_and_label_publish_what_the_jobs_publish(spark: SparkSession, tm
     assert status(["measure", "--units", tmp_path / "units.parquet", *asked, "--out", out["job"]]) == 0
     measured = fd.measure(spends(), control="control", metric=["spend", "came"])
     measured.save(str(out["function"]), track=False)
+    assert published_answer(spark, str(out["job"]), "measure") == measured.answer.as_dict()
     for table in measured.tables:
         assert_same(published(out["function"], table), published(out["job"], table))
     assert (tmp_path / "function" / "measure.html").exists()
@@ -127,6 +133,40 @@ def test_discover_publishes_what_the_job_publishes(spark: SparkSession, tmp_path
         assert_same(published(tmp_path / "function", table), published(tmp_path / "job", table))
     assert found.answer.verdict == found.tables["hypotheses"].collect()[0]["verdict"]
     assert (tmp_path / "function" / "discover.html").exists()
+
+
+def test_assign_and_simulate_publish_what_the_jobs_publish(tmp_path: Path) -> None:
+    units = spends()[["user_id"]].assign(country="KR", came_at="2024-01-03T00:00:00Z")
+    units.to_parquet(tmp_path / "units.parquet")
+    plan = {
+        "experiment": "x",
+        "variants": {"control": 0.5, "b": 0.5},
+        "starts_at": "2024-01-01T00:00:00Z",
+        "ramp": [
+            {"share": 0.1, "starts_at": "2024-01-01T00:00:00Z"},
+            {"share": 0.5, "starts_at": "2024-01-08T00:00:00Z"},
+        ],
+        "strata": ["country"],
+    }
+    (tmp_path / "plan.yml").write_text(yaml.safe_dump(plan))
+    given = ["--units", tmp_path / "units.parquet", "--plan", tmp_path / "plan.yml"]
+    asked = ["assign", *given, "--instant-column", "came_at", "--out", tmp_path / "job"]
+    assert status(asked) == 0
+    assigned = fd.assign(units, plan, instant_column="came_at")
+    assigned.save(str(tmp_path / "function"), track=False)
+    rows = published(tmp_path / "function", "assignments")
+    assert_same(rows, published(tmp_path / "job", "assignments"))
+    # The answer is of the last stage, and kept with both runs.
+    last = rows[rows["stage"] == 2]
+    shares = {fact.about["variant"]: fact.value for fact in assigned.answer.facts if fact.unit == "share"}
+    assert shares == pytest.approx((last["variant"].value_counts() / len(last)).to_dict())
+    for name in ("job", "function"):
+        [kept] = independent.rows(tmp_path / name, "runs")["answer"]
+        assert Answer.of(json.loads(kept)) == assigned.answer
+    world = ["simulate", "--world", "fraud", "--users", "60", "--seed", "5"]
+    assert status([*world, "--out", tmp_path / "world"]) == 0
+    fd.simulate("fraud", users=60, seed=5).save(str(tmp_path / "again"))
+    assert_same(published(tmp_path / "again", "accounts"), published(tmp_path / "world", "accounts"))
 
 
 def test_a_call_neither_sees_nor_changes_the_session_s_settings(spark: SparkSession) -> None:

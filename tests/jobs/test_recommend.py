@@ -4,6 +4,7 @@ import json
 import re
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import lightgbm
 import numpy as np
@@ -11,12 +12,14 @@ import pandas as pd
 import pytest
 from firstday.jobs import recommend, train
 
+import firstday as fd
 from firstday.errors import SettingsError
 from firstday.recommendations.recall import relevance
 from firstday.settings import RecommendSettings, TrainSettings, load
 from firstday.simulation import Bank, simulate_bank
 from firstday.simulation.tables import BANK_TABLES
 from tests.jobs.small import Collected, status
+from tests.jobs.test_api import assert_same
 
 NEVER_SHOWN = {"held", "not_eligible", "no_content"}
 
@@ -93,6 +96,12 @@ def test_from_a_log_to_lists(
     page = collected_by_place["lists"].files["recommend.html"].decode()
     assert f"full list of {size} slots." in page.split('class="verdict"')[1].split("</p>")[0]
     assert f"Lists have {size} slots" in page
+    # The function gives the tables that the job publishes.
+    keywords: dict[str, Any] = {"force": True, "now": bank.now.isoformat(), "rest": {"ignored_times": 3}}
+    with fd.recommend("ranker", tables=str(tables), **keywords) as found:
+        assert found.answer.as_dict() == collected_by_place["lists"].runs[-1].answer
+        for table in ("recommendations", "not_shown", "recommend_steps"):
+            assert_same(found.tables[table].toPandas(), collected_by_place["lists"].rows(table))
     with pytest.raises(SettingsError, match="must be what the ranker was trained with"):
         recommend.run(load(RecommendSettings, None, asked | {"segment": "age"}), "other")
     # Whole lists, slots without gaps, no category twice, the exploring slot drawn and no other one.
