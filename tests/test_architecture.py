@@ -15,7 +15,17 @@ from firstday.tables import forget, maintain
 REPOSITORY = Path(__file__).parents[1]
 # What all stages may import.
 SHARED = (
-    *("errors", "redact", "settings", "spark.frames", "spark.local_rows", "expressions", "parallel"),
+    *(
+        "errors",
+        "redact",
+        "settings",
+        "spark.frames",
+        "spark.local_rows",
+        "spark.observed",
+        "spark.synapseml",
+        "expressions",
+        "parallel",
+    ),
     *("tables.schemas", "windows", "segments", "rounding"),
 )
 STAGES = ("moments", "labels", "ranking", "recommendations", "experiments", "report", "simulation")
