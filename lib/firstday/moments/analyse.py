@@ -99,6 +99,8 @@ def analyse(counts: DataFrame, segments: Sequence[str], plan: Plan) -> DataFrame
     by_date = counts.withColumns(_level_sums(plan.days)).groupBy(*named, *of_date).agg(*in_all)
     by_date = with_segments(by_date.repartition("anchor_date", "action"), segments)
     by_date = by_date.groupBy("segment", *of_date).agg(*in_all)
+    # Columns of its own: where both sides have one of the counts, Spark 4 does not tell them apart.
+    by_date = by_date.select(*(F.col(name).alias(name) for name in by_date.columns))
 
     def kernel(strata: pd.DataFrame, dates: pd.DataFrame) -> pd.DataFrame:
         return analyse_segment(strata, dates, plan)
