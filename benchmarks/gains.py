@@ -20,7 +20,7 @@ from firstday.moments.choose import LEAST_P_CAUSE, LEAST_P_WORKS, LONGEST_LIST
 from firstday.moments.evidence import assess
 from firstday.moments.families import Timing
 from firstday.moments.power import UPTAKE
-from firstday.moments.worth import Reach, worth
+from firstday.moments.worth import Reach, Spread, worth
 from tests.oracle import App, Floats, Integers
 
 LOOK, MESSAGE = 0, 1
@@ -128,13 +128,14 @@ def judged(seed: int, kind: str) -> list[dict[str, object]]:
     draw = np.random.default_rng([seed, 8])
     order = np.lexsort((np.arange(len(found.actions)), -found.p_works))
     listed = [place for place in order if found.p_works[place] >= LEAST_P_WORKS][:LONGEST_LIST]
-    means = dict(zip(made.app.actions, made.app.counts.mean(axis=0).tolist(), strict=True))
+    spreads = {name: spread_of(made.app, action) for action, name in enumerate(made.app.actions)}
     rows: list[dict[str, object]] = []
     for place in listed:
         name = found.actions[place]
         action = made.app.actions.index(name)
         threshold = threshold_of(made.app, action)
-        value = worth(name, reach_of(made.app, action, threshold), found, made.timing, means)
+        reach = Reach.of(spreads[name], threshold)
+        value = worth(name, reach, found, made.timing, spreads)
         effect, gain = truth(made, action, threshold, draw)
         of = name if action in (LOOK, MESSAGE) else "other"
         rows.append(
@@ -148,10 +149,10 @@ def judged(seed: int, kind: str) -> list[dict[str, object]]:
     return rows
 
 
-def reach_of(made: App, action: int, threshold: int) -> Reach:
-    """How users lie about the threshold."""
-    count, users = np.unique(made.counts[:, action], return_counts=True)
-    return Reach.of(count.astype(float), users.astype(float), threshold)
+def spread_of(made: App, action: int) -> Spread:
+    """How often users do the action."""
+    count, place, users = np.unique(made.counts[:, action], return_inverse=True, return_counts=True)
+    return Spread(count.astype(float), users.astype(float), np.bincount(place, made.retained).astype(float))
 
 
 def table(rows: pd.DataFrame) -> str:

@@ -21,7 +21,7 @@ def test_every_candidate_of_the_real_log(spark: SparkSession, real_data: Path, t
         pd.read_parquet(folder / "events.parquet"),
         folder,
     )
-    run(log, tmp_path, "real", segments=("month",), days=(1, 7), min_users=30, users_a_day=10, quick=True)
+    run(log, tmp_path, "real", segments=("month",), days=(1, 7), min_users=30, users_a_day=40, quick=True)
     moments = published(tmp_path, "moments")
     assert not moments.duplicated(KEYS).any()
     found = {tuple(row[:4]): tuple(row[4:]) for row in moments[KEYS + COUNTS].itertuples(index=False)}

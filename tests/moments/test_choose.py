@@ -151,7 +151,7 @@ def test_the_funnel_counts_each_step() -> None:
         ({}, {"later": candidates({"adjusted": -0.01})}, 6, "no positive adjusted difference"),
         ({}, {"later": candidates({"adjusted": np.nan})}, 6, "no positive adjusted difference"),
         ({}, {"later": candidates({"threshold": 2})}, 6, "no positive adjusted difference"),
-        ({}, {"days": 91.0}, 7, "91 days, at most 90"),
+        ({}, {"known": evidence({"like": 0.5}), "days": 91.0}, 7, "91 days, at most 90"),
         ({}, {"days": np.nan}, 7, "no test can be planned"),
     ],
 )
@@ -167,6 +167,10 @@ def test_each_step_can_be_the_last(
     assert (found.candidates["verdict"] == DROPPED).all()
     assert found.listed.empty
     assert found.chosen is not None  # the likeliest of those that came furthest
+
+
+def test_a_moment_is_named_however_long_its_test_takes() -> None:
+    assert chosen(candidates({}), days=91.0).verdict == MOMENT
 
 
 def test_a_trend_that_could_not_tell_leaves_it_to_the_rest() -> None:

@@ -1,14 +1,16 @@
 """Who leads whom is recovered, and families are no factors of their own."""
 
 import numpy as np
+import pytest
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from benchmarks.chains import chains
 from firstday.moments.evidence import assess
 from firstday.moments.factors import engagement_loadings, unexplained
 from firstday.moments.families import Timing, families
-from firstday.moments.worth import Reach
+from firstday.moments.worth import Reach, Spread
 
 USERS = 5_000
 LOADINGS = np.array([0.8, 0.7, 0.6, 0.5, 0.7, 0.6, 0.8, 0.4])
@@ -113,7 +115,33 @@ def test_the_effect_of_reaching_a_threshold_is_recovered_from_the_slope() -> Non
     x = np.log1p(count)
     slope = np.cov(x, retained)[0, 1] / x.var()
     values, users = np.unique(count, return_counts=True)
-    reach = Reach.of(values.astype(float), users.astype(float), 2)
-    assert_allclose(slope * reach.slope_to_step, 0.1, atol=0.01)
+    back = np.array([retained[count == value].sum() for value in values], dtype=float)
+    reach = Reach.of(Spread(values.astype(float), users.astype(float), back), 2)
+    assert_allclose(slope * reach.at_once / reach.below, 0.1, atol=0.01)
     assert_allclose(reach.share, (count >= 2).mean())
     assert_allclose(reach.added, 2 - count[count < 2].mean())
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_push_moves_those_below_as_much_as_is_told(at_once: bool) -> None:
+    """Of a logit with engagement in it: those below the threshold come back less often than users on average.
+
+    The slope is that of the randomised action alone: engagement is no confounder here.
+    """
+    draw = np.random.default_rng(6)
+    count = draw.poisson(1.3, 400_000)
+
+    def stays(count: np.ndarray) -> np.ndarray:
+        return expit(-2 + 0.8 * ((count >= 2) * 1.0 if at_once else np.log1p(count)))
+
+    retained = draw.random(len(count)) < stays(count)
+    x = np.log1p(count)
+    slope = np.cov(x, retained)[0, 1] / x.var()
+    values, place, users = np.unique(count, return_inverse=True, return_counts=True)
+    reach = Reach.of(
+        Spread(values.astype(float), users.astype(float), np.bincount(place, retained).astype(float)), 2
+    )
+    below = count[count < 2]
+    true = (stays(np.full(len(below), 2)) - stays(below)).mean()
+    told = slope * (reach.at_once if at_once else reach.each_time)
+    assert 0.7 < told / true < 1.1

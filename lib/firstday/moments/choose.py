@@ -173,7 +173,8 @@ def _steps(
             return pd.Series(True, index=left.index)
         days = days_needed(left)
         needed.update(days.to_dict())
-        return days <= most_test_days
+        # A moment is told also where its test takes longer: it stands out by itself.
+        return (days <= most_test_days) | (days.notna() & (left["p_cause"] >= LEAST_P_CAUSE))
 
     def too_long(row: pd.Series) -> str:
         days = needed.get(row.name, np.nan)

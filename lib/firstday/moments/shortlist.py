@@ -15,7 +15,7 @@ from firstday.moments.evidence import ActionEvidence
 from firstday.moments.families import Timing
 from firstday.moments.power import PlannedTest, Traffic, plan_test
 from firstday.moments.tested import Tested
-from firstday.moments.worth import Reach, Worth, followers, worth
+from firstday.moments.worth import Reach, Spread, Worth, followers, worth
 from firstday.settings import DiscoverSettings
 
 GUARDED = 2  # actions of other families that a push may displace, the most frequent ones
@@ -35,31 +35,37 @@ class Values:
 
     @cached_property
     def cells(self) -> pd.DataFrame:
-        """action, count, users (whose day is known), of the actions that may work and what they lead to."""
+        """action, count, users (whose day is known) and retained, of the actions that may work and what they
+        lead to.
+        """
         assert self.evidence is not None
         works = self.evidence.p_works >= choose.LEAST_P_WORKS
         led = (self.evidence.passed_on[works] > 0).any(axis=0)
         names = [name for name, there in zip(self.evidence.actions, works | led, strict=True) if there]
-        users = F.sum(f"matured_d{self.settings.days[0]}").alias("users")
-        rows = self.counts.where(F.col("action").isin(names)).groupBy("action", "count").agg(users)
-        cohort = self.counts.where(F.col("action").isNull()).agg(users).first()
+        day = self.settings.days[0]
+        sums = F.sum(f"matured_d{day}").alias("users"), F.sum(f"retained_d{day}").alias("retained")
+        rows = self.counts.where(F.col("action").isin(names)).groupBy("action", "count").agg(*sums)
+        cohort = self.counts.where(F.col("action").isNull()).agg(*sums).first()
         table = to_driver(rows, "counts of the shortlisted actions")
         table = table.sort_values(["action", "count"], ignore_index=True)
-        table.attrs["users"] = float((cohort and cohort["users"]) or 0.0)
+        table.attrs |= {name: float((cohort and cohort[name]) or 0.0) for name in ("users", "retained")}
         return table
 
     @cached_property
-    def mean_counts(self) -> dict[str, float]:
-        events = (self.cells["count"] * self.cells["users"]).groupby(self.cells["action"]).sum()
-        return {str(name): float(value) / self.cells.attrs["users"] for name, value in events.items()}
+    def spreads(self) -> dict[str, Spread]:
+        """By action; those who did not do it at all are what is left of everybody."""
+        found = {}
+        for action, cells in self.cells.groupby("action"):
+            sums = (cells[name].to_numpy(dtype=float) for name in ("users", "retained"))
+            none = zip(sums, (self.cells.attrs[name] for name in ("users", "retained")), strict=True)
+            users, retained = (np.append(some, max(total - some.sum(), 0.0)) for some, total in none)
+            found[str(action)] = Spread(np.append(cells["count"].to_numpy(dtype=float), 0.0), users, retained)
+        return found
 
     def worth(self, action: str, threshold: int) -> Worth:
         assert self.evidence is not None
-        cells = self.cells[self.cells["action"] == action]
-        count, users = (cells[name].to_numpy(dtype=float) for name in ("count", "users"))
-        none = max(self.cells.attrs["users"] - users.sum(), 0.0)
-        reach = Reach.of(np.append(count, 0.0), np.append(users, none), threshold)
-        return worth(action, reach, self.evidence, self.timing, self.mean_counts)
+        reach = Reach.of(self.spreads[action], threshold)
+        return worth(action, reach, self.evidence, self.timing, self.spreads)
 
     def planned(self, row: pd.Series) -> PlannedTest | None:
         """The test of a candidate, a row of the choosing half; its shares are those of the later dates."""
