@@ -52,6 +52,19 @@ NEGATED: dict[type[exp.Expr], str] = {exp.NEQ: "EqualTo", exp.NullSafeNEQ: "Equa
 UNARY: dict[type[exp.Expr], str] = {exp.Not: "Not", exp.Neg: "UnaryMinus", exp.BitwiseNot: "BitwiseNot"}
 LIKE: dict[type[exp.Expr], str] = {exp.Like: "Like", exp.ILike: "ILike", exp.RegexpLike: "RLike"}
 WHOLE = (exp.Paren, exp.And, exp.Or, exp.Not, exp.If, exp.Case, exp.Anonymous)  # around whole conditions
+# Where Spark's grammar wants a value, these make it read the text in another way.
+PREDICATES = (
+    exp.Not,
+    exp.And,
+    exp.Or,
+    exp.Is,
+    exp.In,
+    exp.Between,
+    exp.Escape,
+    *NEGATED,
+    exp.NullSafeEQ,
+    *LIKE,
+)
 # What is refused, by Spark's names of it.
 OTHERS: dict[type[exp.Expr], str] = {
     exp.Lambda: "LambdaFunction", exp.Window: "WindowExpression", exp.Star: "UnresolvedStar",
@@ -175,6 +188,8 @@ def _call(names: list[str], tree: exp.Expr) -> list[Node]:
         if name in FIRST_OF_ROWS:
             return node("AggregateExpression")
         if len(arguments) == 3 and name in WITH_UNIT | BETWEEN_UNITS and _is_unit(arguments[0]):
+            if any(isinstance(each, PREDICATES) for each in arguments[1:]):
+                raise ReadingError(f"conditions in {name} go into parentheses")
             kind = "TimestampAdd" if name in WITH_UNIT else "TimestampDiff"
             return node(kind, *(nodes_of(each) for each in arguments[1:]))
         if name == "struct":
