@@ -8,7 +8,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 
 from firstday.errors import SettingsError
-from firstday.recommendations.fatigue import Fatigue, resting
+from firstday.recommendations.fatigue import Fatigue, placed, relevant, summaries, verdicts
 from tests.recommendations.bank_worlds import NOW, Fact, ago, by_hash, facts_of, rest
 
 GIVEN = Fatigue(ignored_times=4, ignored_rest=14)
@@ -33,6 +33,19 @@ CASES: dict[str, tuple[list[tuple[str, float]], tuple[str, float] | None]] = {
     "what is to come": ([("dismiss", -0.001), *(("shown", -d) for d in range(1, 9))], None),
     "now": ([("dismiss", 0)], ("dismissed", 60)),
 }
+
+
+def resting(facts: DataFrame, now: datetime, fatigue: Fatigue, another: DataFrame | None = None) -> DataFrame:
+    """What rests now: user_id, category, reason, until (resting while now < until).
+
+    facts: user_id, category, kind, at. another: the categories (column category) that rest after a reaction.
+    Where several rules hold, the one that rests longest is told; of equal ones the first of
+    dismissed, reacted, ignored, seen too often.
+    One exchange by user_id.
+    """
+    kept = facts.where(relevant(now, fatigue)).repartition("user_id")
+    summed = placed(kept).groupBy("user_id", "category").agg(*summaries(fatigue))
+    return verdicts(summed, now, fatigue, another).where("reason is not null")
 
 
 def found(frame: DataFrame) -> dict[Any, Any]:

@@ -6,10 +6,12 @@ at random: its effect on the outcome, divided by its effect on reaching the mome
 it on those whom the push moves, the compliers (Wald 1940; Angrist, Imbens & Rubin 1996, JASA 91): the
 instrumental-variable estimate, the same as two-stage least squares with one instrument.
 
-It rests on what no data can show (ASSUMPTIONS). And a push that moves few divides by nearly nothing: then
-the usual interval is too short and in the wrong place. The one to read is Anderson & Rubin's (1949), here as
-Fieller's (1954): all effects that the data do not contradict. It holds however weak the push is, and says so
-by having no bounds when the data contradict no large effect, on either side.
+It rests on what no data can show: the push was drawn at random; it changes the outcome only by making people
+reach the moment, not by reminding, rewarding or annoying them; it keeps nobody from the moment who would have
+reached it without; and one person's push changes nothing for another. And a push that moves few divides by
+nearly nothing: then the usual interval is too short and in the wrong place. The one to read is Anderson &
+Rubin's (1949), here as Fieller's (1954): all effects that the data do not contradict. It holds however weak
+the push is, and says so by having no bounds when the data contradict no large effect, on either side.
 """
 
 from dataclasses import dataclass
@@ -22,14 +24,6 @@ from firstday.errors import DataError
 from firstday.experiments.estimate import Estimate
 from firstday.experiments.sums import Floats, Sums
 
-ASSUMPTIONS = (
-    "The push was drawn at random.",
-    "The push changes the outcome only by making people reach the moment: not by reminding them of the app, "
-    "by a gift, or by annoying them.",
-    "Nobody does the opposite: the push keeps nobody from the moment who would have reached it without.",
-    "Whether one person is pushed changes nothing for another.",
-    "The effect is that on people whom the push moves, not on everybody.",
-)
 LEAST_F = 10.0  # Staiger & Stock 1997, Econometrica 65: below, the push is a weak instrument
 
 

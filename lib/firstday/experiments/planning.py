@@ -14,7 +14,7 @@ needs more.
 """
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
 from firstday.errors import SettingsError
 from firstday.experiments.sums import Floats
@@ -47,24 +47,6 @@ def units_needed(
         reach = _reach(alpha, power, *_errors(variance, effect, shares, rate))
         units = np.ceil((reach / np.asarray(effect, dtype=float)) ** 2)
     return np.where(np.isfinite(units) & (units > 0), units, np.nan)
-
-
-def power_of(
-    variance: Numbers,
-    effect: Numbers,
-    units: Numbers,
-    *,
-    alpha: float = 0.05,
-    shares: tuple[float, float] = HALVES,
-    rate: Numbers | None = None,
-) -> Floats:
-    """The probability that so many units (of all variants) find the effect; else as units_needed."""
-    _check(alpha, shares)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        test, own = (each / np.sqrt(units) for each in _errors(variance, effect, shares, rate))
-        shift, reach = np.abs(effect) / own, -ndtri(alpha / 2) * test / own
-    # Significant on the wrong side counts too, as it does in any two-sided test.
-    return np.where(np.isfinite(shift), ndtr(shift - reach) + ndtr(-shift - reach), np.nan)
 
 
 def detectable_effect(

@@ -53,7 +53,7 @@ UNARY: dict[type[exp.Expr], str] = {exp.Not: "Not", exp.Neg: "UnaryMinus", exp.B
 LIKE: dict[type[exp.Expr], str] = {exp.Like: "Like", exp.ILike: "ILike", exp.RegexpLike: "RLike"}
 WHOLE = (exp.Paren, exp.And, exp.Or, exp.Not, exp.If, exp.Case, exp.Anonymous)  # around whole conditions
 # Where Spark's grammar wants a value, these make it read the text in another way.
-PREDICATES = (
+PREDICATES: tuple[type[exp.Expr], ...] = (
     exp.Not,
     exp.And,
     exp.Or,
@@ -140,6 +140,12 @@ def _like(tree: exp.Expr) -> list[Node]:
         return node(f"Not{found}" if tree.args.get("negate") else found, *below)
     made = node(of, nodes_of(tree.this), nodes_of(pattern))
     return node("Not", made) if tree.args.get("negate") else made
+
+
+def _tuple(tree: exp.Expr) -> list[Node]:
+    if not tree.expressions or isinstance(tree.parent, exp.Not):  # `not ()` is a function's call to Spark
+        raise ReadingError("it may not have () around none or several values here")
+    return node("CreateNamedStruct", *map(nodes_of, tree.expressions))
 
 
 def _column(tree: exp.Expr) -> list[Node]:
@@ -330,7 +336,7 @@ READERS: dict[type[exp.Expr], Callable[[Any], list[Node]]] = {
     exp.In: _in,
     exp.Bracket: _bracket,
     exp.Interval: _interval,
-    exp.Tuple: lambda tree: node("CreateNamedStruct", *map(nodes_of, tree.expressions)),
+    exp.Tuple: _tuple,
     exp.Anonymous: lambda tree: _call([tree.name], tree),
     exp.Filter: _filtered,
     exp.Any: _any,

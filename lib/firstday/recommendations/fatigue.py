@@ -67,19 +67,6 @@ def micros(days: float) -> int:
     return round(days * DAY)
 
 
-def resting(facts: DataFrame, now: datetime, fatigue: Fatigue, another: DataFrame | None = None) -> DataFrame:
-    """What rests now: user_id, category, reason, until (resting while now < until).
-
-    facts: user_id, category, kind, at. another: the categories (column category) that rest after a reaction.
-    Where several rules hold, the one that rests longest is told; of equal ones the first of
-    dismissed, reacted, ignored, seen too often.
-    One exchange by user_id.
-    """
-    kept = facts.where(relevant(now, fatigue)).repartition("user_id")
-    summed = placed(kept).groupBy("user_id", "category").agg(*summaries(fatigue))
-    return verdicts(summed, now, fatigue, another).where("reason is not null")
-
-
 def relevant(now: datetime, fatigue: Fatigue) -> Column:
     """Whether a fact can make its category rest."""
     at = F.unix_micros("at")
