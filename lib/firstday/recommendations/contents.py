@@ -125,29 +125,52 @@ def choose(
 ) -> DataFrame:
     """The lists (of `slots.fill`) with content_id, and with the propensity of that content in that slot.
 
-    The propensity is the category's there times the content's given the category: null where neither was
-    drawn. A content is drawn where the customer may get several; one draw a customer, category and
-    occasion. Rows of a category without a live content are left out: `filters.blocked` keeps them from lists.
+    The propensity is the category's there times the content's given the category; null where the category
+    was not drawn, whatever else its content could have been. A content is drawn where the customer may get
+    several; one draw a customer, category and occasion. Rows of a category without a live content are left
+    out: `filters.blocked` keeps them from lists.
     """
-    rule = refreshing.rule().alias("rule")
-    joined = lists.join(F.broadcast(content_shares), "category")
-    joined = joined.join(_remembered(reacted), ["user_id"], "left")
-    position = F.call_function("array_position", F.col("memory.category"), F.col("category")).cast("int")
-    told = joined.select(*lists.columns, "live", rule, F.get("memory", position - 1).alias("past"))
-    told = told.withColumn("pool", _pool())
+    told = _pooled(lists, content_shares, reacted, refreshing).where(F.col("pool").isNotNull())
     number = drawn("user_id", "category", F.lit(occasion), seed, DRAW)
     chosen = F.element_at("pool", 1) if sharing.choice == "optimistic" else _drawn_of("pool", number)
     told = told.withColumn("chosen", chosen)
-    own = F.lit(None).cast("double")
-    if sharing.choice == "thompson":
-        own = F.when(F.size("pool") > 1, F.col("chosen.weight") / _total("pool"))
-    none = own.isNull() & F.col("propensity").isNull()
-    product = F.coalesce(own, F.lit(1.0)) * F.coalesce("propensity", F.lit(1.0))
     return told.select(
         *(name for name in lists.columns if name != "propensity"),
         F.col("chosen.content_id").alias("content_id"),
-        F.when(~none, product).alias("propensity"),
+        (F.col("propensity") * _odds_of(F.col("chosen.content_id"), sharing)).alias("propensity"),
     )
+
+
+def odds(
+    rows: DataFrame, content_shares: DataFrame, reacted: DataFrame, sharing: Sharing, refreshing: Refreshing
+) -> DataFrame:
+    """The rows (user_id, category, content_id, ...) with content_odds: the probability of that content where
+    its category is shown, before it is drawn; 0 where the customer cannot get it.
+    """
+    told = _pooled(rows, content_shares, reacted, refreshing)
+    return told.select(
+        *rows.columns, F.coalesce(_odds_of(F.col("content_id"), sharing), F.lit(0.0)).alias("content_odds")
+    )
+
+
+def _pooled(
+    rows: DataFrame, content_shares: DataFrame, reacted: DataFrame, refreshing: Refreshing
+) -> DataFrame:
+    """The rows with `pool`, the contents that the customer may get of the category, with their weights."""
+    rule = refreshing.rule().alias("rule")
+    joined = rows.join(F.broadcast(content_shares), "category", "left")
+    joined = joined.join(_remembered(reacted), ["user_id"], "left")
+    position = F.call_function("array_position", F.col("memory.category"), F.col("category")).cast("int")
+    told = joined.select(*rows.columns, "live", rule, F.get("memory", position - 1).alias("past"))
+    return told.withColumn("pool", _pool())
+
+
+def _odds_of(content: Column, sharing: Sharing) -> Column:
+    """The content's probability of being taken of the pool."""
+    if sharing.choice == "optimistic":
+        return (F.element_at("pool", 1)["content_id"] == content).cast("double")
+    found = F.filter("pool", lambda each: each["content_id"] == content)
+    return F.get(found, F.lit(0))["weight"] / _total("pool")
 
 
 def _remembered(reacted: DataFrame) -> DataFrame:

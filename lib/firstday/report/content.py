@@ -239,7 +239,7 @@ class RecommendContent:
 
     customers: asked for; lists: that are not empty; full: those of `size` slots; slots: filled in all.
     sources: how many by source. window: the days that monitoring is of, in words. steps: step, figure, value.
-    monitoring, drift (or None: not measured): recommend_monitoring and recommend_drift. off_policy:
+    monitoring, drift (empty without an earlier run): recommend_monitoring and recommend_drift. off_policy:
     sentences, the answer or the refusal first; none if it was not asked.
     """
 
@@ -253,7 +253,7 @@ class RecommendContent:
     window: str
     steps: pd.DataFrame
     monitoring: pd.DataFrame
-    drift: pd.DataFrame | None
+    drift: pd.DataFrame
     off_policy: Sequence[str]
     notes: Sequence[str]
     settings: Mapping[str, Any]

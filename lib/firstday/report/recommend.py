@@ -22,7 +22,7 @@ WORDS = (
     ("diversity", "share of the pairs in a list that are of different category groups, on average"),
     ("novelty", "how rarely the category was shown, in bits: one more is half as often"),
     ("serendipity", "share of the clicks in categories that the customer had not met before"),
-    ("drift", "how far today's customers and scores are from those that the ranker learned from"),
+    ("drift", "how far today's customers and scores are from those of a run before"),
     ("PSI", "the population stability index, how unlike two shares by value are: 0 is alike"),
 )
 CAVEAT = (
@@ -259,23 +259,33 @@ def _off_policy(content: RecommendContent) -> Section:
     )
 
 
-def _moved(drift: pd.DataFrame | None) -> list[str]:
-    """A sentence on what is no longer as the ranker learned it, if anything is."""
-    if drift is None:
-        return []
+def _moved(drift: pd.DataFrame) -> list[str]:
+    """A sentence on what is no longer as it was, if anything is."""
     shifted = drift[drift["verdict"] == "shifted"]
     if shifted.empty:
         return []
     names = [_feature(name) for name in shifted["feature"].head(5)]
     rest = len(shifted) - len(names)
     told = words.listed([*names, *([f"{rest} more"] if rest else [])])
-    return [f"Shifted since training: {told}. Look whether the inputs are right, and train anew."]
+    return [
+        f"Shifted since {_since(drift)}: {told}. Look whether the inputs are right; if customers have "
+        "changed, train anew."
+    ]
 
 
-def _drift(drift: pd.DataFrame | None) -> Section:
-    title = "How far today is from training"
-    if drift is None or drift.empty:
-        return Section("drift", title, nothing="the ranker has no profile of what it learned from.")
+def _since(drift: pd.DataFrame) -> str:
+    return f"{drift['since'].iloc[0]:%Y-%m-%d}"
+
+
+def _drift(drift: pd.DataFrame) -> Section:
+    title = "What has changed since the lists before"
+    if drift.empty:
+        return Section(
+            "drift",
+            title,
+            nothing="no earlier run in this output says what candidates were like; the next run is compared "
+            "with this one.",
+        )
     moved = int(drift["verdict"].isin(("moved", "shifted")).sum())
     cells = {
         "feature": lambda row: _feature(row.feature),
@@ -288,7 +298,8 @@ def _drift(drift: pd.DataFrame | None) -> Section:
         "drift",
         title,
         findings=(
-            f"{words.number(moved)} of {words.some(len(drift), 'feature has', 'features have')} moved.",
+            f"{words.number(moved)} of {words.some(len(drift), 'feature has', 'features have')} moved since "
+            f"{_since(drift)}.",
         ),
         how_to_read="PSI below 0.1 or within chance is stable, below 0.25 moved, else shifted: rules of "
         "thumb. It does not say whether the ranker is worse for it, nor why.",
