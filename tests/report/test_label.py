@@ -13,9 +13,10 @@ from statsmodels.stats.proportion import proportion_confint
 
 from firstday.labels import decision
 from firstday.labels.audit import Estimate, Estimates
+from firstday.labels.charts import repeated, wilson
+from firstday.labels.content import LabelContent
 from firstday.labels.models.base import ClassShares
-from firstday.report import LabelContent, label_report
-from firstday.report.label_charts import repeated, wilson
+from firstday.labels.report import label_report
 from firstday.report.page import Report
 
 NASTY = "</script><script>alert('x')</script>"

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from firstday.report import RecommendContent, recommend_report
+from firstday.recommendations.report import RecommendContent, recommend_report
 
 NASTY = "<script>alert('x')</script>"
 COLUMNS = ["dimension", "value", "figure", "amount", "low", "high", "impressions"]
