@@ -16,7 +16,7 @@ REPOSITORY = Path(__file__).parents[1]
 # What all stages may import.
 SHARED = (
     *("errors", "redact", "settings", "spark.catalyst", "spark.frames", "spark.local_rows", "expressions"),
-    *("parallel", "spark.observed", "spark.synapseml"),
+    *("parallel", "spark.observed", "spark.synapseml", "stats"),
     *("tables.schemas", "windows", "segments", "rounding"),
 )
 STAGES = ("moments", "labels", "ranking", "recommendations", "experiments", "simulation")
@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "preflight": ("addresses", "errors", "job_list", "loop.steps", "spark.session", "settings"),
     "settings": ("errors", "settings"),
     "parallel": (),
+    "stats": ("errors", "stats"),
     "spark": ("errors", "logs", "spark", "tables.schemas"),
     "expressions": ("errors", "expressions", "spark.catalyst", "tables.schemas"),
     "windows": ("errors", "settings"),

@@ -30,29 +30,21 @@ class PolicyValue:
 
 
 def policy_value(
-    tables: Mapping[str, DataFrame],
-    now: datetime,
-    window: timedelta,
-    lists: DataFrame,
-    *,
-    known_until: datetime | None = None,
-    level: float = 0.95,
+    tables: Mapping[str, DataFrame], now: datetime, window: timedelta, lists: DataFrame
 ) -> PolicyValue:
     """The click rate that new lists would have, by the drawn impressions of [now - window, now).
 
     lists: user_id, slot, category, content_id, propensity. An impression with a propensity is compared with
     what the new list has in the same slot for the same customer: the new policy's probability of the logged
     category and content is 1 if that is the same, else 0. Customers are the independent units.
-    known_until: the instant that the new lists know facts up to; `now` if not given.
 
     What it cannot say:
     - Slots that the log filled without a draw hold nothing of what else could have been clicked there.
     - Of a slot that the new lists draw themselves only the outcome is known, not the probabilities: such
       slots are left out. With the same exploring slot before and now, nothing is left, and that is said.
     - Slots are judged one by one, under the logged lists' other slots.
-    - Lists that know the clicks they are judged by (known_until after the window's start) are judged by what
-      they were made of: rests after a click alone move the figure. It is told; to be without it, make the
-      lists by what was known at now - window.
+    - The lists know the clicks that they are judged by: rests after a click alone move the figure. The
+      sentences say so; lists made by what was known at now - window are without it.
     - Customers without a drawn impression, or without the slot in their new list, are not in it.
 
     Where it is refused (no such impressions, no support, a propensity that is none, fewer than
@@ -65,8 +57,8 @@ def policy_value(
             F.count_if("drawn_again").alias("drawn_again"),
         ).first()
         assert counts is not None  # an aggregation without groups has one row
-        found, told = _estimated(rows.where("judged"), counts, level)
-    if found is not None and (known_until or now) > now - window:
+        found, told = _estimated(rows.where("judged"), counts)
+    if found is not None:
         told += (
             "The lists know reactions of the days that they are judged by: rests after a click alone move "
             "the figure. Only lists that were made by what was known before these days are judged fairly.",
@@ -106,7 +98,7 @@ def _rows(tables: Mapping[str, DataFrame], now: datetime, window: timedelta, lis
     )
 
 
-def _estimated(rows: DataFrame, counts: Row, level: float) -> tuple[OffPolicy | None, tuple[str, ...]]:
+def _estimated(rows: DataFrame, counts: Row) -> tuple[OffPolicy | None, tuple[str, ...]]:
     drawn, judged = counts["drawn"], counts["judged"]
     if not drawn:
         return None, ("No estimate: no impression of these days was drawn, so that none has a propensity.",)
@@ -114,7 +106,7 @@ def _estimated(rows: DataFrame, counts: Row, level: float) -> tuple[OffPolicy | 
     if not judged:
         return None, (f"No estimate: none of the {drawn:,} drawn impressions can be compared.", *left_out)
     try:
-        found = estimate(table_sums(rows, unit="user_id"), level)
+        found = estimate(table_sums(rows, unit="user_id"))
     except DataError as refusal:
         return None, (f"No estimate. {refusal}", *left_out)
     if found.effective_sample_size < LEAST_EFFECTIVE:
