@@ -12,8 +12,9 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from firstday.experiments.analyse import analyse
+from firstday.experiments.content import MeasureContent
 from firstday.experiments.designs import DESIGNS, Design, Tables
-from firstday.experiments.estimate import Estimate
+from firstday.experiments.report import measure_answer, measure_report, measure_text
 from firstday.experiments.results import Question, rows
 from firstday.labels.models import fitting
 from firstday.labels.models.base import Counted, Floats, LabelModel, Scores
@@ -24,7 +25,7 @@ from firstday.recommendations.recall.merge import gathered, merge
 from firstday.recommendations.recall.relevance import CoOccurrence
 from firstday.recommendations.recall.source import Asked, Source
 from firstday.recommendations.recall.sources import SOURCES
-from firstday.report import MeasureContent, measure_answer, measure_report, measure_text
+from firstday.stats.estimate import Estimate
 from tests.experiments.test_results import QUESTION, sums, world
 
 

@@ -8,7 +8,6 @@ from scipy.stats import linregress
 
 from firstday.errors import DataError
 from firstday.experiments.difference import difference
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.novelty import (
     CONTROL,
     TREATMENT,
@@ -18,6 +17,7 @@ from firstday.experiments.novelty import (
 )
 from firstday.experiments.panels import PanelSums
 from firstday.experiments.sums import Floats, Sums
+from firstday.stats.estimate import Estimate
 
 AGES = np.arange(14)
 ALPHA = 0.05

@@ -8,8 +8,9 @@ from datetime import timedelta
 import numpy as np
 import pandas as pd
 
-from firstday.report import MeasureContent, measure_report, measure_text
-from firstday.report.measure_sections import clear_since
+from firstday.experiments.content import MeasureContent
+from firstday.experiments.report import measure_report, measure_text
+from firstday.experiments.sections import clear_since
 from tests.report.test_measure_report import START, Decision, answer, content, html, specs
 
 __all__ = ["content", "html"]  # fixtures

@@ -18,15 +18,15 @@ from firstday.experiments.difference import (
     why_unknown,
     zero_one,
 )
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.group_sequential import LEAST_STEP, boundaries, repeated
 from firstday.experiments.guardrails import non_inferior
-from firstday.experiments.planning import days_needed, detectable_effect, units_needed
 from firstday.experiments.results import SCOPE, Question, figure, of_arms, rows
 from firstday.experiments.sequential import LEAST_UNITS, always_valid
 from firstday.experiments.sums import CENTRES, Floats, Sums
 from firstday.segments import ALL
 from firstday.settings.metrics import Metric
+from firstday.stats.estimate import Estimate
+from firstday.stats.power import days_needed, detectable_effect, units_needed
 
 SHARES = ("retention", "moment", "click_rate")  # kinds whose effects are told in points
 ARMS = ("n_treatment", "n_control", "value_treatment", "value_control")

@@ -30,10 +30,10 @@ import numpy as np
 import numpy.typing as npt
 
 from firstday.errors import DataError
-from firstday.experiments.corrections import holm
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.panels import PanelSums, combined
 from firstday.experiments.sums import Floats
+from firstday.stats.corrections import holm
+from firstday.stats.estimate import Estimate
 
 CONTROL, TREATMENT = 0, 1  # the groups of the sums
 

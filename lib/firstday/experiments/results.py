@@ -10,14 +10,14 @@ import pandas as pd
 from pyspark.sql import types as T
 
 from firstday.experiments.aggregate import EVERYONE, aggregate_schema
-from firstday.experiments.corrections import benjamini_hochberg, holm
 from firstday.experiments.difference import ratio
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.sample_ratio import LIMIT
 from firstday.experiments.sums import Sums
 from firstday.segments import ALL
 from firstday.settings.experiment import Encouragement, Looks
 from firstday.settings.metrics import Metric
+from firstday.stats.corrections import benjamini_hochberg, holm
+from firstday.stats.estimate import Estimate
 from firstday.tables.schemas import table_schema
 
 _TEXT, _NUMBER, _WHOLE = T.StringType(), T.DoubleType(), T.LongType()

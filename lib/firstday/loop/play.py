@@ -203,7 +203,7 @@ def _index(
     true_effects: TrueEffects = MappingProxyType({}),
 ) -> Path:
     """Write the page that links the steps' reports; returns where it is."""
-    from firstday.report.index import index_report, loop_text
+    from firstday.loop.report import index_report, loop_text
 
     with logs.step("Writing the index page"):
         answers = content(spark, settings.out, steps, runner, truth, true_effects)

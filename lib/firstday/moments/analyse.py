@@ -32,6 +32,7 @@ from firstday.moments.cells import (
 )
 from firstday.moments.frontier import frontier_share, on_frontier
 from firstday.segments import ALL, with_segments
+from firstday.stats.corrections import benjamini_hochberg
 from firstday.tables.schemas import quoted
 
 WHOLE, CHOOSING, REPORTING = "all", "choosing", "reporting"
@@ -176,7 +177,7 @@ def _analyse_half(strata: pd.DataFrame, dates: pd.DataFrame, day: int, plan: Pla
         told = _told(frame.iloc[candidate], found, cohort.places, plan)
         frame = frame.join(pd.DataFrame(told, index=candidate))
     frame = frame.reindex(columns=COLUMNS).astype(dict.fromkeys(FIGURES, float) | dict.fromkeys(TOLD, object))
-    q = adjust.false_discovery(frame["p_value"].to_numpy(dtype=float))
+    q = benjamini_hochberg(frame["p_value"].to_numpy(dtype=float))
     return frame.assign(q_value=q, dates=cohort.places)
 
 

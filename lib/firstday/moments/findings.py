@@ -21,6 +21,7 @@ from firstday.moments.split import Split
 from firstday.moments.tested import Tested
 from firstday.segments import ALL
 from firstday.settings import DiscoverSettings
+from firstday.stats.shares import wilson
 
 SHOWN_TRENDS = 6
 # Of retention on log(1 + count): with a larger one, doing it once would move retention by more than all. An
@@ -219,9 +220,7 @@ def _other_priors(choice: choose.Choice, evidence: ActionEvidence) -> str:
 
 
 def _share(name: str, part: float, whole: float) -> dict[str, object]:
-    from statsmodels.stats.proportion import proportion_confint
-
-    low, high = proportion_confint(part, whole, method="wilson")
+    low, high = wilson(part / whole, whole)
     return {name: part / whole, f"{name}_low": float(low), f"{name}_high": float(high)}
 
 

@@ -31,7 +31,7 @@ from firstday.spark.local_rows import local_rows
 from firstday.tables import Sources
 
 if TYPE_CHECKING:
-    from firstday.report import TrainContent
+    from firstday.ranking.report import TrainContent
     from firstday.tracking import Registered
 
 MODEL = "model"  # the ranker, among the baselines
@@ -75,7 +75,7 @@ def train_stage(sources: Sources, settings: TrainSettings, run_id: str) -> Resul
                 tables["ranker_slots"] = from_pandas(spark, slots.table, outputs.RANKER_SLOTS)
         content = _content(found, ranker, measured, importance, slots, sizes, notes, used, run_id)
         caches = stack.pop_all()  # as long as the result is in use
-    from firstday.report import train_answer, train_report, train_text
+    from firstday.ranking.report import train_answer, train_report, train_text
 
     figures = _metrics(measured.metrics) | (slots.metrics if slots else {})
     return Result(
@@ -262,7 +262,7 @@ def _content(
     used: Mapping[str, Any],
     run_id: str,
 ) -> "TrainContent":
-    from firstday.report import SlotContent, TrainContent
+    from firstday.ranking.report import SlotContent, TrainContent
 
     return TrainContent(
         run_id=run_id,

@@ -18,6 +18,8 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from firstday.stats.shares import wilson
+
 NORMAL = 1.959963984540054  # the normal distribution's 97.5 % quantile
 MOST_VALUES = 1_000  # of a dimension, those with the most impressions
 GROUPS = 1_024
@@ -80,15 +82,6 @@ def with_means(sums: pd.DataFrame) -> pd.DataFrame:
     rate = told["part"] / told["whole"]
     reach = NORMAL * np.sqrt(_variance(told, rate).clip(lower=0))
     return sums.assign(amount=rate, low=(rate - reach).clip(lower=0), high=rate + reach)
-
-
-def wilson(rate: pd.Series, rows: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Bounds of the shares `rate` of so many independent rows."""
-    square = NORMAL**2
-    centre = (rate + square / (2 * rows)) / (1 + square / rows)
-    spread = np.sqrt((rate * (1 - rate)).clip(lower=0) / rows + square / (4 * rows**2))
-    reach = NORMAL * spread / (1 + square / rows)
-    return (centre - reach).clip(lower=0), (centre + reach).clip(upper=1)
 
 
 def _variance(told: pd.DataFrame, rate: pd.Series) -> pd.Series:

@@ -32,7 +32,7 @@ from firstday.spark.frames import from_pandas
 from firstday.tables import Sources
 
 if TYPE_CHECKING:
-    from firstday.report import RecommendContent
+    from firstday.recommendations.report import RecommendContent
 
 SLOTS = 4  # of a list, where nobody says how many
 EXPORT = "recommendations_export"  # the lists for the channel, beside the tables
@@ -56,7 +56,7 @@ def recommend_stage(sources: Sources, settings: RecommendSettings, run_id: str) 
     tables = _tables(sources.spark, _stamped(made.lists, now, settings, run_id), made, figures, watched)
     used = recorded(settings) | _used(recipe, now)
     content = _content(found, figures, counts, by_source, watched, slots_note, used, run_id)
-    from firstday.report import recommend_answer, recommend_report, recommend_text
+    from firstday.recommendations.report import recommend_answer, recommend_report, recommend_text
 
     return Result(
         "recommend",
@@ -157,7 +157,7 @@ def _content(
     used: Mapping[str, Any],
     run_id: str,
 ) -> "RecommendContent":
-    from firstday.report import RecommendContent
+    from firstday.recommendations.report import RecommendContent
 
     return RecommendContent(
         run_id=run_id,

@@ -7,11 +7,11 @@ import pandas as pd
 from pyspark.sql import DataFrame
 
 from firstday.experiments.designs.base import Measured, to_small
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.panel_outcomes import Panel, panel_centres, panel_of, panel_table, periods
 from firstday.experiments.results import Question
 from firstday.experiments.sums import Floats
 from firstday.settings.metrics import Metric
+from firstday.stats.estimate import Estimate
 
 NOBODY = "nobody's outcome is known yet"
 

@@ -6,7 +6,6 @@ from typing import Any
 import altair as alt
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from firstday.labels.decision import Decision, Distribution
 from firstday.report import words
@@ -25,6 +24,7 @@ from firstday.report.palette import (
     Key,
     told_apart,
 )
+from firstday.stats.shares import wilson
 
 DIGITS = 6  # of a score that is nearly 0 or 1: so many tell rows apart
 BINS = 40  # of the score
@@ -162,16 +162,6 @@ def score(value: float) -> str:
     return words.decimal(value, 3 if 0.0005 <= value < 0.9995 or value in (0, 1) else DIGITS)
 
 
-def wilson(share: float, rows: float, level: float = 0.95) -> tuple[float, float]:
-    """Limits of a share of so many rows (Wilson 1927); 0 and 1 without any."""
-    if rows <= 0:
-        return 0.0, 1.0
-    z = float(norm.ppf((1 + level) / 2))
-    middle = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
-    half = z / (1 + z**2 / rows) * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
-    return float(max(0.0, middle - half)), float(min(1.0, middle + half))
-
-
 def rules(title: str, summary: pd.DataFrame, total: float, classes: Sequence[str], positive: int) -> Figure:
     """Coverage against learned precision with its interval, coloured by the class that is voted for."""
     looks = class_series(classes, positive)
@@ -179,7 +169,7 @@ def rules(title: str, summary: pd.DataFrame, total: float, classes: Sequence[str
     rows: list[Record] = []
     used: set[str] = set()
     for row in drawn.itertuples(index=False, name="Row"):
-        low, high = wilson(float(row.learned_accuracy), float(row.coverage) * total)
+        low, high = map(float, wilson(row.learned_accuracy, row.coverage * total))
         series = looks[int(row.polarity[0])] if len(row.polarity) == 1 else looks[-1]
         rows.append(
             {

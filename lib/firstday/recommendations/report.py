@@ -1,17 +1,20 @@
 """The report of the recommend job: who gets a list, how the last ones were taken, what has moved since."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from firstday.answer import Answer, Fact
 from firstday.report import words
-from firstday.report.answers import recommend_answer
 from firstday.report.charts import Mark, Row, Series, row_chart
-from firstday.report.content import RecommendContent
 from firstday.report.figures import Figure, Panel
-from firstday.report.page import Fact, Page, Report, Section, Table, figures_of, render, table
+from firstday.report.page import Page, Report, Section, Table, Tile, figures_of, render, table
 from firstday.report.palette import BLUE, DIAMOND
+from firstday.report.terminal import aligned, lines
 
+EXPLORING = "exploring"  # the source of slots that are filled by a draw
 WORDS = (
     ("slot", "a place in the list; 1 is the first"),
     ("click rate", "share of the impressions that were clicked"),
@@ -53,6 +56,62 @@ RATE_DIGITS = 2  # of rates in percent, which are small
 RATE = Series("click rate", BLUE, DIAMOND)
 
 
+@dataclass(frozen=True)
+class RecommendContent:
+    """What the report shows.
+
+    customers: asked for; lists: that are not empty; full: those of `size` slots; slots: filled in all.
+    sources: how many by source. window: the days that monitoring is of, in words. steps: step, figure, value.
+    monitoring, drift (empty without an earlier run): recommend_monitoring and recommend_drift. off_policy:
+    sentences, the answer or the refusal first; none if it was not asked.
+    """
+
+    run_id: str
+    customers: int
+    lists: int
+    full: int
+    slots: int
+    size: int
+    sources: Mapping[str, int]
+    window: str
+    steps: pd.DataFrame
+    monitoring: pd.DataFrame
+    drift: pd.DataFrame
+    off_policy: Sequence[str]
+    notes: Sequence[str]
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str]
+
+
+def recommend_answer(content: RecommendContent) -> Answer:
+    """Who gets a list."""
+    headline = (
+        f"{words.number(content.full)} of {words.number(content.customers)} customers got a full list of "
+        f"{words.some(content.size, 'slot', 'slots')}."
+    )
+    drawn = content.sources.get(EXPLORING, 0) / max(content.slots, 1)
+    facts = (
+        Fact("customers", content.customers, "customers", meaning="asked for"),
+        Fact("lists", content.lists, "lists", meaning="that are not empty"),
+        Fact("full", content.full, "lists", meaning="with every slot filled"),
+        Fact("slots", content.slots, "slots", meaning="filled in all lists"),
+        Fact("slots for exploring", drawn, "share", meaning="so that other policies can be judged"),
+    )
+    return Answer("recommended", headline, facts, tuple(content.notes))
+
+
+def recommend_text(content: RecommendContent) -> str:
+    """Who gets a list, what is known of what it earns, and the slots by source."""
+    total = max(sum(content.sources.values()), 1)
+    cells = [
+        (words.text(source), words.number(slots), words.share(slots / total))
+        for source, slots in sorted(content.sources.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    columns = ("source", "slots", "share")
+    text = lines([recommend_answer(content).headline, *content.notes, earned(content)])
+    return f"{text}\n\n{aligned(columns, cells, columns[1:])}"
+
+
 def recommend_report(content: RecommendContent) -> Report:
     """One HTML page."""
     sections = [_taken(content), _variety(content.monitoring), _made(content), _off_policy(content)]
@@ -89,7 +148,7 @@ def _policies(monitoring: pd.DataFrame) -> str:
     return f", by the {'policy' if len(names) == 1 else 'policies'} {words.listed(names)}" if names else ""
 
 
-def _facts(monitoring: pd.DataFrame) -> list[Fact]:
+def _facts(monitoring: pd.DataFrame) -> list[Tile]:
     """The figures of all impressions that have intervals."""
     found = []
     for figure, label in (
@@ -98,7 +157,7 @@ def _facts(monitoring: pd.DataFrame) -> list[Fact]:
         row = _all(monitoring, figure)
         if row is not None:
             told = f"[{_amount(figure, row.low)}, {_amount(figure, row.high)}]"
-            found.append(Fact(label, _amount(figure, row.amount), "" if words.absent(row.low) else told))
+            found.append(Tile(label, _amount(figure, row.amount), "" if words.absent(row.low) else told))
     return found
 
 

@@ -6,25 +6,30 @@ from typing import Any
 
 import pandas as pd
 
-from firstday.report import words
-from firstday.report.content import MeasureContent
-from firstday.report.figures import unchecked
-from firstday.report.measure_rows import (
+from firstday.answer import Answer, Fact
+from firstday.experiments.content import (
     BETTER,
     CANNOT_TELL,
     TRIGGERED,
     WITHHELD,
     WORSE,
+    MeasureContent,
     Rows,
+    chance,
     joined,
     levels,
     method_names,
+    probability,
     segment,
     verdict_and_span,
 )
-from firstday.report.measure_sections import sections
-from firstday.report.page import Fact, Page, Report, figures_of, render
+from firstday.experiments.sections import sections
+from firstday.report import words
+from firstday.report.figures import unchecked
+from firstday.report.page import Page, Report, Tile, figures_of, render
+from firstday.report.terminal import aligned, lines
 
+MOST_ROWS = 30
 WORDS = (
     ("effect", "treatment less control; of shares in percentage points: from 44.2% to 44.8% is +0.6 points"),
     ("interval", "the effects that fit the data: in 19 of 20 experiments a 95% interval holds the true one"),
@@ -42,6 +47,75 @@ MOST_FACTS = 12
 FAILED = "Do not believe any figure on this page."
 
 
+def measure_answer(content: MeasureContent) -> Answer:
+    """The decision, and the row that decides on each metric and treatment: the last look of its method."""
+    rows, decision = Rows(content), content.decision
+    decisive = [*rows.deciding(), *rows.guardrails()]
+    facts = [_answered(rows, row) for row in decisive if not words.absent(row.estimate)]
+    check = rows.sample_ratio("all")
+    if check is not None and not words.absent(check.p_value):
+        facts.append(Fact("sample-ratio check", check.p_value, "p", meaning=words.text(check.verdict)))
+    headline = " ".join(words.stopped(each) for each in (decision.ship, decision.headline) if each)
+    return Answer(decision.verdict, headline, tuple(facts), (*decision.warnings, *content.notes))
+
+
+def _answered(rows: Rows, row: Any) -> Fact:
+    amount = rows.amount(row)
+    names = {name: str(getattr(row, name)) for name in ("experiment", "metric", "treatment", "method")}
+    return Fact(
+        f"{row.metric} of {row.treatment}",
+        row.estimate,
+        "points" if amount.is_share else amount.unit.strip(),
+        row.low,
+        row.high,
+        words.joined("; ", row.verdict, chance(row, rows.family(row))),
+        names,
+    )
+
+
+def measure_text(content: MeasureContent) -> str:
+    """The decision, what it rests on, and each metric's effect among all units."""
+    rows = Rows(content)
+    decision = content.decision
+    check = rows.sample_ratio("all")
+    sentences = [
+        decision.ship,
+        decision.headline,
+        *([check.note] if check is not None else []),
+        *content.notes,
+    ]
+    text = lines(sentences)
+    if rows.withheld:
+        return text
+    columns = ("metric", "treatment", "control", "effect", f"{rows.level} interval", "p", "verdict")
+    guards = rows.guardrails()
+    guarded = {(row.metric, row.treatment) for row in guards}
+    shown = [row for row in rows.deciding() if (row.metric, row.treatment) not in guarded] + guards
+    if not shown:
+        return text
+    cells = []
+    for row in shown[:MOST_ROWS]:
+        amount, known = rows.amount(row), row.verdict != CANNOT_TELL
+        p_value = row.p_value if words.absent(row.p_adjusted) else row.p_adjusted
+        cells.append(
+            (
+                rows.label(row),
+                amount.level(row.value_treatment),
+                amount.level(row.value_control),
+                amount.effect(row.estimate) if known else words.NOTHING,
+                amount.bounds(row.low, row.high) if known else words.NOTHING,
+                probability(p_value),
+                words.text(row.verdict),
+            )
+        )
+    rest = (
+        f"\nThe first {MOST_ROWS} of {len(shown)}; all are in experiment_results."
+        if len(shown) > MOST_ROWS
+        else ""
+    )
+    return f"{text}\n\n{aligned(columns, cells, columns[1:-1])}{rest}"
+
+
 @dataclass(frozen=True)
 class Block:
     """One question of a decision-maker, with its answer."""
@@ -49,7 +123,7 @@ class Block:
     title: str
     caption: str = ""
     sentences: tuple[str, ...] = ()
-    facts: tuple[Fact, ...] = ()
+    facts: tuple[Tile, ...] = ()
 
 
 @unchecked
@@ -109,15 +183,15 @@ def _effects(rows: Rows) -> Block:
     return Block("How sure is that?", caption if shown else "", sentences, tuple(facts))
 
 
-def _effect(rows: Rows, row: Any, label: str) -> Fact:
+def _effect(rows: Rows, row: Any, label: str) -> Tile:
     """The effect, and what it means: verdict and interval, both values, the chance, what to mind."""
     amount = rows.amount(row)
     figures = joined([levels(row, amount), rows.chance(row)])
     note = "" if row.method == "cuped" else words.sentence(row.note)  # how much variance it took: a table
     parts = [verdict_and_span(row, amount, rows.family(row)), f"{figures}." if figures else "", note]
     if row.verdict == CANNOT_TELL:  # a figure would be quoted
-        return Fact(label, CANNOT_TELL, note or parts[0])
-    return Fact(label, amount.effect(row.estimate), " ".join(part for part in parts if part))
+        return Tile(label, CANNOT_TELL, note or parts[0])
+    return Tile(label, amount.effect(row.estimate), " ".join(part for part in parts if part))
 
 
 def _for_whom(rows: Rows) -> Block:
@@ -187,7 +261,7 @@ def _harm(rows: Rows) -> Block:
     for row in guards:
         amount = rows.amount(row)
         told = joined([amount.effect_with(row.estimate, row.low, row.high), words.text(row.note)])
-        facts.append(Fact(rows.label(row), words.text(row.verdict), f"{told}."))
+        facts.append(Tile(rows.label(row), words.text(row.verdict), f"{told}."))
     return Block(title, sentences=tuple(sentences), facts=tuple(facts))
 
 
@@ -215,12 +289,12 @@ def _what_now(rows: Rows) -> Iterable[Block]:
         days = "not known" if words.absent(row.estimate) else words.some(row.estimate, "day", "days")
         enough = not words.absent(row.estimate) and row.estimate <= 0
         value = "no more days" if enough else f"{days} more"
-        facts.append(Fact(f"{rows.label(row)}: still needed", value, words.sentence(row.note)))
+        facts.append(Tile(f"{rows.label(row)}: still needed", value, words.sentence(row.note)))
     for row in rows.of("detectable_effect").itertuples(index=False, name="Row"):
         if (row.metric, row.treatment) in clear or words.absent(row.estimate):
             continue
         size = rows.amount(row).size(row.estimate)
-        facts.append(Fact(f"{rows.label(row)}: what these units could show", size, words.sentence(row.note)))
+        facts.append(Tile(f"{rows.label(row)}: what these units could show", size, words.sentence(row.note)))
     if facts:
         yield Block("What now?", facts=tuple(facts[: 2 * MOST_FACTS]))
 

@@ -5,11 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from firstday.report import measure_charts as charts
-from firstday.report import words
-from firstday.report.charts import Row
-from firstday.report.measure_amounts import Amounts
-from firstday.report.measure_rows import (
+from firstday.experiments import charts
+from firstday.experiments.amounts import Amounts
+from firstday.experiments.content import (
     ALL,
     BY_DATE,
     EVERYONE,
@@ -22,6 +20,8 @@ from firstday.report.measure_rows import (
     probability,
     segment,
 )
+from firstday.report import words
+from firstday.report.charts import Row
 from firstday.report.page import Cell, Section, Table, table
 
 MOST_ROWS, MOST_PANELS = 24, 6
@@ -29,6 +29,10 @@ ON_ITS_OWN = ("no change", "too little")  # readings that are no predicate of th
 TRENDS = ("fades", "grows", "rises", "falls")
 LASTING = ("novelty_later", "novelty_change", "novelty_trend")
 REST = "All are in experiment_results."
+BAND = (
+    "The band holds at all looks together: once it leaves 0, the test may be stopped; early bands that are "
+    "far wider are cut off. "
+)
 
 
 def sections(rows: Rows) -> tuple[Section, ...]:
@@ -131,12 +135,6 @@ def _to_date(rows: Rows) -> Section | None:
         figure=charts.to_date(title, curves[:MOST_PANELS]),
         tables=(_numbers(rows, "Effects to date", rows.of(*BY_DATE)),),
     )
-
-
-BAND = (
-    "The band holds at all looks together: once it leaves 0, the test may be stopped; early bands that are "
-    "far wider are cut off. "
-)
 
 
 def clear_since(own: pd.DataFrame) -> str:

@@ -6,10 +6,10 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from firstday.experiments.amounts import Amounts
 from firstday.report import words
 from firstday.report.charts import Mark, Row, Series, row_chart, ticks
 from firstday.report.figures import Chart, Figure, Panel, Record, inline, json_value, records
-from firstday.report.measure_amounts import Amounts
 from firstday.report.palette import BLUE, CIRCLE, DIAMOND, GREY, MUTED, RED, SQUARE, Key, told_apart
 
 DECIDES = Series("the method that decides", BLUE, DIAMOND)
