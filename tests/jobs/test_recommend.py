@@ -113,7 +113,8 @@ def test_from_a_log_to_lists(
         # New lists are judged by what they would have been a week before: as they are drawn for that instant.
         keywords["now"] = (bank.now - pd.Timedelta(days=7)).isoformat()
         with fd.recommend("ranker", tables=str(tables), random_share=0.3, **keywords) as before:
-            told = judging["odds"](before.tables["recommendations"]).toPandas()
+            shown = before.tables["recommendations"].drop("score")
+            told: pd.DataFrame = judging["odds"](shown).toPandas()
             blocked: pd.DataFrame = before.tables["not_shown"].toPandas()
     allowed = len(bank.categories) - told["user_id"].map(blocked["user_id"].value_counts()).fillna(0)
     ranked = ~told["source"].isin(["random", "exploring"])

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pandas as pd
 
+from firstday.recommendations.monitoring_outputs import RECOMMEND_DRIFT
 from firstday.recommendations.report import RecommendContent, recommend_report
 
 NASTY = "<script>alert('x')</script>"
@@ -26,7 +27,7 @@ FIRST = RecommendContent(
         ],
         columns=COLUMNS,
     ),
-    drift=pd.DataFrame(),
+    drift=pd.DataFrame(columns=RECOMMEND_DRIFT.names),
     off_policy=(f"No estimate: {NASTY}",),
     notes=(f"nothing of {NASTY}",),
     settings={NASTY: NASTY},

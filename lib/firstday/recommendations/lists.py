@@ -81,14 +81,7 @@ def make(tables: Mapping[str, DataFrame], facts: DataFrame, now: datetime, recip
 
     Raises SettingsError or DataError where rules, model and tables do not fit each other.
     """
-    customers, categories = tables["customers"], tables["categories"]
-    known = before(facts, now)
-    blocked = break_lineage(_blocked(tables, known, now, recipe))
-    candidates = _candidates(customers, categories, known, blocked, now, recipe)
-    share = min(1.0, SAMPLED / max(blocked.count(), 1))
-    scored = _scored(candidates, known, customers, now, recipe, share)
-    weighted = break_lineage(weighted_by(scored, categories, recipe.boost))
-    offered = categories.join(_fallback(categories, known, now), "category", "left")
+    blocked, weighted, offered = _weighted(tables, facts, now, recipe, sampled=SAMPLED)
     filled = fill(weighted, blocked, offered, recipe.slots, seed=recipe.seed, occasion=str(now))
     contents = _contents(tables, now, recipe)
     lists = choose(filled, *contents, recipe.sharing, recipe.refreshing, seed=recipe.seed, occasion=str(now))
@@ -106,16 +99,7 @@ def placed(
 
     only: user_id of the customers who are ranked; None for all.
     """
-    customers, categories = tables["customers"], tables["categories"]
-    known = before(facts, now)
-    blocked = _blocked(tables, known, now, recipe)
-    if only is not None:
-        blocked = blocked.join(only.select("user_id").distinct(), "user_id", "semi")
-    blocked = break_lineage(blocked)
-    candidates = _candidates(customers, categories, known, blocked, now, recipe)
-    scored = _scored(candidates, known, customers, now, recipe, sample_share=0)
-    weighted = weighted_by(scored, categories, recipe.boost)
-    offered = categories.join(_fallback(categories, known, now), "category", "left")
+    blocked, weighted, offered = _weighted(tables, facts, now, recipe, only=only)
     return break_lineage(placements(weighted, blocked, offered, recipe.slots, seed=recipe.seed))
 
 
@@ -136,6 +120,31 @@ def odds(
     of_category = F.when(F.col("placed") == F.col("slot"), F.col("odds")).otherwise(0.0)
     probability = (of_category * F.col("content_odds")).alias("probability")
     return found.select(*shown.columns, probability, "score", "expected")
+
+
+def _weighted(
+    tables: Mapping[str, DataFrame],
+    facts: DataFrame,
+    now: datetime,
+    recipe: Recipe,
+    *,
+    only: DataFrame | None = None,
+    sampled: int = 0,
+) -> tuple[DataFrame, DataFrame, DataFrame]:
+    """What lists are filled from: what is blocked, a row a customer; scored candidates, of about `sampled`
+    customers with SAMPLE; all categories.
+    """
+    customers, categories = tables["customers"], tables["categories"]
+    known = before(facts, now)
+    blocked = _blocked(tables, known, now, recipe)
+    if only is not None:
+        blocked = blocked.join(only.select("user_id").distinct(), "user_id", "semi")
+    blocked = break_lineage(blocked)
+    candidates = _candidates(customers, categories, known, blocked, now, recipe)
+    share = min(1.0, sampled / max(blocked.count(), 1))
+    scored = _scored(candidates, known, customers, now, recipe, share)
+    weighted = break_lineage(weighted_by(scored, categories, recipe.boost))
+    return blocked, weighted, categories.join(_fallback(categories, known, now), "category", "left")
 
 
 def _blocked(tables: Mapping[str, DataFrame], facts: DataFrame, now: datetime, recipe: Recipe) -> DataFrame:
