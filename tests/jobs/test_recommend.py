@@ -2,7 +2,6 @@
 
 import json
 import re
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +51,8 @@ def test_from_a_log_to_lists(
 ) -> None:
     told = {"tables": str(tables), "out": "ranker", "segment": "region", "profile": "region,age"}
     # Blocks and iterations are for many customers; here each costs tasks.
-    monkeypatch.setattr(relevance, "Factors", partial(relevance.Factors, blocks=1, iterations=1))
+    monkeypatch.setattr(relevance, "BLOCKS", 1)
+    monkeypatch.setattr(relevance, "ITERATIONS", 1)
     few = ["train.num_iterations=10", "train.min_data_in_leaf=20", "train.early_stopping_round=0"]
     train.run(load(TrainSettings, None, told, few), "learned")
     ranker = collected_by_place["ranker"]
@@ -136,10 +136,12 @@ def test_from_a_log_to_lists(
         now + pd.Timedelta(days=1),
     )
     assert set(shown["policy"]) == {"firstday"}
-    steps = collected_by_place["lists"].rows("recommend_steps").set_index(["step", "figure"])["value"]
-    assert steps["slots", "slots"] == len(lists)
-    assert steps["filters", "pairs: all"] == 250 * len(bank.categories)
-    assert steps["filters", "pairs: all"] == steps["filters", "pairs: allowed"] + len(blocked)
+    steps = collected_by_place["lists"].rows("recommend_steps").fillna({"source": "", "reason": ""})
+    value = steps.set_index(["step", "figure", "source", "reason"])["value"]
+    assert value["slots", "slots", "", ""] == len(lists)
+    assert value["slots", "slots"].drop(("", "")).sum() == len(lists)
+    assert value["filters", "pairs", "", "all"] == 250 * len(bank.categories)
+    assert value["filters", "pairs", "", "all"] == value["filters", "pairs", "", "allowed"] + len(blocked)
 
 
 def _rises_only(native: str, features: list[str]) -> None:

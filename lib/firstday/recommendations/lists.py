@@ -17,7 +17,6 @@ from firstday.ranking.learning import ASKED, SLOT, as_asked, feature_settings, w
 from firstday.ranking.ranker import Ranker
 from firstday.ranking.scoring import Scorer, by_lightgbm
 from firstday.recommendations import filters
-from firstday.recommendations.content_shares import Sharing
 from firstday.recommendations.contents import Refreshing, choose, content_shares
 from firstday.recommendations.contents import reacted as reacted_to
 from firstday.recommendations.eligibility import check_rules, read_rules
@@ -32,6 +31,7 @@ from firstday.recommendations.slots import Slots, fill
 from firstday.recommendations.weights import weighted as weighted_by
 from firstday.spark.frames import break_lineage, drawn, from_pandas
 from firstday.tables.schemas import table_schema
+from firstday.windows import timestamp_literal
 
 SCORE = "score"
 SAMPLE, SAMPLED, SAMPLE_SALT = "firstday_sample", 20_000, 23  # customers whose rows are kept for drift
@@ -59,7 +59,6 @@ class Recipe:
     fatigue: Fatigue = Fatigue()  # noqa: RUF009 - frozen
     boost: float = 0.5
     slots: Slots = Slots()  # noqa: RUF009
-    sharing: Sharing = Sharing()  # noqa: RUF009
     refreshing: Refreshing = Refreshing()  # noqa: RUF009
     seed: int = 7
 
@@ -160,7 +159,7 @@ def _scored(
 
 def _fallback(categories: DataFrame, facts: DataFrame, now: datetime) -> DataFrame:
     """category, fallback: the category's smoothed click rate, for slots that nothing recalled fills."""
-    recent = facts.where(F.col("at") >= F.lit(now - timedelta(days=FALLBACK_DAYS)))
+    recent = facts.where(F.col("at") >= timestamp_literal(now - timedelta(days=FALLBACK_DAYS)))
     counts = (
         recent.where(F.col("kind").isin(SHOWN, CLICK))
         .groupBy("category")
@@ -180,9 +179,6 @@ def _fallback(categories: DataFrame, facts: DataFrame, now: datetime) -> DataFra
 def _with_contents(
     filled: DataFrame, tables: Mapping[str, DataFrame], now: datetime, recipe: Recipe
 ) -> DataFrame:
-    days = max(recipe.sharing.looked_back, recipe.refreshing.days)
-    reacted = reacted_to(tables["impressions"], tables["reactions"], now, days)
-    shares = content_shares(tables["contents"], reacted, now, recipe.sharing)
-    return choose(
-        filled, shares, reacted, recipe.sharing, recipe.refreshing, seed=recipe.seed, occasion=str(now)
-    )
+    reacted = reacted_to(tables["impressions"], tables["reactions"], now)
+    shares = content_shares(tables["contents"], reacted, now)
+    return choose(filled, shares, reacted, recipe.refreshing, seed=recipe.seed, occasion=str(now))

@@ -11,8 +11,8 @@ from firstday.errors import DataError
 from firstday.ranking.history import CLICK
 from firstday.recommendations.off_policy import LEAST_EFFECTIVE, OffPolicy, estimate
 from firstday.recommendations.off_policy_sums import table_sums
-from firstday.recommendations.recall.interests import moment
 from firstday.spark.frames import cached
+from firstday.windows import timestamp_literal
 
 
 @dataclass(frozen=True)
@@ -57,22 +57,24 @@ def policy_value(
             F.count_if("drawn_again").alias("drawn_again"),
         ).first()
         assert counts is not None  # an aggregation without groups has one row
-        found, told = _estimated(rows.where("judged"), counts)
+        found, sentences = _estimated(rows.where("judged"), counts)
     if found is not None:
-        told += (
+        sentences += (
             "The lists know reactions of the days that they are judged by: rests after a click alone move "
             "the figure. Only lists that were made by what was known before these days are judged fairly.",
         )
-    return PolicyValue(found, told, counts["drawn"], counts["judged"])
+    return PolicyValue(found, sentences, counts["drawn"], counts["judged"])
 
 
 def _rows(tables: Mapping[str, DataFrame], now: datetime, window: timedelta, lists: DataFrame) -> DataFrame:
     """user_id, propensity, reward, probability, judged, drawn_again: the impressions that were drawn."""
-    within = (F.col("shown_at") >= moment(now - window)) & (F.col("shown_at") < moment(now))
+    within = (F.col("shown_at") >= timestamp_literal(now - window)) & (
+        F.col("shown_at") < timestamp_literal(now)
+    )
     drawn = tables["impressions"].where(within & F.col("propensity").isNotNull())
     clicked = (
         tables["reactions"]
-        .where((F.col("kind") == CLICK) & (F.col("reacted_at") < moment(now)))
+        .where((F.col("kind") == CLICK) & (F.col("reacted_at") < timestamp_literal(now)))
         .select("impression_id", F.lit(1.0).alias("clicked"))
         .distinct()
     )
@@ -128,15 +130,15 @@ def _estimated(rows: DataFrame, counts: Row) -> tuple[OffPolicy | None, tuple[st
 def _left_out(counts: Row) -> tuple[str, ...]:
     again = counts["drawn_again"]
     absent = counts["drawn"] - counts["judged"] - again
-    told = []
+    sentences = []
     if again:
-        told.append(
+        sentences.append(
             f"{again:,} drawn impressions are left out: the new lists draw that slot too, and only the "
             "outcome is known."
         )
     if absent:
-        told.append(
+        sentences.append(
             f"{absent:,} drawn impressions are left out: the new lists of these customers do not have that "
             "slot."
         )
-    return tuple(told)
+    return tuple(sentences)

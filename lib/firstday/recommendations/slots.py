@@ -190,8 +190,8 @@ def _explored(
     low = share(F.coalesce("before", F.lit(0.0)), at - 1)
     high = F.when(at < F.col("drawing"), share(F.col("through"), at)).otherwise(1.0)
     here = F.col("pooled").isNotNull() & (low <= number) & (number < high)
-    told = summed.withColumn("propensity", F.when(here, share(F.col("pooled"), F.lit(1))))
-    return told.where((F.col("place") <= placed) | F.col("propensity").isNotNull())
+    explored = summed.withColumn("propensity", F.when(here, share(F.col("pooled"), F.lit(1))))
+    return explored.where((F.col("place") <= placed) | F.col("propensity").isNotNull())
 
 
 def _numbered(taken: DataFrame, slots: Slots) -> DataFrame:
