@@ -102,11 +102,11 @@ def world(spark: SparkSession, seed: int, customers: int) -> World:
 def _contents(
     bank: Bank, read: Mapping[str, DataFrame], now: datetime, recipe: lists.Recipe, rows: pd.DataFrame
 ) -> tuple[Floats, Floats]:
-    known = reacted(read["impressions"], read["reactions"], now, 28)
-    live = content_shares(read["contents"], known, now, recipe.sharing)
+    known = reacted(read["impressions"], read["reactions"], now)
+    live = content_shares(read["contents"], known, now)
     pairs = live.sparkSession.createDataFrame(rows[["user_id", "category"]])
     every = pairs.join(live.select("category", F.explode("live.content_id").alias("content_id")), "category")
-    found: pd.DataFrame = odds(every, live, known, recipe.sharing, recipe.refreshing).toPandas()
+    found: pd.DataFrame = odds(every, live, known, recipe.refreshing).toPandas()
     found = found[found["content_odds"] > 0].sort_values(["user_id", "category", "content_id"])
     user = pd.Index(list(bank.user_ids)).get_indexer(found["user_id"])
     category = pd.Index(list(bank.categories["category"])).get_indexer(found["category"])

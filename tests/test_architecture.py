@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "cli": ("errors", "job_list", "logs", "preflight", "redact", "settings"),
     "tables": (
         *("addresses", "errors", "expressions.uses", "logs", "spark.hadoop", "spark.local_rows"),
-        *("parallel", "redact", "settings", "tables"),
+        *("parallel", "redact", "settings", "tables", "windows"),
     ),
     "tracking": ("errors", "logs", "redact", "settings"),
     "loop": (

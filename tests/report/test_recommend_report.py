@@ -19,7 +19,15 @@ FIRST = RecommendContent(
     size=4,
     sources={"relevance": 3_000, NASTY: 700, "refill": 100},
     window="the last 7 days",
-    steps=pd.DataFrame({"step": ["recall", NASTY], "figure": [NASTY, "pairs"], "value": [12_345.0, 7.0]}),
+    steps=pd.DataFrame(
+        {
+            "step": ["recall", NASTY],
+            "figure": [NASTY, "pairs"],
+            "source": [NASTY, None],
+            "reason": [None, NASTY],
+            "value": [12_345.0, 7.0],
+        }
+    ),
     monitoring=pd.DataFrame(
         [
             ("new lists", None, "diversity", 0.875, None, None, 3_800),

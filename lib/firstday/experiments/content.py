@@ -130,10 +130,10 @@ class Rows:
 
     def method(self, metric: str) -> str:
         """The method that decides on the metric."""
-        told = self.content.methods.get(metric)
+        given = self.content.methods.get(metric)
         there = set(self.results.loc[self.results["metric"] == metric, "method"])
-        if told is not None and told in there:
-            return told
+        if given is not None and given in there:
+            return given
         own = (design.method[0] for design in DESIGNS.values() if design.method is not None)
         return next((each for each in (*own, *DECIDING) if each in there), "difference")
 

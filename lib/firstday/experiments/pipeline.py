@@ -106,7 +106,7 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.astype(object).where(frame.notna(), None)
 
 
-def _content(inputs: Inputs, found: Found, told: dict[str, Any], run_id: str) -> MeasureContent:
+def _content(inputs: Inputs, found: Found, used: dict[str, Any], run_id: str) -> MeasureContent:
     question = inputs.question
     return MeasureContent(
         run_id=run_id,
@@ -114,7 +114,7 @@ def _content(inputs: Inputs, found: Found, told: dict[str, Any], run_id: str) ->
         results=found.results,
         decision=found.decision,
         notes=(*inputs.notes, *found.notes),
-        settings=told,
+        settings=used,
         inputs={checked.source.name: checked.source.described for checked in inputs.checked},
         shares=found.shares,
         methods=found.methods,
@@ -127,12 +127,12 @@ def _content(inputs: Inputs, found: Found, told: dict[str, Any], run_id: str) ->
 def _metrics(found: Found) -> dict[str, float | None]:
     """estimate, low, high and p of each metric and method among all units; the last look of looks."""
     rows = found.results[(found.results["segment"] == "all") & found.results["part"].isna()]
-    told: dict[str, float | None] = {}
+    figures: dict[str, float | None] = {}
     for row in rows.to_dict("records"):
         names = [row[key] for key in ("metric", "treatment", "method") if isinstance(row[key], str)]
         prefix = " ".join([*names, *([] if row["population"] == "all" else [row["population"]])])
-        told |= {f"{prefix} {part}": row[part] for part in TRACKED if pd.notna(row[part])}
-    return told
+        figures |= {f"{prefix} {part}": row[part] for part in TRACKED if pd.notna(row[part])}
+    return figures
 
 
 def assign_stage(sources: Sources, settings: AssignSettings, run_id: str) -> Result:

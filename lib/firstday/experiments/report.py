@@ -199,28 +199,30 @@ def _for_whom(rows: Rows) -> Block:
     found = rows.by_segment()
     guarded = {row.metric for row in rows.guardrails()}
     tested = [own for own in found if own[0].metric not in guarded]
-    told = [_shown(rows, own) for own in tested]
-    if told:
-        told.append(
+    sentences = [_shown(rows, own) for own in tested]
+    if sentences:
+        sentences.append(
             "A segment has fewer units than all: that nothing is shown in one is no proof of no effect."
         )
     elif not found:
-        told = ["No segments were asked for (--segments)."]
+        sentences = ["No segments were asked for (--segments)."]
     check = rows.sample_ratio(TRIGGERED)
     if check is not None and check.verdict in ("fails", WITHHELD):
-        told.append(f"Leave the figures of those exposed to the change aside. {words.sentence(check.note)}")
-        return Block("For whom?", sentences=tuple(told))
+        sentences.append(
+            f"Leave the figures of those exposed to the change aside. {words.sentence(check.note)}"
+        )
+        return Block("For whom?", sentences=tuple(sentences))
     met = rows.of("difference", population=TRIGGERED)
     if _are_all(rows, met):
         return Block(
             "For whom?",
-            sentences=(*told, "All units were exposed to the change: this is its effect on them."),
+            sentences=(*sentences, "All units were exposed to the change: this is its effect on them."),
         )
     facts = [
         _effect(rows, row, f"{rows.label(row)}, of those exposed to the change")
         for row in met.head(MOST_FACTS).itertuples(index=False, name="Row")
     ]
-    return Block("For whom?", sentences=tuple(told), facts=tuple(facts))
+    return Block("For whom?", sentences=tuple(sentences), facts=tuple(facts))
 
 
 def _are_all(rows: Rows, met: pd.DataFrame) -> bool:
@@ -251,17 +253,17 @@ def _harm(rows: Rows) -> Block:
     sentences = [f"Worse: {words.listed(_once(map(rows.label, worse)))}."] if worse else []
     guarded = {(row.metric, row.treatment) for row in guards}
     others = [row for row in rows.deciding() if (row.metric, row.treatment) not in guarded]
-    excluded = [told for row in others if row.verdict != WORSE and (told := _excluded(rows, row))]
+    excluded = [text for row in others if row.verdict != WORSE and (text := _excluded(rows, row))]
     if excluded:
-        less = " Smaller harm is not excluded." if any(" by more than " in told for told in excluded) else ""
+        less = " Smaller harm is not excluded." if any(" by more than " in text for text in excluded) else ""
         sentences.append(f"At {rows.level}, the data exclude {words.listed(excluded)}.{less}")
     if not guards:
         sentences.append("No guardrail was planned, so nothing was tested for being free of harm.")
     facts = []
     for row in guards:
         amount = rows.amount(row)
-        told = joined([amount.effect_with(row.estimate, row.low, row.high), words.text(row.note)])
-        facts.append(Tile(rows.label(row), words.text(row.verdict), f"{told}."))
+        text = joined([amount.effect_with(row.estimate, row.low, row.high), words.text(row.note)])
+        facts.append(Tile(rows.label(row), words.text(row.verdict), f"{text}."))
     return Block(title, sentences=tuple(sentences), facts=tuple(facts))
 
 

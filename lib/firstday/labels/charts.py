@@ -22,7 +22,7 @@ from firstday.report.palette import (
     SHAPES,
     SQUARE,
     Key,
-    told_apart,
+    distinct_label,
 )
 from firstday.stats.shares import wilson
 
@@ -95,8 +95,8 @@ def scores(title: str, found: Distribution, decision: Decision | None, positive:
         layers.append(
             line.mark_rule(color=INK, strokeWidth=1.6, strokeDash=list(THRESHOLD_DASH)).encode(x=x("low"))
         )
-        told = f"called from a score of {score(decision.threshold)}"
-        keys.append(Key(told, INK, dash=THRESHOLD_DASH))
+        label = f"called from a score of {score(decision.threshold)}"
+        keys.append(Key(label, INK, dash=THRESHOLD_DASH))
     description = f"Rows by their score, {words.number(found.total)} in all, over a logarithmic axis."
     panel = Panel(alt.layer(*layers).properties(height=260), wide=True)
     return Figure("scores", title, description, (panel,), tuple(keys))
@@ -173,7 +173,7 @@ def rules(title: str, summary: pd.DataFrame, total: float, classes: Sequence[str
         series = looks[int(row.polarity[0])] if len(row.polarity) == 1 else looks[-1]
         rows.append(
             {
-                "name": told_apart(words.name(row.function, 40), used),
+                "name": distinct_label(words.name(row.function, 40), used),
                 "short": words.name(row.function, 22),
                 "series": series.label,
                 "x": json_value(float(row.coverage)),
@@ -231,12 +231,12 @@ def class_series(classes: Sequence[str], positive: int) -> dict[int, Series]:
     used: set[str] = set()
     looks = {}
     for number, name in enumerate(classes):
-        label = told_apart(f"votes for {words.name(name, 32)}", used)
+        label = distinct_label(f"votes for {words.name(name, 32)}", used)
         rank = number - (number > positive)
         colour = RED if number == positive else rest[rank % len(rest)]
         shape = DIAMOND if number == positive else SHAPES[rank % 3]
         looks[number] = Series(label, colour, shape)
-    looks[-1] = Series(told_apart(f"votes for {SEVERAL}", used), GREY, SQUARE, filled=False)
+    looks[-1] = Series(distinct_label(f"votes for {SEVERAL}", used), GREY, SQUARE, filled=False)
     return looks
 
 
@@ -270,12 +270,12 @@ def overlap_matrix(title: str, pairs: pd.DataFrame, order: Sequence[str]) -> Fig
                 kept.setdefault(name)
     rank = {name: at for at, name in enumerate(name for name in order if name in kept)}
     used: set[str] = set()
-    labels = {name: told_apart(words.name(name, 16), used) for name in rank}
+    labels = {name: distinct_label(words.name(name, 16), used) for name in rank}
     cells: list[Record] = []
     for row in pairs.itertuples(index=False, name="Row"):
         if row.rarer not in rank or row.wider not in rank:
             continue
-        told = {
+        cell = {
             "rarer": words.name(row.rarer, 40),
             "wider": words.name(row.wider, 40),
             "repeats": json_value(float(row.repeats)),
@@ -285,7 +285,7 @@ def overlap_matrix(title: str, pairs: pd.DataFrame, order: Sequence[str]) -> Fig
             "dark": bool(row.repeats > 0.7),
         }
         for one, other in ((row.rarer, row.wider), (row.wider, row.rarer)):
-            cells.append(told | {"one": labels[one], "other": labels[other]})
+            cells.append(cell | {"one": labels[one], "other": labels[other]})
     names = list(labels.values())
     looks: dict[str, Any] = {"title": None, "sort": names, "scale": alt.Scale(domain=names)}
     x = alt.X("other:N", axis=alt.Axis(labelAngle=-90, labelLimit=110, grid=False), **looks)
@@ -338,11 +338,11 @@ def reliability(title: str, strata: pd.DataFrame, positive: str) -> Figure:
 
 def _percent(series: Series, value: Any, low: Any = None, high: Any = None) -> Mark:
     """A share as a mark in percent."""
-    told = words.share_with(value, low, high)
+    text = words.share_with(value, low, high)
     value, low, high = (
         None if words.absent(each) else json_value(100 * float(each)) for each in (value, low, high)
     )
-    return Mark(series, value, low, high, told)
+    return Mark(series, value, low, high, text)
 
 
 def _bar(low: float, high: float, rows: float, expected: float, text: str) -> Record:

@@ -179,9 +179,9 @@ def _share_sentence(content: LabelContent) -> str:
     if content.audit is not None:
         share = share_with_limits(content.audit.share)
         return f"By rows checked by hand {share} of all rows are {name}.{truth}"
-    told = words.share(content.balance[at])
+    share = words.share(content.balance[at])
     if shares is None:
-        return f"The model takes {told} of all rows as {name}; this kind of model knows no limits.{truth}"
+        return f"The model takes {share} of all rows as {name}; this kind of model knows no limits.{truth}"
     if shares.doubt is not None:
         return (
             f"The votes do not say how common {name} is: {words.stopped(shares.doubt)} Use the order of the "
@@ -190,7 +190,7 @@ def _share_sentence(content: LabelContent) -> str:
         )
     low, high = float(shares.low[at]), float(shares.high[at])
     if low == high:
-        return f"{told} of all rows are {name}, as given by --balance.{truth}"
+        return f"{share} of all rows are {name}, as given by --balance.{truth}"
     return (
         f"{words.share_with(content.balance[at], low, high)} of all rows are {name}, if rules depend on each "
         f"other no more than the model allows for. In brackets: 95% limits.{truth}"

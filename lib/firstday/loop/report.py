@@ -107,7 +107,7 @@ def _texts(stage: Stage) -> dict[str, str]:
 
 
 def _effects(effects: Sequence[Effect]) -> Section:
-    rows, told = [], []
+    rows, cells = [], []
     for effect in effects:
         measured = words.points_with(effect.estimate, effect.low, effect.high)
         shown, low, high = map(_points, (effect.estimate, effect.low, effect.high))
@@ -115,7 +115,7 @@ def _effects(effects: Sequence[Effect]) -> Section:
         if effect.true is not None:
             marks.append(Mark(TRUE, _points(effect.true), text=words.points(effect.true)))
         rows.append(Row(words.name(effect.label), tuple(marks)))
-        told.append(
+        cells.append(
             (words.name(effect.label), measured, words.points(effect.true), _interval_holds_truth(effect))
         )
     with_truth = any(effect.true is not None for effect in effects)
@@ -127,7 +127,7 @@ def _effects(effects: Sequence[Effect]) -> Section:
         title,
         " ".join(
             f"{label}: measured {measured}" + (f", true {true}." if with_truth else ".")
-            for label, measured, true, _ in told
+            for label, measured, true, _ in cells
         ),
         (Panel(row_chart(rows, "effect, in points →"), wide=True),),
         tuple(each.key() for each in (MEASURED, TRUE)[: 1 + with_truth]),
@@ -141,7 +141,7 @@ def _effects(effects: Sequence[Effect]) -> Section:
             Table(
                 "The same in numbers",
                 columns[:wanted],
-                tuple(row[:wanted] for row in told),
+                tuple(row[:wanted] for row in cells),
                 cards=True,
                 opened=True,
             ),
@@ -160,7 +160,7 @@ def _interval_holds_truth(effect: Effect) -> str:
 
 
 def _seconds(rows: Sequence[tuple[str, float | None, str]]) -> Section:
-    told = tuple(
+    cells = tuple(
         (words.name(name), "skipped" if seconds is None else f"{seconds:,.1f}", words.text(why))
         for name, seconds, why in rows
     )
@@ -172,7 +172,7 @@ def _seconds(rows: Sequence[tuple[str, float | None, str]]) -> Section:
             Table(
                 "Steps in order",
                 ("step", "seconds", "because"),
-                told,
+                cells,
                 frozenset({"seconds"}),
                 cards=True,
                 opened=True,

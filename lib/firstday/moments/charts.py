@@ -218,10 +218,10 @@ def stands_out(title: str, actions: pd.DataFrame, chosen: str | None) -> Figure:
     """Each action's covariance with retention against what it would be if it only measured engagement."""
     rows = []
     for row in actions.itertuples(index=False, name="Row"):
-        told = f"{words.decimal(row.observed, 4)} (Bayes factor {words.factor(row.within_factor)})"
+        text = f"{words.decimal(row.observed, 4)} (Bayes factor {words.factor(row.within_factor)})"
         marks = (
             Mark(EXPECTED, row.expected, text=words.decimal(row.expected, 4)),
-            Mark(OBSERVED, row.observed, text=told),
+            Mark(OBSERVED, row.observed, text=text),
         )
         label = [words.name(row.action, 30), *(["chosen"] if row.action == chosen else [])]
         label += [] if words.absent(row.p_cause) else [f"P(cause) {words.decimal(row.p_cause, 2)}"]
@@ -337,9 +337,9 @@ def funnel(title: str, steps: pd.DataFrame) -> Figure:
 
 def _difference(series: Series, value: Any, low: Any, high: Any) -> Mark:
     """A difference of shares as a mark in percentage points."""
-    told = words.points_with(value, low, high)
+    text = words.points_with(value, low, high)
     value, low, high = (None if words.absent(share) else 100 * share for share in (value, low, high))
-    return Mark(series, value, low, high, told)
+    return Mark(series, value, low, high, text)
 
 
 def _series_rows(series: Series, dates: pd.DataFrame, column: str, values: pd.Series) -> list[Record]:

@@ -121,9 +121,9 @@ def count_from(settings: DiscoverSettings, windows: Windows, sources: Sources) -
     base = sources.base
     if base is None or base.horizon is None:
         return None  # the first run is a full one
-    told = redacted_values(settings.model_dump(mode="json"))  # as `runs` keeps them
+    recorded_now = redacted_values(settings.model_dump(mode="json"))  # as `runs` keeps them
     before = DEFAULTS | dict(base.settings)  # an earlier version had fewer settings
-    changed = [name for name in COUNTED_BY if before[name] != told[name]]
+    changed = [name for name in COUNTED_BY if before[name] != recorded_now[name]]
     if changed:
         raise SettingsError(
             "earlier counts can be kept only if they were made with the same settings",
@@ -355,11 +355,11 @@ def _content(
             for name, each in findings.tested.items()
             if each.is_settled
         ],
-        settings=story.told(settings.model_dump(mode="json")),
+        settings=story.settings_shown(settings.model_dump(mode="json")),
         inputs={each.source.name: each.source.described for each in inputs},
         notes=[*notes_of(inputs), *facts.sentences()],
         tallies={**facts.tallies, **_quarantined(inputs)},
-        labels=changed.told() if changed else None,
+        labels=changed.content() if changed else None,
     )
 
 

@@ -231,12 +231,12 @@ def _tables(
     notes: Sequence[str],
     settings: TrainSettings,
 ) -> dict[str, DataFrame]:
-    told = settings.model_dump(mode="json") | {"actions": list(found.actions)}
+    used = settings.model_dump(mode="json") | {"actions": list(found.actions)}
     model = (
         found.objective,
         list(ranker.features),
         found.encoding.to_json() if found.encoding else None,
-        json.dumps({name: told[name] for name in ASKED_WITH}),
+        json.dumps({name: used[name] for name in ASKED_WITH}),
         found.parameters.model_dump_json(),
         measured.beats,
         list(notes),

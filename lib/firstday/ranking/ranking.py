@@ -92,7 +92,7 @@ def _shares(model: str) -> Column:
 
 
 def _figures(by_list: DataFrame, models: Sequence[str]) -> pd.DataFrame:
-    def told(name: str, value: Column) -> list[Column]:
+    def sums_of(name: str, value: Column) -> list[Column]:
         return [
             F.avg(value).alias(f"{name}_mean"),
             F.stddev_samp(value).alias(f"{name}_spread"),
@@ -102,8 +102,8 @@ def _figures(by_list: DataFrame, models: Sequence[str]) -> pd.DataFrame:
     aggregates = [F.count("*").alias("all"), F.count(F.col(own)[0]).alias("lists")]
     for at, name in enumerate(models):
         for index in range(len(PLACES)):
-            aggregates += told(f"value_{at}_{index}", F.col(name)[index])
-            aggregates += told(f"gain_{at}_{index}", F.col(own)[index] - F.col(name)[index])
+            aggregates += sums_of(f"value_{at}_{index}", F.col(name)[index])
+            aggregates += sums_of(f"gain_{at}_{index}", F.col(own)[index] - F.col(name)[index])
     rows = []
     for found in by_list.groupBy(SPLIT).agg(*aggregates).orderBy(SPLIT).collect():
         for at, name in enumerate(models):

@@ -175,9 +175,9 @@ def _order(metrics: pd.DataFrame) -> Section:
     rows = []
     for row in valid[valid["metric"] == metric].itertuples(index=False):
         low, high = (None if words.absent(bound) else bound for bound in (row.low, row.high))
-        told = f"{words.decimal(row.value, 4)} {_interval(row.low, row.high)}".strip()
+        text = f"{words.decimal(row.value, 4)} {_interval(row.low, row.high)}".strip()
         series = RANKER if row.model == "model" else OTHER
-        rows.append(Row(words.name(row.model), (Mark(series, row.value, low, high, told),)))
+        rows.append(Row(words.name(row.model), (Mark(series, row.value, low, high, text),)))
     chart = row_chart(rows, f"{_shown(metric)} →", signed=False)
     figure = Figure(
         "order",
@@ -251,13 +251,13 @@ def _slots(content: SlotContent) -> Section:
     rows = []
     for row in content.table.itertuples(index=False):
         low, high = (None if words.absent(bound) else bound for bound in (row.low, row.high))
-        told = words.share_with(row.expected_click_rate, row.low, row.high, 2)
+        text = words.share_with(row.expected_click_rate, row.low, row.high, 2)
         series = RECOMMENDED if words.true(row.recommended) else ANOTHER
         label = words.some(row.slots, "slot", "slots")
         value, low, high = (
             None if one is None else 100 * one for one in (row.expected_click_rate, low, high)
         )
-        rows.append(Row(label, (Mark(series, value, low, high, told),)))
+        rows.append(Row(label, (Mark(series, value, low, high, text),)))
     figure = Figure(
         id_,
         title,
@@ -293,13 +293,13 @@ def _slots(content: SlotContent) -> Section:
 
 def _rows(content: TrainContent) -> Section:
     columns = ("rows", "lists", "rows in them", "lists whose labels differ")
-    told = tuple((split, *map(words.number, sizes)) for split, sizes in sorted(content.sizes.items()))
+    cells = tuple((split, *map(words.number, sizes)) for split, sizes in sorted(content.sizes.items()))
     caption = "What it learned from and is measured on"
     return Section(
         "examples",
         "The examples",
         how_to_read="Lists whose labels are all alike teach nothing about order.",
-        tables=(Table(caption, columns, told, frozenset(columns[1:]), opened=True),),
+        tables=(Table(caption, columns, cells, frozenset(columns[1:]), opened=True),),
     )
 
 

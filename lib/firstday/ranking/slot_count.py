@@ -68,16 +68,16 @@ class SlotCount:
     @property
     def notes(self) -> tuple[str, ...]:
         come = self.reentry
-        told = [
+        sentences = [
             f"Customers who are shown contents see {come.lists_per_day:.2f} lists on a day with any, "
             f"{come.lists_per_week:.2f} lists and {come.exposures_per_week:.1f} exposures in 7 days."
         ]
         if self.recommended is not None:
-            told.insert(0, f"{self.recommended} of {self.most_slots} slots are recommended: {RULE}.")
+            sentences.insert(0, f"{self.recommended} of {self.most_slots} slots are recommended: {RULE}.")
         if self.unclear:
             first = self.most_slots + 1
-            told.append(f"Nothing is said of slots from {first} on: too few clicks to learn from.")
-        return tuple(told)
+            sentences.append(f"Nothing is said of slots from {first} on: too few clicks to learn from.")
+        return tuple(sentences)
 
     @property
     def metrics(self) -> dict[str, float | None]:

@@ -17,7 +17,6 @@ from firstday.ranking.learning import ASKED, SLOT, as_asked, feature_settings, w
 from firstday.ranking.ranker import Ranker
 from firstday.ranking.scoring import Scorer, by_lightgbm
 from firstday.recommendations import filters
-from firstday.recommendations.content_shares import Sharing
 from firstday.recommendations.contents import Refreshing, choose, content_shares
 from firstday.recommendations.contents import odds as content_odds
 from firstday.recommendations.contents import reacted as reacted_to
@@ -33,6 +32,7 @@ from firstday.recommendations.slots import Slots, fill, placements
 from firstday.recommendations.weights import weighted as weighted_by
 from firstday.spark.frames import break_lineage, drawn, from_pandas
 from firstday.tables.schemas import table_schema
+from firstday.windows import timestamp_literal
 
 SCORE = "score"
 SAMPLE, SAMPLED, SAMPLE_SALT = "firstday_sample", 20_000, 23  # customers whose rows are kept for drift
@@ -60,7 +60,6 @@ class Recipe:
     fatigue: Fatigue = Fatigue()  # noqa: RUF009 - frozen
     boost: float = 0.5
     slots: Slots = Slots()  # noqa: RUF009
-    sharing: Sharing = Sharing()  # noqa: RUF009
     refreshing: Refreshing = Refreshing()  # noqa: RUF009
     seed: int = 7
 
@@ -83,8 +82,8 @@ def make(tables: Mapping[str, DataFrame], facts: DataFrame, now: datetime, recip
     """
     blocked, weighted, offered = _weighted(tables, facts, now, recipe, sampled=SAMPLED)
     filled = fill(weighted, blocked, offered, recipe.slots, seed=recipe.seed, occasion=str(now))
-    contents = _contents(tables, now, recipe)
-    lists = choose(filled, *contents, recipe.sharing, recipe.refreshing, seed=recipe.seed, occasion=str(now))
+    contents = _contents(tables, now)
+    lists = choose(filled, *contents, recipe.refreshing, seed=recipe.seed, occasion=str(now))
     return Made(break_lineage(lists), blocked, weighted)
 
 
@@ -116,7 +115,7 @@ def odds(
     expected = ranked.groupBy("user_id", "slot").agg(F.sum(F.col("odds") * F.col("score")).alias("expected"))
     found = shown.join(ranked.withColumnRenamed("slot", "placed"), ["user_id", "category"], "left")
     found = found.join(expected, ["user_id", "slot"], "left")
-    found = content_odds(found, *_contents(tables, now, recipe), recipe.sharing, recipe.refreshing)
+    found = content_odds(found, *_contents(tables, now), recipe.refreshing)
     of_category = F.when(F.col("placed") == F.col("slot"), F.col("odds")).otherwise(0.0)
     probability = (of_category * F.col("content_odds")).alias("probability")
     return found.select(*shown.columns, probability, "score", "expected")
@@ -214,7 +213,7 @@ def _scored(
 
 def _fallback(categories: DataFrame, facts: DataFrame, now: datetime) -> DataFrame:
     """category, fallback: the category's smoothed click rate, for slots that nothing recalled fills."""
-    recent = facts.where(F.col("at") >= F.lit(now - timedelta(days=FALLBACK_DAYS)))
+    recent = facts.where(F.col("at") >= timestamp_literal(now - timedelta(days=FALLBACK_DAYS)))
     counts = (
         recent.where(F.col("kind").isin(SHOWN, CLICK))
         .groupBy("category")
@@ -231,8 +230,7 @@ def _fallback(categories: DataFrame, facts: DataFrame, now: datetime) -> DataFra
     return from_pandas(categories.sparkSession, frame, FALLBACK)
 
 
-def _contents(tables: Mapping[str, DataFrame], now: datetime, recipe: Recipe) -> tuple[DataFrame, DataFrame]:
+def _contents(tables: Mapping[str, DataFrame], now: datetime) -> tuple[DataFrame, DataFrame]:
     """The live contents by category, and what was reacted to."""
-    days = max(recipe.sharing.looked_back, recipe.refreshing.days)
-    reacted = reacted_to(tables["impressions"], tables["reactions"], now, days)
-    return content_shares(tables["contents"], reacted, now, recipe.sharing), reacted
+    reacted = reacted_to(tables["impressions"], tables["reactions"], now)
+    return content_shares(tables["contents"], reacted, now), reacted

@@ -196,6 +196,6 @@ def _binned(counts: pd.DataFrame, feature: str, bins: Bins) -> pd.DataFrame:
     """feature, bin, low, high, rows; the last is MISSING, with what is in no bin."""
     keys, rows = counts["key"].to_numpy(), counts["rows"].to_numpy()
     inside = [int(rows[(keys >= low) & (keys < high)].sum()) for _, low, high in bins]
-    told = [(name, low, high, number) for (name, low, high), number in zip(bins, inside, strict=True)]
-    told.append((MISSING, math.nan, math.nan, int(rows.sum()) - sum(inside)))
-    return pd.DataFrame(told, columns=["bin", "low", "high", "rows"]).assign(feature=feature)
+    binned = [(name, low, high, number) for (name, low, high), number in zip(bins, inside, strict=True)]
+    binned.append((MISSING, math.nan, math.nan, int(rows.sum()) - sum(inside)))
+    return pd.DataFrame(binned, columns=["bin", "low", "high", "rows"]).assign(feature=feature)

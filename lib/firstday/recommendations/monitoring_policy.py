@@ -19,9 +19,9 @@ from firstday.errors import DataError
 from firstday.ranking.history import CLICK
 from firstday.recommendations.off_policy import LEAST_EFFECTIVE, OffPolicy, estimate
 from firstday.recommendations.off_policy_sums import table_sums
-from firstday.recommendations.recall.interests import moment
 from firstday.spark.frames import break_lineage, drawn, from_pandas
 from firstday.tables.schemas import table_schema
+from firstday.windows import timestamp_literal
 
 JUDGED = 20_000  # customers at most, by a hash
 FOLDS = 5
@@ -51,7 +51,6 @@ def policy_value(
     odds: Odds,
     *,
     learned_until: datetime | None = None,
-    level: float = 0.95,
 ) -> PolicyValue:
     """The click rate that new lists would have had in the drawn impressions of [now - window, now).
 
@@ -78,7 +77,7 @@ def policy_value(
     rows = break_lineage(odds(shown))
     counts = rows.agg(F.count(F.lit(1)).alias("drawn"), F.count("expected").alias("judged")).first()
     assert counts is not None  # an aggregation without groups has one row
-    found, told = _estimated(rows.where(F.col("expected").isNotNull()), counts, level)
+    found, told = _estimated(rows.where(F.col("expected").isNotNull()), counts)
     if found is not None and learned_until is not None and learned_until > since:
         told += (
             f"The ranker learned from days until {learned_until:%Y-%m-%d}, some of which it is judged by: "
@@ -89,14 +88,14 @@ def policy_value(
 
 def _drawn(tables: Mapping[str, DataFrame], since: datetime, now: datetime) -> DataFrame:
     """user_id, slot, category, content_id, propensity, reward: the impressions that were drawn."""
-    within = (F.col("shown_at") >= moment(since)) & (F.col("shown_at") < moment(now))
+    within = (F.col("shown_at") >= timestamp_literal(since)) & (F.col("shown_at") < timestamp_literal(now))
     rows = tables["impressions"].where(within & F.col("propensity").isNotNull())
     customers = rows.agg(F.approx_count_distinct("user_id")).collect()[0][0]
     if customers > JUDGED:
         rows = rows.where(drawn("user_id", SAMPLE_SALT) < JUDGED / customers)
     clicked = (
         tables["reactions"]
-        .where((F.col("kind") == CLICK) & (F.col("reacted_at") < moment(now)))
+        .where((F.col("kind") == CLICK) & (F.col("reacted_at") < timestamp_literal(now)))
         .select("impression_id", F.lit(1.0).alias("clicked"))
         .distinct()
     )
@@ -106,7 +105,7 @@ def _drawn(tables: Mapping[str, DataFrame], since: datetime, now: datetime) -> D
     )
 
 
-def _estimated(rows: DataFrame, counts: Row, level: float) -> tuple[OffPolicy | None, tuple[str, ...]]:
+def _estimated(rows: DataFrame, counts: Row) -> tuple[OffPolicy | None, tuple[str, ...]]:
     judged, absent = counts["judged"], counts["drawn"] - counts["judged"]
     left_out: tuple[str, ...] = ()
     if absent:
@@ -118,7 +117,7 @@ def _estimated(rows: DataFrame, counts: Row, level: float) -> tuple[OffPolicy | 
         return None, (f"No estimate: none of the {absent:,} drawn impressions can be compared.", *left_out)
     try:
         sums = table_sums(_modelled(rows), unit="user_id", predicted="predicted", expected="expected")
-        found = estimate(sums, level)
+        found = estimate(sums)
     except DataError as refusal:
         return None, (f"No estimate. {refusal}", *left_out)
     if found.effective_sample_size < LEAST_EFFECTIVE:

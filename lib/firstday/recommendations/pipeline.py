@@ -49,7 +49,8 @@ def recommend_stage(sources: Sources, settings: RecommendSettings, run_id: str) 
     with logs.step("Making the lists") as step:
         made = lists.make(found.tables, found.facts, now, recipe)
         figures, by_source = steps.figures(made, found.tables["categories"], recipe)
-        counts = figures[figures["step"] == "slots"].set_index("figure")["value"].astype(int)
+        of_all = figures[(figures["step"] == "slots") & figures["source"].isna()]
+        counts = of_all.set_index("figure")["value"].astype(int)
         step.note(**{name: int(counts[name]) for name in ("customers", "lists", "full", "slots")})
     with logs.step("Looking at how the last lists were taken"):
         watched = _watched(found, made, now, settings, sources, recipe)
@@ -70,7 +71,7 @@ def recommend_stage(sources: Sources, settings: RecommendSettings, run_id: str) 
         text=recommend_text(content),
         page=recommend_report,
         content=content,
-        metrics={f"{row[0]}.{row[1]}": row[2] for row in figures.itertuples(index=False)},
+        metrics=steps.metrics(figures),
         published=Published(
             folders={EXPORT: ("recommendations", settings.export)} if settings.export != "none" else {},
             params=_used(recipe, now),

@@ -61,7 +61,7 @@ class RecommendContent:
     """What the report shows.
 
     customers: asked for; lists: that are not empty; full: those of `size` slots; slots: filled in all.
-    sources: how many by source. window: the days that monitoring is of, in words. steps: step, figure, value.
+    sources: how many by source. window: the days that monitoring is of, in words. steps: recommend_steps.
     monitoring, drift (empty without an earlier run): recommend_monitoring and recommend_drift. off_policy:
     sentences, the answer or the refusal first; none if it was not asked.
     """
@@ -156,8 +156,8 @@ def _facts(monitoring: pd.DataFrame) -> list[Tile]:
     ).items():
         row = _all(monitoring, figure)
         if row is not None:
-            told = f"[{_amount(figure, row.low)}, {_amount(figure, row.high)}]"
-            found.append(Tile(label, _amount(figure, row.amount), "" if words.absent(row.low) else told))
+            text = f"[{_amount(figure, row.low)}, {_amount(figure, row.high)}]"
+            found.append(Tile(label, _amount(figure, row.amount), "" if words.absent(row.low) else text))
     return found
 
 
@@ -201,11 +201,11 @@ def _chart(clicks: pd.DataFrame) -> Any:
         shown = shown.sort_values("value", key=lambda slots: slots.astype(int))
     rows = []
     for row in shown.itertuples(index=False):
-        told = words.share_with(row.amount, row.low, row.high, RATE_DIGITS)
+        text = words.share_with(row.amount, row.low, row.high, RATE_DIGITS)
         value, low, high = (
             None if words.absent(one) else 100 * one for one in (row.amount, row.low, row.high)
         )
-        rows.append(Row(_value(row.value, LABEL), (Mark(RATE, value, low, high, told),)))
+        rows.append(Row(_value(row.value, LABEL), (Mark(RATE, value, low, high, text),)))
     return row_chart(rows, "click rate, % →", signed=False)
 
 
@@ -283,6 +283,7 @@ def _made(content: RecommendContent) -> Section:
     steps = {
         "step": lambda row: words.text(row.step),
         "figure": lambda row: words.text(row.figure),
+        "of": lambda row: words.text(row.reason if words.absent(row.source) else row.source),
         "value": lambda row: words.number(row.value),
     }
     short = content.lists - content.full
@@ -325,9 +326,9 @@ def _moved(drift: pd.DataFrame) -> list[str]:
         return []
     names = [_feature(name) for name in shifted["feature"].head(5)]
     rest = len(shifted) - len(names)
-    told = words.listed([*names, *([f"{rest} more"] if rest else [])])
+    listed = words.listed([*names, *([f"{rest} more"] if rest else [])])
     return [
-        f"Shifted since {_since(drift)}: {told}. Look whether the inputs are right; if customers have "
+        f"Shifted since {_since(drift)}: {listed}. Look whether the inputs are right; if customers have "
         "changed, train anew."
     ]
 
