@@ -1,6 +1,7 @@
 """What can be had in the simulated bank: the best lists given all that its log shows, beside an oracle's.
 
-`python -m benchmarks.bank_bound OUT.csv [--customers 10000] [--seeds 5] [--strengths 0.5 1 2]`
+`python -m benchmarks.bank_bound OUT.csv [--customers 10000] [--seeds 5] [--first-seed 1]
+[--strengths 0.5 1 2] [--stages]`
 
 The learner knows the world's parameters: popularity, banners' appeal, how tastes follow demographics, and how
 clicks, dismissals, joins, payments, holdings and statements follow tastes. Of a customer it does not know the
@@ -8,6 +9,9 @@ personal part of six taste factors and what else moves the payments. Their poste
 approximation (Newton's method on the log-posterior, which is concave), worked out anew each week by the log
 of its own lists; each list has the categories that are most likely clicked now. That is myopic: it does not
 explore. No learner that has to find the parameters too can be expected to have more.
+
+With --stages the same learner is played with what firstday's lists have beside a ranker: an exploring slot,
+rests, banners by the clicks of last month. What these cost, no better ranker gets back.
 
 A row a world and policy, to be set beside those of `benchmarks.bank_play` for the same seeds.
 """
@@ -24,6 +28,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, softmax
 
 from benchmarks.bank_play import BASE, gains, play
+from firstday.recommendations.fatigue import Fatigue
 from firstday.simulation import Bank, simulate_bank
 from firstday.simulation import bank_clicks as clicks
 from firstday.simulation import bank_customers as people
@@ -197,17 +202,71 @@ def _of_interest(
     return slope, curve
 
 
-def attainable(bank: Bank, knows: Known) -> pd.DataFrame:
-    """The lists of the next week."""
+def chances(bank: Bank, knows: Known) -> Floats:
+    """(customers, categories): the chance of a click now, in slot 1, by what is known."""
     mean, variance = posterior(bank, knows)
     user, category = np.indices(mean.shape)
     now = np.array(bank.day * DAY)
     there = bank._chances(user, category, now, slot=np.array(1), appeal=0.0)  # tired and held, as it is known
     # What is tired or held moves the logit by the same for every interest.
     moved = np.log(there.click) - np.log1p(-there.click) - bank.level - bank.people.interest
-    centre = bank.level + mean + moved
-    chance = expit(centre / np.sqrt(1 + np.pi * variance / 8))
-    return _lists(bank, chance, "attainable", 4, appeal=bank.banners.appeal)
+    return np.asarray(expit((bank.level + mean + moved) / np.sqrt(1 + np.pi * variance / 8)))
+
+
+def attainable(bank: Bank, knows: Known, stage: str = "") -> pd.DataFrame:
+    """The lists of the next week, with one of STAGES in the way if asked."""
+    chance = chances(bank, knows)
+    if stage == "exploring slot":
+        chance = explored(bank, chance)
+    elif stage == "rests":
+        chance = np.where(resting(bank), chance * 1e-6, chance)
+    known = None if stage == "banners by clicks" else bank.banners.appeal
+    return _lists(bank, chance, "attainable", 4, appeal=known)
+
+
+STAGES = ("exploring slot", "rests", "banners by clicks")
+
+
+def explored(bank: Bank, chance: Floats) -> Floats:
+    """The chances with, behind the best three, a category drawn by the square of its chance, a tenth even."""
+    users = np.arange(len(chance))
+    offerable = bank.offerable(users, np.full(len(users), bank.day * DAY))
+    open_ = np.where(offerable, chance, 0.0)
+    third = np.sort(open_, axis=1)[:, -3]
+    pool = offerable & (open_ < third[:, None])
+    weight = np.where(pool, open_**2, 0.0)
+    odds = 0.9 * weight / np.maximum(weight.sum(axis=1, keepdims=True), 1e-300)
+    odds += 0.1 * pool / np.maximum(pool.sum(axis=1, keepdims=True), 1)
+    draw = np.random.default_rng((bank.seed, bank.day)).random((len(users), 1))
+    taken = (odds.cumsum(axis=1) > draw * odds.sum(axis=1, keepdims=True)).argmax(axis=1)
+    found = np.where(pool, open_ * 1e-6, open_)
+    found[users, taken] = np.where(pool[users, taken], third * (1 - 1e-9), found[users, taken])
+    return np.asarray(found)
+
+
+def resting(bank: Bank) -> NDArray[np.bool_]:
+    """(customers, categories): what rests by firstday's defaults (`firstday.recommendations.fatigue`)."""
+    rules, log = Fatigue(), bank.exposures(max(bank.day - 60, 0))
+    now, shape = bank.day * DAY, bank.people.interest.shape
+    pair = log["user"] * shape[1] + log["category"]
+    answered = (log["click"] > 0) | (log["dismiss"] > 0)
+
+    def latest(rows: NDArray[np.bool_]) -> Floats:
+        found = np.full(bank.people.interest.size, -np.inf)
+        np.maximum.at(found, pair[rows], log["second"][rows])
+        return found
+
+    def rested(times: int, window: float, rest: float, rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        recent = rows & (log["second"] >= now - window * DAY)
+        often = np.bincount(pair[recent], minlength=bank.people.interest.size) >= times
+        return np.asarray(often & (latest(recent) >= now - rest * DAY))
+
+    ignored = ~answered & (log["second"] > latest(answered)[pair])
+    every = np.ones(len(pair), bool)
+    found = latest(log["dismiss"] > 0) >= now - rules.dismissed_rest * DAY
+    found |= rested(rules.ignored_times, rules.ignored_window, rules.ignored_rest, ignored)
+    found |= rested(rules.often_times, rules.often_window, rules.often_rest, every)
+    return np.asarray(found.reshape(shape))
 
 
 def main() -> None:
@@ -216,10 +275,12 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--customers", type=int, default=10_000)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=1)
+    parser.add_argument("--stages", action="store_true")
     parser.add_argument("--strengths", type=float, nargs="+", default=[0.5, 1.0, 2.0])
     asked = parser.parse_args()
     rows: list[dict[str, object]] = []
-    for seed in range(1, asked.seeds + 1):
+    for seed in range(asked.first_seed, asked.first_seed + asked.seeds):
         for strength in asked.strengths:
             world = simulate_bank(
                 customers=asked.customers, strength=strength, seed=seed, history_days=HISTORY_DAYS
@@ -231,6 +292,8 @@ def main() -> None:
                 "attainable": functools.partial(attainable, knows=knows),
                 "oracle": oracle,
             }
+            for stage in STAGES if asked.stages else ():
+                policies[f"attainable, {stage}"] = functools.partial(attainable, knows=knows, stage=stage)
             for name, policy in policies.items():
                 found = play(world.copy(), policy, 7)
                 rows.append({"seed": seed, "strength": strength, "policy": name, **found})
