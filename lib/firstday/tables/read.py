@@ -9,7 +9,6 @@ from operator import xor
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -22,6 +21,7 @@ from pyspark.sql.types import (
 )
 
 from firstday.errors import DataError, FirstdayError
+from firstday.spark.failures import FAILURES
 from firstday.tables.address import (
     EXTENSION,
     FORMATS,
@@ -277,7 +277,7 @@ def _read_parquet(spark: SparkSession, path: str, name: str, time_zone: str | No
     """
     try:
         return _read_parquet_alike(spark, [path], {}, name, time_zone)
-    except (PySparkException, Py4JJavaError) as error:
+    except FAILURES as error:
         if not re.search("(?i)failed to merge|failed merging", str(error)):
             raise
         parts = _by_precision(spark, path)
@@ -286,7 +286,7 @@ def _read_parquet(spark: SparkSession, path: str, name: str, time_zone: str | No
         root = {"basePath": path}
         try:  # zoneless times stay so, to be alike
             frames = [_read_parquet_alike(spark, own, root, name, None) for own in parts]
-        except (PySparkException, Py4JJavaError):
+        except FAILURES:
             raise _other_types(spark, path, name) from error
         _refuse_two_types(name, [*zip(frames, parts, strict=True)])
         return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)
