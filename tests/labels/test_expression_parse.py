@@ -90,6 +90,8 @@ def found(nodes: Iterable[Mapping[str, Any]], kind: str) -> Found:
     columns: Counter[str] = Counter()
     for node in nodes:
         if node[kind] == "UnresolvedFunction":
+            if node["nameParts"].lower() == "[between]":  # Spark 4 has the operator as a function
+                continue
             functions[
                 node["nameParts"][1:-1]
                 .lower()

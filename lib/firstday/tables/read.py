@@ -14,6 +14,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
     LongType,
+    NullType,
     StructField,
     StructType,
     TimestampNTZType,
@@ -48,6 +49,7 @@ SESSION = {
     NANOS: "true",  # nanoseconds as whole numbers, which are made timestamps here
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",  # days before 1582 as they were written
     "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
+    "spark.sql.legacy.javaCharsets": "true",  # all encodings that Java has, as before Spark 4
     "spark.sql.sources.partitionColumnTypeInference.enabled": "false",  # category=01/ is 01, not 1
 }
 
@@ -145,8 +147,14 @@ def _as_declared(frame: DataFrame, name: str, how: Reading) -> DataFrame:
                 value=frame.columns,
                 next_step="mend --columns",
             )
-    frame = mapped(frame, how.columns)
+    frame = _without_void(mapped(frame, how.columns))
     return frame if how.time_zone is None else _with_instants(frame, how.time_zone)
+
+
+def _without_void(frame: DataFrame) -> DataFrame:
+    """A column without any value is text, as it is in CSV: Spark 4 reads Parquet's as of the type void."""
+    void = [each.name for each in frame.schema if isinstance(each.dataType, NullType)]
+    return frame.withColumns({name: column(name).cast("string") for name in void}) if void else frame
 
 
 def _prepare(spark: SparkSession) -> None:
