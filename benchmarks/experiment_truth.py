@@ -20,10 +20,10 @@ from benchmarks.experiment_worlds import (
     two_arms,
 )
 from firstday.experiments.covariate import adjusted_difference
-from firstday.experiments.difference import difference, level, ratio, unit_variance, zero_one
-from firstday.experiments.estimate import Estimate
-from firstday.experiments.planning import detectable_effect
+from firstday.experiments.difference import arm_value, difference, ratio, unit_variance, zero_one
 from firstday.experiments.sums import Sums
+from firstday.stats.estimate import Estimate
+from firstday.stats.power import detectable_effect
 
 ALPHA = 0.05
 POWER = 0.8
@@ -129,7 +129,7 @@ def two_arm(
 
 def by_z(treatment: Sums, control: Sums) -> Estimate:
     """Welch's variances with the normal distribution."""
-    over, under = level(treatment), level(control)
+    over, under = arm_value(treatment), arm_value(control)
     return Estimate.normal(over.value - under.value, np.sqrt(over.variance + under.variance), ALPHA)
 
 

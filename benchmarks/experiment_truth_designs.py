@@ -14,10 +14,10 @@ import numpy.typing as npt
 from firstday.experiments.clusters import cluster_difference, randomisation_test
 from firstday.experiments.crossover import Crossover, crossover
 from firstday.experiments.encouragement import Encouragement, encouragement
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.panels import PanelSums
 from firstday.experiments.ramp import Ramp, ramp
 from firstday.experiments.sums import Floats, Sums
+from firstday.stats.estimate import Estimate
 
 ALPHA = 0.05
 BATCH = 250  # experiments whose units are in memory together

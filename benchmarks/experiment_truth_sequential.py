@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from firstday.experiments.difference import difference
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.group_sequential import Spending, repeated
 from firstday.experiments.sequential import always_valid
 from firstday.experiments.sums import Floats, Sums
+from firstday.stats.estimate import Estimate
 
 ALPHA = 0.05
 DRIFT = 2.80  # standard errors of the end: what a fixed horizon finds in 80 of 100 experiments

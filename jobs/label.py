@@ -6,7 +6,7 @@ from pathlib import Path
 from firstday import logs, runner
 from firstday.cli import run_job
 from firstday.labels.inputs import try_functions
-from firstday.report.trial import trial_text
+from firstday.labels.trial import trial_text
 from firstday.settings import LabelSettings
 from firstday.spark.session import get_session
 from firstday.tables import Sources

@@ -12,8 +12,9 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from firstday.experiments.analyse import analyse
+from firstday.experiments.content import MeasureContent
 from firstday.experiments.designs import DESIGNS, Design, Tables
-from firstday.experiments.estimate import Estimate
+from firstday.experiments.report import measure_answer, measure_report, measure_text
 from firstday.experiments.results import Question, rows
 from firstday.labels.models import fitting
 from firstday.labels.models.base import Counted, Floats, LabelModel, Scores
@@ -24,7 +25,7 @@ from firstday.recommendations.recall.merge import gathered, merge
 from firstday.recommendations.recall.relevance import CoOccurrence
 from firstday.recommendations.recall.source import Asked, Source
 from firstday.recommendations.recall.sources import SOURCES
-from firstday.report import MeasureContent, measure_answer, measure_report, measure_text
+from firstday.stats.estimate import Estimate
 from tests.experiments.test_results import QUESTION, sums, world
 
 
@@ -173,4 +174,4 @@ def test_a_recall_source_is_added_by_the_registry_alone(
         ("b", "in_turn", "late: 1", 1.0),
         ("c", "in_turn", "late: 2", 2.0),
     ]
-    assert (Merging().order[-1], Merging().quotas["in_turn"]) == ("in_turn", 2)
+    assert Merging().quotas["in_turn"] == 2

@@ -147,8 +147,8 @@ def _planned(found: Result, plan: Any, settings: Mapping[str, Any]) -> Experimen
             value=", ".join(unknown) or type(plan).__name__,
             next_step="give units and the plan to a second call",
         )
-    told = load(AssignSettings, None, {"plan": str(plan or "-"), "from_discovery": "-"} | dict(settings))
-    made = plan_from(found.tables["shortlist"], told.ranks, told.starts_at)
+    parsed = load(AssignSettings, None, {"plan": str(plan or "-"), "from_discovery": "-"} | dict(settings))
+    made = plan_from(found.tables["shortlist"], parsed.ranks, parsed.starts_at)
     if plan is not None:
         written(made, plan)
     return plan_of(made)
@@ -206,8 +206,8 @@ def _called(job: str, kind: type[Settings], inputs: Mapping[str, Any], settings:
             values[name] = value if isinstance(value, ExperimentPlan) else plan_of(dict(value))
         else:
             values[name] = _place(spark, sources, name, value)
-    told = load(kind, None, {"out": "-"} | others | values)
-    return stage_of(job).call(sources, told, logs.new_run_id())
+    parsed = load(kind, None, {"out": "-"} | others | values)
+    return stage_of(job).call(sources, parsed, logs.new_run_id())
 
 
 def _tables(value: Any) -> Mapping[str, Any] | None:

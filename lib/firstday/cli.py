@@ -76,8 +76,10 @@ def commands() -> click.Group:
 def _command(name: str, job: Job) -> click.Command:
     def callback(config: str | None, given_by_set: tuple[str, ...], debug: bool, **flags: Any) -> int:
         # A list may be one flag with commas, or the flag again and again.
-        told = {key: value for key, value in flags.items() if value not in (None, ())}
-        given = {key: ",".join(value) if isinstance(value, tuple) else value for key, value in told.items()}
+        given_flags = {key: value for key, value in flags.items() if value not in (None, ())}
+        given = {
+            key: ",".join(value) if isinstance(value, tuple) else value for key, value in given_flags.items()
+        }
         settings = load(job.settings, config, given, given_by_set)
         preflight.check(settings)
         return _execute(name, job, settings, debug)
@@ -93,7 +95,7 @@ def _command(name: str, job: Job) -> click.Command:
         ),
         click.Option(["--debug"], is_flag=True, help="Show tracebacks."),
     ]
-    nested = [_told(field, info) for field, info in job.settings.model_fields.items() if _nested(info)]
+    nested = [_field_help(field, info) for field, info in job.settings.model_fields.items() if _nested(info)]
     epilog = "\n\n".join(nested)
     return click.Command(name, params=[*options, *common], callback=callback, help=job.summary, epilog=epilog)
 
@@ -138,12 +140,12 @@ def _nested(info: FieldInfo) -> bool:
     return get_origin(kind) is dict or (isinstance(kind, type) and issubclass(kind, Settings))
 
 
-def _told(name: str, info: FieldInfo) -> str:
+def _field_help(name: str, info: FieldInfo) -> str:
     """The help on a field that no flag can give."""
     kind = info.annotation
     keys = list(kind.model_fields) if isinstance(kind, type) and issubclass(kind, Settings) else []
-    told = f"--set {name}.KEY=VALUE: {info.description}"
-    return f"{told} Keys: {', '.join(keys)}." if keys else told
+    described = f"--set {name}.KEY=VALUE: {info.description}"
+    return f"{described} Keys: {', '.join(keys)}." if keys else described
 
 
 def _option(name: str, info: FieldInfo) -> click.Option:

@@ -81,8 +81,8 @@ def reason(error: BaseException, limit: int = 300) -> str:
         causes = [line for line in lines if re.match(r"[\w.]*(Error|Exception)\b", line)]
     if not causes and lines and lines[0].startswith("An error occurred while calling"):
         causes = lines[1:2]
-    told = [line.removeprefix("Caused by:").strip(": ") for line in causes[-1:] or lines[:1]]
-    return _shortened(redacted(": ".join([type(error).__name__, *told])), limit)
+    cause = [line.removeprefix("Caused by:").strip(": ") for line in causes[-1:] or lines[:1]]
+    return _shortened(redacted(": ".join([type(error).__name__, *cause])), limit)
 
 
 def _rebuild(kind: type[FirstdayError], rule: str, value: Any, next_step: str | None) -> FirstdayError:

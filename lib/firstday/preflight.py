@@ -185,14 +185,14 @@ def _refuse_missing(setting: str, address: str) -> None:
     by_stem = {_stem(name): name for name in reversed(names) if _stem(name)}
     near = _nearest(_stem(there.name), list(by_stem))
     if near:
-        told = f"did you mean {there.parent / by_stem[near]}?"
+        hint = f"did you mean {there.parent / by_stem[near]}?"
     else:
-        told = f"{there.parent} holds {', '.join(names[:12]) or 'nothing'}"
+        hint = f"{there.parent} holds {', '.join(names[:12]) or 'nothing'}"
     kind = (
         "a file" if setting in FILES else "an output" if setting in (*OUTPUTS, "out") else "a file or folder"
     )
     or_table = ", or the name of a table" if kind == "a file or folder" else ""
-    raise DataError(f"--{setting} must be {kind} that is there{or_table}", value=address, next_step=told)
+    raise DataError(f"--{setting} must be {kind} that is there{or_table}", value=address, next_step=hint)
 
 
 def _stem(name: str) -> str:
@@ -245,8 +245,8 @@ def _check_columns(table: str, columns: Sequence[str] | None, named: Iterable[tu
         if name.lower() not in there:
             near = _nearest(name, columns)
             others = f"the columns of {table} are {', '.join(columns[:MOST_NAMES])}"
-            told = f"did you mean {near!r}?" if near else others
-            raise SettingsError(f"{where} must be a column of {table}", value=name, next_step=told)
+            hint = f"did you mean {near!r}?" if near else others
+            raise SettingsError(f"{where} must be a column of {table}", value=name, next_step=hint)
 
 
 def _nearest(name: str, others: Sequence[str]) -> str | None:
@@ -268,8 +268,8 @@ def columns_of(address: str) -> list[str] | None:
 def _of_delta(path: Path) -> list[str] | None:
     for file in sorted((path / DELTA_LOG).glob("*.json"), reverse=True):
         for line in file.read_text(encoding="utf-8").splitlines():
-            if told := json.loads(line).get("metaData"):
-                return [field["name"] for field in json.loads(told["schemaString"])["fields"]]
+            if metadata := json.loads(line).get("metaData"):
+                return [field["name"] for field in json.loads(metadata["schemaString"])["fields"]]
     return None
 
 

@@ -38,6 +38,13 @@ def microseconds(instant: datetime) -> int:
     return (instant - EPOCH) // MICROSECOND
 
 
+def timestamp_literal(instant: datetime) -> Column:
+    """The instant as a timestamp, whatever the session's time zone. Raises SettingsError without a zone."""
+    if instant.tzinfo is None:
+        raise SettingsError("instants have a time zone", value=instant.isoformat(), next_step="give UTC")
+    return F.timestamp_micros(F.lit(microseconds(instant)))
+
+
 def instant_at(us: int) -> datetime:
     """The instant at `us` microseconds since 1970, in UTC."""
     return EPOCH + us * MICROSECOND

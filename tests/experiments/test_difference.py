@@ -12,8 +12,8 @@ from statsmodels.stats.proportion import confint_proportions_2indep, proportions
 
 from benchmarks.experiment_worlds import CLICK_RATE, Arm, clicks, heights, minutes, retained, two_arms
 from firstday.experiments.difference import difference, relative_lift, unit_variance, why_unknown
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.sums import Floats, Sums
+from firstday.stats.estimate import Estimate
 
 EXPERIMENTS = 2_000
 ERRORS = 3.5  # of the simulation itself that a share may be off

@@ -8,7 +8,6 @@ import pytest
 from scipy.stats import multivariate_normal, norm
 
 from firstday.errors import DataError, SettingsError
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.group_sequential import (
     FARTHEST_BOUND,
     Spending,
@@ -17,6 +16,7 @@ from firstday.experiments.group_sequential import (
     stopping_probabilities,
 )
 from firstday.experiments.sums import Floats
+from firstday.stats.estimate import Estimate
 
 EXPERIMENTS = 40_000
 ALPHA = 0.05

@@ -8,9 +8,9 @@ import pytest
 from benchmarks.experiment_worlds import Arm, heights, retained, two_arms
 from firstday.errors import SettingsError
 from firstday.experiments.difference import difference, relative_lift
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.guardrails import CANNOT_TELL, HARMED, NOT_HARMED, non_inferior
 from firstday.experiments.sums import Sums
+from firstday.stats.estimate import Estimate
 
 EXPERIMENTS = 3_000
 

@@ -7,11 +7,11 @@ import pytest
 
 from firstday.experiments.crossover import crossover
 from firstday.experiments.difference import difference, relative_lift
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.novelty import effects_by_age, lasting, slope
 from firstday.experiments.panels import PanelSums
 from firstday.experiments.ramp import ramp
 from firstday.experiments.sums import Sums
+from firstday.stats.estimate import Estimate
 
 LEVELS = (100_000.0, 1.7e9)
 AB_BA = np.array([[1, 0], [0, 1]])

@@ -8,7 +8,6 @@ from scipy.stats import linregress
 
 from firstday.errors import DataError
 from firstday.experiments.difference import difference
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.novelty import (
     CONTROL,
     TREATMENT,
@@ -18,6 +17,7 @@ from firstday.experiments.novelty import (
 )
 from firstday.experiments.panels import PanelSums
 from firstday.experiments.sums import Floats, Sums
+from firstday.stats.estimate import Estimate
 
 AGES = np.arange(14)
 ALPHA = 0.05
@@ -145,12 +145,12 @@ NOISY_FIRST = np.where(AGES == 0, 100.0, 1.0)
         (np.where(AGES == 0, 59.0, 1.0), NOISY_FIRST, "smaller after the first day"),
         (np.where(AGES == 0, 0.0, 1.0), np.ones(14), "larger after the first day"),
         (np.where(AGES == 0, 1.0, -1.0), np.ones(14), "turns into its opposite"),
-        (1.0 * 0.8**AGES, np.ones(14), "fades"),
-        (-1.0 * 0.8**AGES, np.ones(14), "fades"),
-        (1.0 * 0.8**AGES, NOISY_FIRST, "fades"),
-        (0.1 * AGES, np.ones(14), "grows"),
-        (0.1 * AGES, NOISY_FIRST, "grows"),
-        (0.1 * (AGES - 6.5), np.ones(14), "rises"),
+        (1.0 * 0.8**AGES, np.ones(14), "the effect fades"),
+        (-1.0 * 0.8**AGES, np.ones(14), "the effect fades"),
+        (1.0 * 0.8**AGES, NOISY_FIRST, "the effect fades"),
+        (0.1 * AGES, np.ones(14), "the effect grows"),
+        (0.1 * AGES, NOISY_FIRST, "the effect grows"),
+        (0.1 * (AGES - 6.5), np.ones(14), "the effect rises"),
         (np.full(14, 1.0), np.ones(14), "still there"),
         (np.full(14, 1.0), NOISY_FIRST, "still there"),
         (np.zeros(14), np.ones(14), "no change is shown"),

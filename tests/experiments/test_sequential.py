@@ -9,9 +9,9 @@ from scipy.stats import norm
 
 from firstday.errors import SettingsError
 from firstday.experiments.difference import difference
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.sequential import LEAST_UNITS, always_valid, mixture
 from firstday.experiments.sums import Floats, Sums
+from firstday.stats.estimate import Estimate
 
 EXPERIMENTS = 4_000
 ALPHA = 0.05

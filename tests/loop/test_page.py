@@ -7,10 +7,10 @@ import pytest
 
 from firstday.answer import Answer, Fact
 from firstday.loop.page import content
+from firstday.loop.report import index_report, loop_text
 from firstday.loop.runner import Doors, Ran, Runner
 from firstday.loop.state import State
 from firstday.loop.steps import steps_of
-from firstday.report.index import index_report, loop_text
 from firstday.settings import LoopSettings
 from tests.loop.test_steps import PLAN
 

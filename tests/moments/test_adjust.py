@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 from numpy.typing import NDArray
-from statsmodels.stats.multitest import multipletests
 
 from firstday.moments import adjust
 
@@ -113,16 +112,6 @@ def test_the_e_value_of_the_paper() -> None:
     )
     assert_allclose(found[:3], [7.26, 1.81, 1.0], atol=0.005)
     assert np.isnan(found[3:]).all()
-
-
-@given(st.lists(st.floats(0, 1) | st.just(np.nan), max_size=30))
-def test_false_discovery_as_in_statsmodels(values: list[float]) -> None:
-    p = np.array(values)
-    known = ~np.isnan(p)
-    found = adjust.false_discovery(p)
-    assert np.isnan(found[~known]).all()
-    if known.any():
-        assert_allclose(found[known], multipletests(p[known], method="fdr_bh")[1], atol=1e-12)
 
 
 def test_p_values_of_the_normal_distribution() -> None:

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 from firstday.moments import adjust, trends
 from firstday.moments.analyse import COLUMNS, COUNTS, Plan, analyse, analyse_segment
 from firstday.moments.frontier import frontier_share
+from firstday.stats.corrections import benjamini_hochberg
 from tests import oracle
 from tests.oracle import User
 
@@ -189,7 +190,7 @@ def test_the_bootstrap_is_over_dates(found: pd.DataFrame) -> None:
 def test_false_discovery_is_over_all_candidates_of_the_segment(found: pd.DataFrame) -> None:
     for _, rows in found.groupby(["segment", "half", "day"]):
         p = rows["p_value"].to_numpy(dtype=float)
-        assert_allclose(rows["q_value"].to_numpy(dtype=float), adjust.false_discovery(p))
+        assert_allclose(rows["q_value"].to_numpy(dtype=float), benjamini_hochberg(p))
 
 
 # --- without Spark: one segment's kernel on odd histograms

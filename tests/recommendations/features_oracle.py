@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from firstday.ranking.features import FeatureSettings
 from firstday.ranking.measures import action_names
 
+HALF_LIFE_DAYS, PRIOR_WEIGHT, REACTION_LASTS = 90, 100, 4  # as docs/train.md says
 START = datetime(2024, 3, 1, tzinfo=UTC)
 
 
@@ -70,13 +71,13 @@ def features_of(
     found["preference"] = (
         None
         if stated is None or stated[1] is None
-        else stated[1] * 0.5 ** (days_of(now - stated[0]) / settings.half_life_days)
+        else stated[1] * 0.5 ** (days_of(now - stated[0]) / HALF_LIFE_DAYS)
     )
     found |= of_user(user, now)
     for action, name in zip(settings.actions, action_names(settings.actions), strict=True):
         recent = since(user, now, 7, "action")
         found[f"{name}_7d"] = sum(fact.category == action for fact in recent)
-    found["state"] = state_of(pair, found["unanswered"], last_reaction, settings.reaction_lasts)
+    found["state"] = state_of(pair, found["unanswered"], last_reaction)
     found |= rates_of(ask, known, found, settings, customers)
     joined = (customers or {}).get(ask.user_id, {}).get("joined_at")
     found["tenure_days"] = days_of(now - joined) if joined is not None and joined <= now else None
@@ -111,8 +112,8 @@ def of_user(user: Sequence[Fact], now: datetime) -> dict[str, Any]:
     }
 
 
-def state_of(pair: Sequence[Fact], unanswered: int, last: datetime | None, reaction_lasts: int) -> str:
-    if last is not None and unanswered < reaction_lasts:
+def state_of(pair: Sequence[Fact], unanswered: int, last: datetime | None) -> str:
+    if last is not None and unanswered < REACTION_LASTS:
         dismissed = any(fact.kind == "dismiss" and fact.at == last for fact in pair)
         return "dismissed" if dismissed else "reacted"
     if unanswered == 0:
@@ -134,7 +135,7 @@ def rates_of(
         clicks = sum(fact.kind == "click" for fact in rows)
         if prior is None:
             return clicks / shown if shown else None
-        return (clicks + settings.prior_weight * prior) / (shown + settings.prior_weight)
+        return (clicks + PRIOR_WEIGHT * prior) / (shown + PRIOR_WEIGHT)
 
     def recent(day: date) -> bool:
         return end - timedelta(days=28) <= day < end
@@ -143,7 +144,7 @@ def rates_of(
     prior = rate(rows, None)
     if prior is None:
         return dict.fromkeys(("user_click_rate", "category_click_rate", "segment_click_rate"))
-    weight = settings.prior_weight
+    weight = PRIOR_WEIGHT
     of_category = [fact for fact in rows if fact.category == ask.category]
     category = rate(of_category, prior)
     segments = {user: row.get(settings.segment or "") for user, row in (customers or {}).items()}

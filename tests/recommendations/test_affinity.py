@@ -9,8 +9,9 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from firstday.errors import LimitError, SettingsError
-from firstday.recommendations.recall.affinity import MOST_ATTRIBUTES, Attributes, affinity, attributed
+from firstday.errors import LimitError
+from firstday.recommendations.recall import affinity as module
+from firstday.recommendations.recall.affinity import MOST_ATTRIBUTES, affinity, attributed
 from firstday.recommendations.recall.catalog import Catalog
 
 Array = np.ndarray[Any, Any]
@@ -89,20 +90,22 @@ def test_it_is_ridge_regression_on_attributes_and_other_interests(
     spark: SparkSession, people: pd.DataFrame, weights: Array
 ) -> None:
     customers, met = customers_of(spark, people), met_by(spark, weights)
-    settings = Attributes(bins=4, strength=7.0)
-    found = scores(affinity(attributed(customers, settings), met, CATALOG))
-    expected = naive(people, weights, 4, 7.0)
+    found = scores(affinity(attributed(customers), met, CATALOG))
+    expected = naive(people, weights, 10, 20.0)
     np.testing.assert_allclose([found[user] for user in people["user_id"]], expected, atol=1e-3)
     shuffled = affinity(
-        attributed(customers.orderBy(F.rand(1)).repartition(3), settings),
+        attributed(customers.orderBy(F.rand(1)).repartition(3)),
         met.orderBy(F.rand(2)).repartition(4),
         CATALOG,
     )
     assert scores(shuffled) == found
 
 
-def test_planted_effects_are_found(spark: SparkSession, people: pd.DataFrame, weights: Array) -> None:
-    attributes = attributed(customers_of(spark, people), Attributes(strength=1.0))
+def test_planted_effects_are_found(
+    spark: SparkSession, people: pd.DataFrame, weights: Array, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "STRENGTH", 1.0)  # with so few customers, whose effects it would shrink
+    attributes = attributed(customers_of(spark, people))
     found = scores(affinity(attributes, met_by(spark, weights), CATALOG))
     told = people.assign(
         c0=[found[u][0] for u in people["user_id"]], c2=[found[u][2] for u in people["user_id"]]
@@ -142,15 +145,13 @@ def test_of_whom_nothing_is_known_the_mean_is_expected(
     assert nobody["u0"] == [0.0, 0.0, 0.0]
 
 
-def test_rare_values_and_settings_are_bounded(
+def test_rare_values_and_columns_are_bounded(
     spark: SparkSession, people: pd.DataFrame, weights: Array
 ) -> None:
     each = people.assign(region=people["user_id"])
-    bounded = attributed(customers_of(spark, each), Attributes(bins=2, values=2))
-    assert bounded.count == 2 + 2 + 2 + 1  # regions, bins of the age, vip or not, everybody
+    bounded = attributed(customers_of(spark, each))
+    assert bounded.count == 30 + 10 + 2 + 1  # regions, bins of the age, vip or not, everybody
     assert len(scores(affinity(bounded, met_by(spark, weights), CATALOG))) == len(people)
-    with pytest.raises(SettingsError, match="strength above 0"):
-        Attributes(strength=0)
     many = [F.lit("x").alias(f"column {number}") for number in range(MOST_ATTRIBUTES // 2 + 1)]
     wide = spark.createDataFrame([("u",)], "user_id string").select("user_id", *many)
     with pytest.raises(LimitError, match="at most"):

@@ -14,8 +14,8 @@ from scipy import integrate, stats
 from scipy.stats import chisquare
 
 from firstday.errors import SettingsError
-from firstday.recommendations.content_shares import Sharing, best_probabilities, shares
-from firstday.recommendations.contents import Refreshing, choose, content_shares, reacted
+from firstday.recommendations.content_shares import best_probabilities, shares
+from firstday.recommendations.contents import Refreshing, choose, content_shares, odds, reacted
 from tests.recommendations.bank_worlds import NOW, ago, by_hash
 
 LISTS = (
@@ -53,7 +53,7 @@ def counts_of(rows: list[tuple[str, str, int, int]], before: tuple[int, int] = (
 def test_rates_by_hand() -> None:
     """All: 41 clicks of 2,200 with the start's; category a: 31 of 1,000; the prior is 100 impressions."""
     table = counts_of([("a1", "a", 1000, 31), ("a2", "a", 0, 0), ("b1", "b", 1100, 9), ("c1", "c", 0, 0)])
-    found = shares(table, Sharing()).set_index("content_id")
+    found = shares(table).set_index("content_id")
     overall = 41 / 2200
     of_a, of_b = (31 + 100 * overall) / 1100, (9 + 100 * overall) / 1200
     assert found["rate"].to_dict() == pytest.approx(
@@ -65,29 +65,24 @@ def test_rates_by_hand() -> None:
 def test_what_was_before_counts_as_so_many_impressions_at_most() -> None:
     now = [("a1", "a", 100, 3), ("a2", "a", 50, 0)]
     for seen, share in (((400, 8), 1.0), ((4_000, 80), 0.25)):
-        found = shares(counts_of(now, seen), Sharing(memory=1_000))
+        found = shares(counts_of(now, seen))
         more = [(name, of, s + share * seen[0], c + share * seen[1]) for name, of, s, c in now]
-        pd.testing.assert_frame_equal(found, shares(counts_of(more), Sharing()))  # type: ignore[arg-type]
-    forgetful = shares(counts_of(now, (400, 8)), Sharing(memory=0))
-    pd.testing.assert_frame_equal(forgetful, shares(counts_of(now), Sharing()))
+        pd.testing.assert_frame_equal(found, shares(counts_of(more)))  # type: ignore[arg-type]
 
 
 def test_new_banners_get_a_chance() -> None:
     known_well = counts_of([("good", "a", 5000, 150), ("bad", "a", 5000, 50), ("new", "a", 0, 0)])
-    drawn = shares(known_well, Sharing()).set_index("content_id")["weight"]
+    drawn = shares(known_well).set_index("content_id")["weight"]
     assert drawn["bad"] == pytest.approx(0.05 / 3, rel=0.01)
     assert drawn["new"] > 0.1
-    bound = shares(known_well, Sharing("optimistic"))
-    assert list(bound["content_id"]) == ["new", "good", "bad"]
-    assert list(shares(known_well, Sharing("optimistic", bonus=0))["content_id"]) == ["good", "new", "bad"]
 
 
 def test_no_history_at_all() -> None:
-    assert shares(counts_of([("a1", "a", 0, 0), ("a2", "a", 0, 0)]), Sharing())["weight"].tolist() == [
+    assert shares(counts_of([("a1", "a", 0, 0), ("a2", "a", 0, 0)]))["weight"].tolist() == [
         0.5,
         0.5,
     ]
-    assert shares(counts_of([]), Sharing()).empty
+    assert shares(counts_of([])).empty
 
 
 def contents_of(spark: SparkSession) -> DataFrame:
@@ -121,8 +116,8 @@ def log_of(
 def test_live_contents_by_the_last_days(spark: SparkSession) -> None:
     shown: list[Any] = [("u", "a1", ago(day), {"click": ago(day)}) for day in (0, 1, 6.9, 7, 8, 28, -1)]
     shown += [("u", "a2", ago(1), {"click": ago(-1), "dismiss": ago(1)}), ("u", "b2", ago(1), {})]
-    log = reacted(*log_of(spark, shown), NOW, 40)
-    found = content_shares(contents_of(spark), log, NOW, Sharing()).collect()
+    log = reacted(*log_of(spark, shown), NOW)
+    found = content_shares(contents_of(spark), log, NOW).collect()
     told = {row["category"]: [each["content_id"] for each in row["live"]] for row in found}
     assert told == {"a": ["a1", "a3", "a2"], "b": ["b1"], "d": ["d1", "d2"]}
     weights = {each["content_id"]: each["weight"] for row in found for each in row["live"]}
@@ -130,7 +125,6 @@ def test_live_contents_by_the_last_days(spark: SparkSession) -> None:
         counts_of([("a1", "a", 3, 3), ("a2", "a", 1, 0), ("a3", "a", 0, 0), ("b1", "b", 0, 0), *(
             (name, "d", 0, 0) for name in ("d1", "d2"))])
         .assign(shown_before=[2, 0, 0, 0, 0, 0], clicked_before=[2, 0, 0, 0, 0, 0]),
-        Sharing(),
     )  # fmt: skip
     assert weights == pytest.approx(dict(zip(expected["content_id"], expected["weight"], strict=True)))
 
@@ -139,30 +133,29 @@ def chosen(
     spark: SparkSession,
     shown: list[Any],
     refreshing: Refreshing,
-    sharing: Sharing,
     users: list[str],
     seed: int = 0,
 ) -> list[Any]:
-    """The contents that each user gets in a list of a, b and c; a was drawn with probability 1/2."""
+    """The contents that each user gets in a list of a to d; a was drawn with probability 1/2, d with 1/4."""
     rows = [
         (user, slot, name, "s", "r", 0.1, propensity)
         for user in users
         for slot, (name, propensity) in enumerate(
-            (("a", 0.5), ("b", None), ("c", None), ("d", None)), start=1
+            (("a", 0.5), ("b", None), ("c", None), ("d", 0.25)), start=1
         )
     ]
-    log = by_hash(reacted(*log_of(spark, shown), NOW, refreshing.days), seed)
+    log = by_hash(reacted(*log_of(spark, shown), NOW), seed)
     lists = by_hash(spark.createDataFrame(rows, LISTS), seed)
-    live = content_shares(contents_of(spark), log, NOW, sharing)
-    return (
-        choose(lists, live, log, sharing, refreshing, seed=1, occasion="b")
-        .orderBy("user_id", "slot")
-        .collect()
-    )
+    live = content_shares(contents_of(spark), log, NOW)
+    return choose(lists, live, log, refreshing, seed=1, occasion="b").orderBy("user_id", "slot").collect()
+
+
+# By rule, who has but one content of a left, so that only the category was drawn.
+KEPT = {"next": {"two", "again"}, "keep": {"one", "two", "all", "again"}}
 
 
 def test_after_a_reaction(spark: SparkSession) -> None:
-    """By customer, what was clicked of a, and joined; a1 is what all get who did nothing."""
+    """By customer, what was clicked of a, and joined; who did nothing may get any."""
     clicks: dict[str, list[Any]] = {
         "new": [("a2", 3, {})],
         "one": [("a1", 3, {"click": ago(3)})],
@@ -176,29 +169,33 @@ def test_after_a_reaction(spark: SparkSession) -> None:
     shown = [(user, name, ago(days), done) for user, rows in clicks.items() for name, days, done in rows]
     told = {}
     for rule in ("next", "keep", "another"):
-        rows = chosen(
-            spark, shown, Refreshing(rule), Sharing("optimistic", bonus=0, days=0.01, memory=0), list(clicks)
-        )
+        rows = chosen(spark, shown, Refreshing(rule), list(clicks))
         told[rule] = {row["user_id"]: row["content_id"] for row in rows if row["category"] == "a"}
+        single = {row["user_id"] for row in rows if row["category"] == "a" and row["propensity"] == 0.5}
+        assert single == KEPT.get(rule, set())
         assert {row["content_id"] for row in rows if row["category"] == "b"} == {"b1"}
         assert not [row for row in rows if row["category"] == "c"]
-        assert {row["propensity"] for row in rows if row["category"] == "a"} == {0.5}
-        assert {row["propensity"] for row in rows if row["category"] != "a"} == {None}
-    assert told["another"] == dict.fromkeys(clicks, "a1")
-    assert told["next"] == {**told["another"], "one": "a2", "two": "a3", "all": "a2"}
-    assert told["keep"] == {**told["another"], "two": "a2", "again": "a2"}
+        assert {row["propensity"] for row in rows if row["category"] == "b"} == {None}
+    assert told["next"]["one"] in ("a2", "a3")
+    assert (told["next"]["two"], told["next"]["again"]) == ("a3", "a1")
+    assert told["next"]["all"] in ("a2", "a3")
+    assert {user: told["keep"][user] for user in KEPT["keep"]} == {
+        "one": "a1",
+        "two": "a2",
+        "all": "a1",
+        "again": "a2",
+    }
 
 
 def test_draws_have_the_propensities_that_are_told(spark: SparkSession) -> None:
     users = [f"u{number:04}" for number in range(2_000)]
     shown: list[Any] = [("u0000", "a1", ago(1), {"click": ago(1)}) for _ in range(9)]
     shown += [("u0000", "a2", ago(1), {}) for _ in range(99)]
-    rows = chosen(spark, shown, Refreshing(of_category={"d": "keep"}), Sharing(prior=50), users)
+    rows = chosen(spark, shown, Refreshing(of_category={"d": "keep"}), users)
     assert [tuple(row) for row in rows] == [
-        tuple(row)
-        for row in chosen(spark, shown, Refreshing(of_category={"d": "keep"}), Sharing(prior=50), users, 2)
+        tuple(row) for row in chosen(spark, shown, Refreshing(of_category={"d": "keep"}), users, 2)
     ]
-    for category, factor in (("a", 0.5), ("d", 1.0)):
+    for category, factor in (("a", 0.5), ("d", 0.25)):
         drawn = [row for row in rows if row["category"] == category and row["user_id"] != "u0000"]
         told = {row["content_id"]: row["propensity"] / factor for row in drawn}
         assert sum(told.values()) == pytest.approx(1)
@@ -218,6 +215,18 @@ def test_draws_have_the_propensities_that_are_told(spark: SparkSession) -> None:
     assert own["content_id"] in ("a2", "a3")
     left = told.get("a2", 0) + told.get("a3", 0)
     assert own["propensity"] == pytest.approx(told[own["content_id"]] / left / 2)
+    log = reacted(*log_of(spark, shown), NOW)
+    asked = [(user, "a", name) for user in ("u0000", "u0001") for name in ("a1", "a2", "a3", "gone")]
+    before = odds(
+        spark.createDataFrame(asked, "user_id string, category string, content_id string"),
+        content_shares(contents_of(spark), log, NOW),
+        *(log, Refreshing()),
+    )
+    found = {(row["user_id"], row["content_id"]): row["content_odds"] for row in before.collect()}
+    assert found["u0000", own["content_id"]] == pytest.approx(2 * own["propensity"])
+    assert found["u0000", "a1"] == found["u0000", "gone"] == found["u0001", "gone"] == 0
+    for name, propensity in told.items():
+        assert found["u0001", name] == pytest.approx(2 * propensity)
     assert {row["propensity"] for row in rows if row["category"] == "b"} == {None}
 
 
@@ -232,9 +241,6 @@ def test_categories_that_rest_after_a_reaction(spark: SparkSession) -> None:
     [
         (lambda: Refreshing("anew"), "next, keep or another"),  # type: ignore[arg-type]
         (lambda: Refreshing(of_category={"a": "anew"}), "next, keep or another"),  # type: ignore[dict-item]
-        (lambda: Refreshing(days=0), "days"),
-        (lambda: Sharing("best"), "thompson or optimistic"),  # type: ignore[arg-type]
-        (lambda: Sharing(prior=0), "Prior"),
     ],
 )
 def test_settings_out_of_range_are_refused(wrong: Any, told: str) -> None:

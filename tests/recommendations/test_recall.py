@@ -12,10 +12,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from firstday.errors import DataError, LimitError, SettingsError
+from firstday.recommendations.recall import relevance
 from firstday.recommendations.recall.catalog import MOST_CATEGORIES, Catalog, catalog_of, flags
-from firstday.recommendations.recall.interests import Strengths, interests
+from firstday.recommendations.recall.interests import interests
 from firstday.recommendations.recall.relevance import (
-    Factors,
     als,
     because,
     co_occurrence,
@@ -87,11 +87,7 @@ def test_interests_count_what_was_known_and_age(spark: SparkSession) -> None:
     )
 
 
-def test_settings_that_make_no_sense_are_refused(spark: SparkSession) -> None:
-    with pytest.raises(SettingsError, match="half-life"):
-        Strengths(half_life_days=0)
-    with pytest.raises(SettingsError, match="rank"):
-        Factors(rank=0)
+def test_an_instant_has_a_time_zone(spark: SparkSession) -> None:
     with pytest.raises(SettingsError, match="time zone"):
         interests(spark.createDataFrame([], FACTS), CATALOG, NOW.replace(tzinfo=None))
 
@@ -128,25 +124,27 @@ def contrast(scores: dict[str, Any], met: DataFrame) -> list[tuple[float, float]
     return found
 
 
-def test_als_finds_planted_groups_in_any_partitioning(spark: SparkSession, met: DataFrame) -> None:
-    factors = Factors(rank=2, iterations=6, blocks=2)  # as many as there are groups
-    found = arrays(als(met, CATALOG, 7, factors), "als")
+def test_als_finds_planted_groups_in_any_partitioning(
+    spark: SparkSession, met: DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relevance, "RANK", 2)  # as many as there are groups
+    found = arrays(als(met, CATALOG, 7), "als")
     assert len(found) == 80
     assert all(own > other + 0.5 for own, other in contrast(found, met))
     shuffled = met.orderBy(F.rand(3)).repartition(5)
-    again = arrays(als(shuffled, CATALOG, 7, factors), "als")
+    again = arrays(als(shuffled, CATALOG, 7), "als")
     np.testing.assert_allclose([again[user] for user in found], list(found.values()), atol=1.1e-5)
     assert sum(again[user] != found[user] for user in found) <= 1  # a score on a rounding edge, at most
 
 
 def test_co_occurrence_equals_a_naive_one_and_finds_groups(spark: SparkSession, met: DataFrame) -> None:
-    found = co_occurrence(met, CATALOG, smoothing=2.0)
+    found = co_occurrence(met, CATALOG)
     frame: pd.DataFrame = met.toPandas()
     sets = {place: set(rows["user_id"]) for place, rows in frame.groupby("place")}
     expected = np.zeros((8, 8))
     for one, other in permutations(range(8), 2):
         both = len(sets[one] & sets[other])
-        expected[one, other] = both / math.sqrt((len(sets[one]) + 2) * (len(sets[other]) + 2))
+        expected[one, other] = both / math.sqrt((len(sets[one]) + 20) * (len(sets[other]) + 20))
     np.testing.assert_allclose(found.similarity, expected, rtol=1e-12)
     assert found.met.tolist() == [len(sets[place]) for place in range(8)]
 

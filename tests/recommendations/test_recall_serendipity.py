@@ -9,14 +9,13 @@ from pyspark.sql import functions as F
 from scipy.stats import beta as beta_distribution
 from scipy.stats import kstest
 
-from firstday.errors import LimitError, SettingsError
+from firstday.errors import LimitError
 from firstday.recommendations.recall import serendipity as module
 from firstday.recommendations.recall.catalog import Catalog
 from firstday.recommendations.recall.serendipity import (
     ALL,
     DRAWS,
     Draws,
-    Exploring,
     draws,
     posterior,
     segmented,
@@ -56,7 +55,7 @@ def test_draws_are_of_the_last_days_posterior(spark: SparkSession) -> None:
     assert found.day == "2026-03-01"
     shown = np.array([[0, 0, 0, 0], [300, 0, 0, 0], [50, 200, 0, 0]], dtype=float)
     clicks = np.array([[0, 0, 0, 0], [30, 0, 0, 0], [0, 0, 0, 0]], dtype=float)
-    alpha, beta = posterior(shown, clicks, Exploring())
+    alpha, beta = posterior(shown, clicks)
     overall = (30 + 1) / (550 + 100)
     of_a = (30 + 100 * overall) / (350 + 100)
     assert (alpha[1, 0], beta[1, 0]) == pytest.approx((100 * of_a + 30, 100 * (1 - of_a) + 270))
@@ -86,9 +85,7 @@ def test_without_history_all_categories_are_as_likely(spark: SparkSession) -> No
     assert segmented(users, []).select("segment").distinct().collect() == [(ALL,)]
 
 
-def test_too_many_segments_and_odd_settings_are_refused(
-    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_many_segments_are_refused(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_SEGMENTS", 2)
     facts = [(f"u{user}", "a", "shown", NOW - timedelta(days=1), None) for user in range(2)]
     users = spark.createDataFrame(
@@ -96,5 +93,3 @@ def test_too_many_segments_and_odd_settings_are_refused(
     )
     with pytest.raises(LimitError, match="segments"):
         draws(users, spark.createDataFrame(facts, FACTS), CATALOG, NOW, seed=3)
-    with pytest.raises(SettingsError, match="rate"):
-        Exploring(rate=1)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from firstday.report.content import COLUMNS, DiscoverContent
+from firstday.moments.content import COLUMNS, DiscoverContent
 
 NASTY = (
     "</script><script>alert(1)</script>",

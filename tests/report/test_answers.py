@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from firstday.answer import Answer, Fact
-from firstday.report import MeasureContent, measure_answer
-from firstday.report.answers import shown
-from firstday.report.content import RESULT_COLUMNS
+from firstday.experiments.content import RESULT_COLUMNS, MeasureContent
+from firstday.experiments.report import measure_answer
+from firstday.report.page import tile
 from tests.report.test_measure_report import Decision
 
 FIRST, LAST = date(2024, 6, 1), date(2024, 6, 9)
@@ -91,5 +91,5 @@ def test_a_page_writes_figures_by_their_unit() -> None:
         (Fact("nothing", None, "share"), ("–", "")),
     ]
     for fact, (value, meaning) in written:
-        assert (shown(fact).value, shown(fact).meaning) == (value, meaning), fact
-    assert shown(replace(Fact("p_works", 1), unit="")).label == "p works"
+        assert (tile(fact).value, tile(fact).meaning) == (value, meaning), fact
+    assert tile(replace(Fact("p_works", 1), unit="")).label == "p works"

@@ -12,8 +12,8 @@ import altair as alt
 import pandas as pd
 import pytest
 
-from firstday.report import DiscoverContent, discover_report, discover_text
-from firstday.report.content import COLUMNS
+from firstday.moments.content import COLUMNS, DiscoverContent
+from firstday.moments.report import discover_report, discover_text
 from firstday.report.page import Report
 
 pytestmark = pytest.mark.filterwarnings("error")

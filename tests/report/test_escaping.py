@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
-from firstday.report import discover_report, label_report, recommend_report, train_report
-from firstday.report.content import DiscoverContent
+from firstday.labels.report import label_report
+from firstday.moments.content import DiscoverContent
+from firstday.moments.report import discover_report
+from firstday.ranking.report import train_report
+from firstday.recommendations.report import recommend_report
 from tests.report import test_label, test_recommend_report, test_train_report
 
 ATTACKS = (

@@ -5,8 +5,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from firstday.report.index import Effect, IndexContent, Stage, index_report
-from firstday.report.page import Fact
+from firstday.loop.report import Effect, IndexContent, Stage, index_report
+from firstday.report.page import Tile
 from tests.report.test_escaping import ATTACKS, Running
 
 LABEL = Stage(
@@ -14,7 +14,7 @@ LABEL = Stage(
     "label",
     "Which users can we believe?",
     "490 of 10,000 rows are probably fraud",
-    (Fact("voters", "12", "weighed by the label model precision"),),
+    (Tile("voters", "12", "weighed by the label model precision"),),
     "label/report.html",
     "522 of the 10,000 accounts are bots: 470 of them were found.",
     "ran in 21 s: not done yet",
@@ -111,7 +111,7 @@ def test_without_experiments_there_is_no_chart() -> None:
 
 
 def test_names_never_become_markup() -> None:
-    nasty = Stage(*ATTACKS[:4], (Fact(*ATTACKS[:3]),), "label/report.html", ATTACKS[4], ATTACKS[0])
+    nasty = Stage(*ATTACKS[:4], (Tile(*ATTACKS[:3]),), "label/report.html", ATTACKS[4], ATTACKS[0])
     content = IndexContent(
         run_id=ATTACKS[0],
         title=ATTACKS[1],

@@ -9,13 +9,13 @@ import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
-from statsmodels.stats.proportion import proportion_confint
 
 from firstday.labels import decision
 from firstday.labels.audit import Estimate, Estimates
+from firstday.labels.charts import repeated
+from firstday.labels.content import LabelContent
 from firstday.labels.models.base import ClassShares
-from firstday.report import LabelContent, label_report
-from firstday.report.label_charts import repeated, wilson
+from firstday.labels.report import label_report
 from firstday.report.page import Report
 
 NASTY = "</script><script>alert('x')</script>"
@@ -268,12 +268,6 @@ def test_repeats_are_of_the_rarer_rule() -> None:
     assert found.loc["copy", "repeats"] == pytest.approx(10 * 0.9 / 10)
     assert found.loc["copy", "wider"] == NASTY
     assert found.loc["wrong", "repeats"] == 0
-
-
-def test_wilson_is_statsmodels() -> None:
-    for right, rows in ((0, 5), (3, 10), (990, 1000), (7, 7)):
-        assert wilson(right / rows, rows) == pytest.approx(proportion_confint(right, rows, method="wilson"))
-    assert wilson(0.5, 0) == (0, 1)
 
 
 def test_without_known_labels_it_says_what_the_comparison_favours() -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from firstday.experiments.amounts import Amounts, amounts, finer
 from firstday.experiments.difference import difference
 from firstday.experiments.sums import Sums
-from firstday.report.measure_amounts import Amounts, amounts, finer
 
 
 def row_of(metric: str, treatment: Sums, control: Sums) -> dict[str, Any]:

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from firstday.experiments.content import RESULT_COLUMNS, MeasureContent
 from firstday.experiments.difference import difference, relative_lift
-from firstday.experiments.estimate import Estimate
+from firstday.experiments.report import measure_report
 from firstday.experiments.sample_ratio import sample_ratio
 from firstday.experiments.sequential import always_valid
 from firstday.experiments.sums import Sums
-from firstday.report import MeasureContent, measure_report
-from firstday.report.content import RESULT_COLUMNS
+from firstday.stats.estimate import Estimate
 from tests.report.test_escaping import Running
 
 NASTY = "</script><script>alert('x')</script>"

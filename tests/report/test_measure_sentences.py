@@ -8,8 +8,9 @@ from datetime import timedelta
 import numpy as np
 import pandas as pd
 
-from firstday.report import MeasureContent, measure_report, measure_text
-from firstday.report.measure_sections import clear_since
+from firstday.experiments.content import MeasureContent
+from firstday.experiments.report import measure_report, measure_text
+from firstday.experiments.sections import clear_since
 from tests.report.test_measure_report import START, Decision, answer, content, html, specs
 
 __all__ = ["content", "html"]  # fixtures
@@ -19,7 +20,7 @@ def test_what_becomes_of_an_effect_is_told_with_the_first_day_and_the_later_ones
     part = " ".join(html.split('id="by-age"')[1].split("</section>")[0].split())
     assert re.search(
         r"retention_7: no change is shown: \S+ points \([^)]*\) on the first day, \+0.900 points \([^)]*\) "
-        r"a day on days 1 to 13\.",
+        r"a day on days 1 to 13, \S+ points \([^)]*\) from one of these days to the next\.",
         part,
     )
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from firstday.report import SlotContent, TrainContent, train_report
+from firstday.ranking.report import SlotContent, TrainContent, train_report
 
 NASTY = "<script>alert('x')</script>"
 METRICS = pd.DataFrame(

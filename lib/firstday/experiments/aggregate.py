@@ -236,12 +236,12 @@ def _totals(metric: Metric, at: int) -> dict[str, Column]:
 
 def _as_sums(metric: Metric, at: int) -> Column:
     """All parts of a metric's sums: without a denominator it is 1 a unit, without a covariate 0."""
-    told = set(_totals(metric, at))
+    columns = set(_totals(metric, at))
     same = {} if metric.is_ratio else {"d": "n", "dd": "n", "yd": "y", "dx": "x"}
 
     def part(name: str) -> Column:
         name = same.get(name, name)
-        return F.coalesce(F.col(f"{name}_{at}").cast("double"), F.lit(0.0)) if name in told else F.lit(0.0)
+        return F.coalesce(F.col(f"{name}_{at}").cast("double"), F.lit(0.0)) if name in columns else F.lit(0.0)
 
     return F.struct(F.lit(metric.name).alias("metric"), *(part(name).alias(name) for name in PARTS))
 

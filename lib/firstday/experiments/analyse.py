@@ -33,15 +33,15 @@ class Found:
     notes: tuple[str, ...]
 
 
-def analyse(question: Question, told: Tables) -> Found:
+def analyse(question: Question, tables: Tables) -> Found:
     """Everything that the tables can answer.
 
     Where the sample-ratio check fails, those compared are not alike: every verdict is withheld.
     Raises DataError for a variant without units.
     """
-    ratio = sample_ratio(*_counts(question, told.sums, EVERYONE), question.ratio_limit)
-    parts = [_ratio_row(ratio, EVERYONE), *_triggered(question, told.sums), *_effects(question, told)]
-    whole, shares = table(question, parts), _in_points(question, told.sums)
+    ratio = sample_ratio(*_counts(question, tables.sums, EVERYONE), question.ratio_limit)
+    parts = [_ratio_row(ratio, EVERYONE), *_triggered(question, tables.sums), *_effects(question, tables)]
+    whole, shares = table(question, parts), _in_points(question, tables.sums)
     for metric in question.metrics:
         if metric.margin is not None:
             method = deciding_method(question, metric)
@@ -49,7 +49,7 @@ def analyse(question: Question, told: Tables) -> Found:
     methods = {metric.name: deciding_method(question, metric) for metric in question.metrics}
     results = _withheld(one_verdict(question, table(question, parts), methods), ratio)
     decision = decide(question, results, ratio, shares)
-    notes = (*told.notes, *_left_out(question, told.sums))
+    notes = (*tables.notes, *_left_out(question, tables.sums))
     return Found(results, decision, ratio, shares, methods, notes)
 
 
@@ -107,9 +107,9 @@ def _withheld(results: pd.DataFrame, ratio: SampleRatio) -> pd.DataFrame:
     return results.assign(verdict=results["verdict"].mask(of_check, WITHHELD))
 
 
-def _effects(question: Question, told: Tables) -> Iterator[pd.DataFrame]:
+def _effects(question: Question, tables: Tables) -> Iterator[pd.DataFrame]:
     for design in (design_of(question), *also_asked(question)):
-        yield from design.effects(question, told)
+        yield from design.effects(question, tables)
 
 
 def _counts(

@@ -18,15 +18,15 @@ from firstday.experiments.difference import (
     why_unknown,
     zero_one,
 )
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.group_sequential import LEAST_STEP, boundaries, repeated
 from firstday.experiments.guardrails import non_inferior
-from firstday.experiments.planning import days_needed, detectable_effect, units_needed
 from firstday.experiments.results import SCOPE, Question, figure, of_arms, rows
 from firstday.experiments.sequential import LEAST_UNITS, always_valid
 from firstday.experiments.sums import CENTRES, Floats, Sums
 from firstday.segments import ALL
 from firstday.settings.metrics import Metric
+from firstday.stats.estimate import Estimate
+from firstday.stats.power import days_needed, detectable_effect, units_needed
 
 SHARES = ("retention", "moment", "click_rate")  # kinds whose effects are told in points
 ARMS = ("n_treatment", "n_control", "value_treatment", "value_control")
@@ -64,10 +64,10 @@ def scopes(question: Question, sums: pd.DataFrame) -> Iterator[pd.DataFrame]:
         yield rows(at, "relative_lift", lift, **of_arms(treatment, control), note=lift.reason)
         if covariate.any():
             adjusted = adjusted_difference(treatment, control, alpha=question.alpha)
-            told = rows(at, "cuped", adjusted, **of_arms(treatment, control)).assign(
+            cuped = rows(at, "cuped", adjusted, **of_arms(treatment, control)).assign(
                 note=[f"variance {-share:+.1%}" for share in adjusted.variance_reduction]
             )
-            yield told[covariate]
+            yield cuped[covariate]
 
 
 def _arm(totals: pd.DataFrame, places: pd.DataFrame, variant: str) -> Sums:
@@ -100,9 +100,9 @@ def looks(question: Question, sums: pd.DataFrame) -> Iterator[pd.DataFrame]:
             treatment = arms[name].cumulative()
             place = {"metric": metric.name, "treatment": name}
             effect = effect_of(metric, treatment, control, question.alpha)
-            told = place | {"date": dates}
+            dated = place | {"date": dates}
             if dates[0] is not None:
-                yield rows(told, "difference_to_date", effect, **of_arms(treatment, control))
+                yield rows(dated, "difference_to_date", effect, **of_arms(treatment, control))
             smaller = np.minimum(treatment.n, control.n)
             if not counted_once(metric):
                 if question.daily:
@@ -110,7 +110,7 @@ def looks(question: Question, sums: pd.DataFrame) -> Iterator[pd.DataFrame]:
                     yield rows(place, "always_valid", unknown, note=GROWS)
                 continue
             held = _always_valid(question, effect, smaller)
-            yield rows(told, "always_valid", held, **of_arms(treatment, control), note=_few(held))
+            yield rows(dated, "always_valid", held, **of_arms(treatment, control), note=_few(held))
             if question.looks is not None:
                 yield _planned(question, place, dates, effect, treatment, control)
 
@@ -133,8 +133,8 @@ def daily_segments(question: Question, sums: pd.DataFrame) -> Iterator[pd.DataFr
                 held = _always_valid(question, effect, np.minimum(treatment.n, control.n), planned)
                 place = {"metric": metric.name, "treatment": name, "segment": segment}
                 place["date"] = dates[-1] if dates else seen[-1]  # one date for all: they are one family
-                told = rows(place, "always_valid", held, **of_arms(treatment, control), note=_few(held))
-                yield told.tail(1)
+                effects = rows(place, "always_valid", held, **of_arms(treatment, control), note=_few(held))
+                yield effects.tail(1)
 
 
 def _always_valid(
@@ -204,7 +204,7 @@ def _planned(
     fractions = smaller[been] / question.planned_units
     spending, alpha = question.looks.spending, question.alpha
     bounds = boundaries(fractions, alpha=alpha, spending=spending)
-    told = repeated(
+    planned = repeated(
         effect.estimate[been], effect.standard_error[been], fractions, alpha=alpha, spending=spending
     )
     notes = [
@@ -212,17 +212,17 @@ def _planned(
         for fraction, bound in zip(fractions, bounds, strict=True)
     ]
     own = {**place, "date": [dates[at] for at in been]}
-    return rows(own, "group_sequential", told, **of_arms(treatment[been], control[been]), note=notes)
+    return rows(own, "group_sequential", planned, **of_arms(treatment[been], control[been]), note=notes)
 
 
 def guardrail(
-    question: Question, told: pd.DataFrame, metric: Metric, method: str, *, in_points: bool
+    question: Question, effects: pd.DataFrame, metric: Metric, method: str, *, in_points: bool
 ) -> Iterator[pd.DataFrame]:
     """A row a treatment for a metric with a margin, from the row of the method that decides."""
     assert metric.margin is not None
     accepted = f"{100 * metric.margin:g} points" if in_points else f"{metric.margin:g}"
     for name in question.treatments:
-        found = deciding(told, method, metric.name, name)
+        found = deciding(effects, method, metric.name, name)
         if found is None:
             continue
         effect = Estimate(*(np.array([found[part.name]], dtype=float) for part in fields(Estimate)))
@@ -233,10 +233,10 @@ def guardrail(
         yield frame.assign(p_value=judged.p_value, verdict=judged.verdict, note=note)
 
 
-def deciding(told: pd.DataFrame, method: str, metric: str, treatment: str) -> pd.Series | None:
+def deciding(effects: pd.DataFrame, method: str, metric: str, treatment: str) -> pd.Series | None:
     """The latest row among all units of a method, metric and treatment."""
-    chosen = (told["segment"] == ALL) & (told["population"] == EVERYONE) & (told["method"] == method)
-    found = told[chosen & (told["metric"] == metric) & (told["treatment"] == treatment)]
+    chosen = (effects["segment"] == ALL) & (effects["population"] == EVERYONE) & (effects["method"] == method)
+    found = effects[chosen & (effects["metric"] == metric) & (effects["treatment"] == treatment)]
     return None if found.empty else found.iloc[-1]
 
 

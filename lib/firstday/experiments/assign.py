@@ -171,14 +171,14 @@ def _each_span(plan: ExperimentPlan) -> Column:
     """An array with a struct for each stage or period, and the unit's variant in it."""
     first_name, *_, last_name = plan.variants
     other = F.when(F.col(FIRST) == first_name, F.lit(last_name)).otherwise(F.lit(first_name))
-    told = []
+    variants = []
     for span in spans(plan):
         if plan.crossover is None:
             variant = pick(F.col(PLACE), span.shares)
         else:
             assert span.number is not None
             variant = F.col(FIRST) if span.number % 2 else other
-        told.append(
+        variants.append(
             F.struct(
                 F.lit(span.number).cast("int").alias("number"),
                 F.lit(span.starts_at).cast("timestamp").alias("starts_at"),
@@ -187,7 +187,7 @@ def _each_span(plan: ExperimentPlan) -> Column:
                 variant.alias("variant"),
             )
         )
-    return F.array(*told)
+    return F.array(*variants)
 
 
 def dealt(units: DataFrame, salt: str) -> DataFrame:

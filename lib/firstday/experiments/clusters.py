@@ -26,11 +26,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import t as student
 
 from firstday.errors import DataError, SettingsError
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.sums import Floats
+from firstday.stats.estimate import Estimate, welch
 
 ASSIGNED_BY = ("unit", "cluster", "switchback")
 
@@ -71,14 +70,8 @@ def cluster_difference(
     """
     y, d, arms = _checked(y, d, treated)
     (rate_t, variance_t, n_t), (rate_c, variance_c, n_c) = (_jackknife(y, d, arm) for arm in (arms, ~arms))
-    variance = variance_t + variance_c
-    variance = np.where(variance > 0, variance, np.nan)
-    freedom = variance**2 / (variance_t**2 / (n_t - 1) + variance_c**2 / (n_c - 1))
-    estimate, error = rate_t - rate_c, np.sqrt(variance)
-    reach = student.isf(alpha / 2, freedom) * error
-    statistic = estimate / error
-    p_value = 2 * student.sf(abs(statistic), freedom)
-    return Estimate(estimate, estimate - reach, estimate + reach, error, statistic, p_value)
+    variances, n = np.stack([variance_t, variance_c], axis=-1), np.stack([n_t, n_c], axis=-1)
+    return welch(rate_t - rate_c, variances, n, alpha)
 
 
 def _jackknife(y: Floats, d: Floats, arm: npt.NDArray[np.bool_]) -> tuple[Floats, Floats, Floats]:

@@ -14,15 +14,15 @@ import numpy.typing as npt
 
 from firstday.experiments.difference import (
     ROUNDING,
-    Level,
+    ArmValue,
+    arm_value,
     choose,
+    compared,
     difference,
-    level,
     ratio_from_centre,
-    welch,
 )
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.sums import Floats, Sums
+from firstday.stats.estimate import Estimate
 
 
 @dataclass(frozen=True)
@@ -50,11 +50,11 @@ def adjusted_difference(treatment: Sums, control: Sums, *, alpha: float = 0.05) 
         squares = _covariate_squares(treatment) + _covariate_squares(control)
         products = _products(treatment) + _products(control)
         theta = products / np.where(squares > 0, squares, np.nan)
-        told = welch(_level(treatment, theta), _level(control, theta), alpha)
-        plain_variance = level(treatment).variance + level(control).variance
-        reduction = 1 - told.standard_error**2 / plain_variance
+        adjusted_value = compared(_adjusted_value(treatment, theta), _adjusted_value(control, theta), alpha)
+        plain_variance = arm_value(treatment).variance + arm_value(control).variance
+        reduction = 1 - adjusted_value.standard_error**2 / plain_variance
     adjusted = np.isfinite(reduction)
-    chosen = choose(adjusted, told, difference(treatment, control, alpha=alpha))
+    chosen = choose(adjusted, adjusted_value, difference(treatment, control, alpha=alpha))
     return Adjusted(
         **vars(chosen),
         theta=np.where(adjusted, theta, 0.0),
@@ -63,13 +63,13 @@ def adjusted_difference(treatment: Sums, control: Sums, *, alpha: float = 0.05) 
     )
 
 
-def _level(arm: Sums, theta: Floats) -> Level:
-    plain = level(arm)
+def _adjusted_value(arm: Sums, theta: Floats) -> ArmValue:
+    plain = arm_value(arm)
     products = _products(arm) / (arm.n - 1)
     squares = _covariate_squares(arm) / (arm.n - 1)
     variance = plain.variance + (theta**2 * squares - 2 * theta * products) / arm.n
     centre = np.asarray(plain.centre) - theta * arm.x_centre
-    return Level(plain.above - theta * (arm.x / arm.n), np.maximum(variance, 0), arm.n, centre)
+    return ArmValue(plain.above - theta * (arm.x / arm.n), np.maximum(variance, 0), arm.n, centre)
 
 
 def _covariate_squares(arm: Sums) -> Floats:

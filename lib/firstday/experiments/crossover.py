@@ -27,9 +27,9 @@ import numpy.typing as npt
 from scipy.stats import chi2
 
 from firstday.errors import SettingsError
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.panels import PanelSums, checked_arms, estimated, within_weights
 from firstday.experiments.sums import Floats
+from firstday.stats.estimate import Estimate
 
 
 @dataclass(frozen=True)

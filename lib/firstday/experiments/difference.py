@@ -15,18 +15,19 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtr, stdtrit
+from scipy.special import stdtrit
 from scipy.stats import norm
 
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.sums import Floats, Sums
+from firstday.stats.estimate import Estimate, degrees_of_freedom, welch
+from firstday.stats.shares import wilson
 
 # Below this share of the squares themselves, what is left of them after centring is rounding, not variation.
 ROUNDING = 1e-10
 
 
 @dataclass(frozen=True)
-class Level:
+class ArmValue:
     """The value that an arm reached, `above` its centre, with the variance of that value, from n units."""
 
     above: Floats
@@ -64,10 +65,10 @@ def unit_variance(arm: Sums) -> Floats:
     return np.where(np.isfinite(variance), variance, np.nan)
 
 
-def level(arm: Sums) -> Level:
+def arm_value(arm: Sums) -> ArmValue:
     """The ratio with its variance."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return Level(ratio_from_centre(arm), unit_variance(arm) / arm.n, arm.n, arm.y_centre)
+        return ArmValue(ratio_from_centre(arm), unit_variance(arm) / arm.n, arm.n, arm.y_centre)
 
 
 def zero_one(arm: Sums) -> npt.NDArray[np.bool_]:
@@ -92,22 +93,25 @@ def difference(treatment: Sums, control: Sums, *, alpha: float = 0.05) -> Estima
     for an arm with one unit, and where nothing varies (0-1 metrics keep their bounds). why_unknown says
     which.
     """
-    told = welch(level(treatment), level(control), alpha)
-    return choose(zero_one(treatment) & zero_one(control), _two_proportions(treatment, control, alpha), told)
+    as_means = compared(arm_value(treatment), arm_value(control), alpha)
+    shares = zero_one(treatment) & zero_one(control)
+    return choose(shares, _two_proportions(treatment, control, alpha), as_means)
 
 
-def welch(treatment: Level, control: Level, alpha: float) -> Estimate:
-    """The difference of two independent levels (Welch 1947, Biometrika 34)."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        apart = np.asarray(treatment.centre) - np.asarray(control.centre)  # 0 where digits would be lost
-        estimate = treatment.above - control.above + apart
-        error = np.sqrt(treatment.variance + control.variance)
-        error = np.where(error > 0, error, np.nan)
-        degrees = _degrees(treatment, control)
-        reach = stdtrit(degrees, 1 - alpha / 2) * error
-        statistic = estimate / error
-        p_value = 2 * stdtr(degrees, -abs(statistic))
-    return Estimate(estimate, estimate - reach, estimate + reach, error, statistic, p_value)
+def compared(treatment: ArmValue, control: ArmValue, alpha: float) -> Estimate:
+    """The difference of two independent values."""
+    apart = np.asarray(treatment.centre) - np.asarray(control.centre)  # 0 where digits would be lost
+    estimate = treatment.above - control.above + apart
+    return welch(estimate, *_of_both(treatment, control), alpha)
+
+
+def _of_both(treatment: ArmValue, control: ArmValue) -> tuple[Floats, Floats]:
+    """The variances and the units, arms along the last axis."""
+    arms = treatment, control
+    variances, n = (
+        np.broadcast_arrays(*each) for each in zip(*((a.variance, a.n) for a in arms), strict=True)
+    )
+    return np.stack(variances, axis=-1), np.stack(n, axis=-1)
 
 
 def choose(where: npt.NDArray[np.bool_], one: Estimate, other: Estimate) -> Estimate:
@@ -136,7 +140,7 @@ def relative_lift(treatment: Sums, control: Sums, *, alpha: float = 0.05) -> Rel
     is NaN and the reason says so. Read the difference then. Far from that, but with few units, bounds
     are lopsided, as they should be: the lift can be much higher, but not much lower.
     """
-    over, under = level(treatment), level(control)
+    over, under = arm_value(treatment), arm_value(control)
     with np.errstate(divide="ignore", invalid="ignore"):
         over_below, over_above = _margins(treatment, control, treatment, alpha)
         under_below, under_above = _margins(treatment, control, control, alpha)
@@ -187,11 +191,11 @@ def why_unknown(treatment: Sums, control: Sums) -> npt.NDArray[np.str_]:
 
 
 def _two_proportions(treatment: Sums, control: Sums, alpha: float) -> Estimate:
-    over, under = level(treatment), level(control)
+    over, under = arm_value(treatment), arm_value(control)
     estimate = over.value - under.value
-    over_low, over_high = _wilson(treatment, alpha)
-    under_low, under_high = _wilson(control, alpha)
     with np.errstate(divide="ignore", invalid="ignore"):
+        over_low, over_high = wilson(treatment.y / treatment.n, treatment.n, alpha=alpha)
+        under_low, under_high = wilson(control.y / control.n, control.n, alpha=alpha)
         error = np.sqrt(over.variance + under.variance)
         pooled = (treatment.y + control.y) / (treatment.n + control.n)
         of_null = np.sqrt(pooled * (1 - pooled) * (1 / treatment.n + 1 / control.n))
@@ -211,24 +215,9 @@ def _margins(treatment: Sums, control: Sums, arm: Sums, alpha: float) -> tuple[F
     """How far below and above its value one arm's bounds are, such that both arms' together give those of the
     difference.
     """
-    own = level(arm)
-    margin = stdtrit(_degrees(level(treatment), level(control)), 1 - alpha / 2) * np.sqrt(own.variance)
-    low, high = _wilson(arm, alpha)
+    own = arm_value(arm)
+    degrees = degrees_of_freedom(*_of_both(arm_value(treatment), arm_value(control)))
+    margin = stdtrit(degrees, 1 - alpha / 2) * np.sqrt(own.variance)
+    low, high = wilson(arm.y / arm.n, arm.n, alpha=alpha)
     shares = zero_one(treatment) & zero_one(control)
     return np.where(shares, own.value - low, margin), np.where(shares, high - own.value, margin)
-
-
-def _wilson(arm: Sums, alpha: float) -> tuple[Floats, Floats]:
-    """Bounds of a share of n (Wilson 1927, JASA 22); without meaning where y is not a count of them."""
-    from statsmodels.stats.proportion import proportion_confint
-
-    with np.errstate(divide="ignore", invalid="ignore"):
-        low, high = proportion_confint(arm.y, np.where(arm.n > 1, arm.n, np.nan), alpha, method="wilson")
-    return np.asarray(low), np.asarray(high)
-
-
-def _degrees(treatment: Level, control: Level) -> Floats:
-    """Welch-Satterthwaite; NaN where nothing varies."""
-    both = (treatment.variance + control.variance) ** 2
-    each = treatment.variance**2 / (treatment.n - 1) + control.variance**2 / (control.n - 1)
-    return np.where(each > 0, both / each, np.nan)

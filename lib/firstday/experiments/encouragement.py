@@ -21,8 +21,8 @@ import numpy.typing as npt
 from scipy.special import ndtri
 
 from firstday.errors import DataError
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.sums import Floats, Sums
+from firstday.stats.estimate import Estimate
 
 LEAST_F = 10.0  # Staiger & Stock 1997, Econometrica 65: below, the push is a weak instrument
 

@@ -32,8 +32,8 @@ from scipy.special import ndtr, ndtri
 from scipy.stats import norm
 
 from firstday.errors import DataError, SettingsError
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.sums import Floats
+from firstday.stats.estimate import Estimate
 
 Spending = Literal["obrien_fleming", "pocock"]
 SPENDING: dict[str, Callable[[float, Floats], Floats]] = {

@@ -7,8 +7,8 @@ import numpy.typing as npt
 from scipy.stats import norm
 
 from firstday.errors import SettingsError
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.sums import Floats
+from firstday.stats.estimate import Estimate
 
 HARMED, NOT_HARMED, CANNOT_TELL = "harmed", "not harmed", "cannot tell"
 

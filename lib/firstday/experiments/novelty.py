@@ -30,10 +30,10 @@ import numpy as np
 import numpy.typing as npt
 
 from firstday.errors import DataError
-from firstday.experiments.corrections import holm
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.panels import PanelSums, combined
 from firstday.experiments.sums import Floats
+from firstday.stats.corrections import holm
+from firstday.stats.estimate import Estimate
 
 CONTROL, TREATMENT = 0, 1  # the groups of the sums
 
@@ -65,7 +65,7 @@ def slope(sums: PanelSums, ages: npt.ArrayLike, *, alpha: float = 0.05) -> Estim
 @dataclass(frozen=True)
 class Lasting:
     """Whether an effect lasts. first: the effect on the first day. later: the mean effect of the days after
-    it. change: later less first. trend: the slope, a day, among the later days. reading: in words, where the
+    it. change: later less first. trend: the slope, a day, among the later days. reading: a clause, where the
     tests of change and trend are corrected for being two (Holm).
     """
 
@@ -77,10 +77,11 @@ class Lasting:
 
 
 UNKNOWN, NO_CHANGE = "too little is known", "no change is shown"
-FIRST_ONLY, LASTS = "is on the first day only: none is shown afterwards", "is still there after the first day"
-UNCLEAR = "is shown on the first day; whether it lasts is not clear"
-LESS, MORE = "is smaller after the first day", "is larger after the first day"
-TURNS = "turns into its opposite after the first day"
+FIRST_ONLY = "the effect is on the first day only: none is shown afterwards"
+LASTS = "the effect is still there after the first day"
+UNCLEAR = "the effect is shown on the first day; whether it lasts is not clear"
+LESS, MORE = "the effect is smaller after the first day", "the effect is larger after the first day"
+TURNS = "the effect turns into its opposite after the first day"
 
 
 def lasting(sums: PanelSums, ages: npt.ArrayLike, *, alpha: float = 0.05) -> Lasting:
@@ -121,7 +122,7 @@ def _reading(
     word = ("grows" if outward else "fades") if one_way else ("rises" if rises(trend) else "falls")
     # From the first day on, or only among the later ones, against what the first day was.
     if moves and (not changed or rises(change) == rises(trend)):
-        return word
+        return f"the effect {word}"
     if changed:
         step = _step(first, later, clear, rises)
         return f"{step}, and {word} since" if moves else step

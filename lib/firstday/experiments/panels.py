@@ -10,11 +10,10 @@ from typing import Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtr, stdtrit
 
 from firstday.errors import DataError, SettingsError
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.sums import Floats, common_centre, is_constant
+from firstday.stats.estimate import Estimate, welch
 
 # Below this share of the squares themselves, what is left of them after centring is rounding, not variation.
 ROUNDING = 1e-10
@@ -159,21 +158,6 @@ def combined(sums: PanelSums, weights: Floats) -> tuple[Floats, Floats]:
 def estimated(sums: PanelSums, weights: Floats, alpha: float) -> Estimate:
     """The weighted sum of the cells' rates with Welch's t."""
     return welch((weights * sums.rates()).sum((-2, -1)), _group_variances(sums, weights), sums.n, alpha)
-
-
-def welch(estimate: Floats, variances: Floats, n: Floats, alpha: float) -> Estimate:
-    """With t and Welch & Satterthwaite's degrees of freedom, from what each group adds to the variance.
-
-    estimate: (...); variances and n: (..., groups). Without variance all is NaN but the estimate.
-    """
-    variance = variances.sum(-1)
-    variance = np.where(variance > 0, variance, np.nan)
-    freedom = variance**2 / (variances**2 / np.maximum(n - 1, 1.0)).sum(-1)
-    error = np.sqrt(variance)
-    reach = stdtrit(freedom, 1 - alpha / 2) * error
-    statistic = estimate / error
-    p_value = 2 * stdtr(freedom, -abs(statistic))
-    return Estimate(estimate, estimate - reach, estimate + reach, error, statistic, p_value)
 
 
 def _group_variances(sums: PanelSums, weights: Floats) -> Floats:

@@ -5,7 +5,7 @@ is.
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 from pyspark.sql import DataFrame
@@ -17,6 +17,7 @@ from firstday.experiments.aggregate import plain
 from firstday.experiments.analyse import Found, analyse
 from firstday.experiments.analyse_tables import tables
 from firstday.experiments.assign_inputs import left_out_counts, read_units, unit_contract
+from firstday.experiments.content import MeasureContent
 from firstday.experiments.measure_inputs import Inputs, opened
 from firstday.experiments.measure_log import refuse_unmet
 from firstday.experiments.results import Question
@@ -25,9 +26,6 @@ from firstday.result import Answer, Fact, Published, Result, Stage, recorded
 from firstday.settings import AssignSettings, ExperimentPlan, MeasureSettings, read_plan
 from firstday.spark.frames import from_pandas, kept_in
 from firstday.tables import Sources
-
-if TYPE_CHECKING:
-    from firstday.report import MeasureContent
 
 TRACKED = ("estimate", "low", "high", "p_value")
 
@@ -54,7 +52,7 @@ def measure_stage(sources: Sources, settings: MeasureSettings, run_id: str) -> R
     }
     kept = _with_plan(settings, plan) | used
     content = _content(inputs, found, kept, run_id)
-    from firstday.report import measure_answer, measure_report, measure_text
+    from firstday.experiments.report import measure_answer, measure_report, measure_text
 
     return Result(
         "measure",
@@ -108,9 +106,7 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.astype(object).where(frame.notna(), None)
 
 
-def _content(inputs: Inputs, found: Found, told: dict[str, Any], run_id: str) -> "MeasureContent":
-    from firstday.report import MeasureContent
-
+def _content(inputs: Inputs, found: Found, used: dict[str, Any], run_id: str) -> MeasureContent:
     question = inputs.question
     return MeasureContent(
         run_id=run_id,
@@ -118,7 +114,7 @@ def _content(inputs: Inputs, found: Found, told: dict[str, Any], run_id: str) ->
         results=found.results,
         decision=found.decision,
         notes=(*inputs.notes, *found.notes),
-        settings=told,
+        settings=used,
         inputs={checked.source.name: checked.source.described for checked in inputs.checked},
         shares=found.shares,
         methods=found.methods,
@@ -131,12 +127,12 @@ def _content(inputs: Inputs, found: Found, told: dict[str, Any], run_id: str) ->
 def _metrics(found: Found) -> dict[str, float | None]:
     """estimate, low, high and p of each metric and method among all units; the last look of looks."""
     rows = found.results[(found.results["segment"] == "all") & found.results["part"].isna()]
-    told: dict[str, float | None] = {}
+    figures: dict[str, float | None] = {}
     for row in rows.to_dict("records"):
         names = [row[key] for key in ("metric", "treatment", "method") if isinstance(row[key], str)]
         prefix = " ".join([*names, *([] if row["population"] == "all" else [row["population"]])])
-        told |= {f"{prefix} {part}": row[part] for part in TRACKED if pd.notna(row[part])}
-    return told
+        figures |= {f"{prefix} {part}": row[part] for part in TRACKED if pd.notna(row[part])}
+    return figures
 
 
 def assign_stage(sources: Sources, settings: AssignSettings, run_id: str) -> Result:
@@ -268,7 +264,7 @@ def _assigned(counts: pd.DataFrame, plan: ExperimentPlan, warnings: Sequence[str
 
 def _text(counts: pd.DataFrame, plan: ExperimentPlan) -> str:
     """Who got what, from when on."""
-    from firstday.report import aligned
+    from firstday.report.terminal import aligned
 
     rows = []
     for span in assign.spans(plan):

@@ -30,9 +30,9 @@ import numpy.typing as npt
 from scipy.stats import chi2
 
 from firstday.errors import SettingsError
-from firstday.experiments.estimate import Estimate
-from firstday.experiments.panels import PanelSums, checked_arms, welch
+from firstday.experiments.panels import PanelSums, checked_arms
 from firstday.experiments.sums import Floats
+from firstday.stats.estimate import Estimate, welch
 
 
 @dataclass(frozen=True)

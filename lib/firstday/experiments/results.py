@@ -10,14 +10,14 @@ import pandas as pd
 from pyspark.sql import types as T
 
 from firstday.experiments.aggregate import EVERYONE, aggregate_schema
-from firstday.experiments.corrections import benjamini_hochberg, holm
 from firstday.experiments.difference import ratio
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.sample_ratio import LIMIT
 from firstday.experiments.sums import Sums
 from firstday.segments import ALL
 from firstday.settings.experiment import Encouragement, Looks
 from firstday.settings.metrics import Metric
+from firstday.stats.corrections import benjamini_hochberg, holm
+from firstday.stats.estimate import Estimate
 from firstday.tables.schemas import table_schema
 
 _TEXT, _NUMBER, _WHOLE = T.StringType(), T.DoubleType(), T.LongType()
@@ -130,23 +130,23 @@ def figure(place: Mapping[str, Any], method: str, value: float, note: str, **oth
 
 def table(question: Question, parts: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """The parts as `experiment_results`, with corrected p-values and a verdict where a row is a test."""
-    told = pd.concat([part for part in parts if len(part)], ignore_index=True).reindex(columns=COLUMNS)
-    told["experiment"], told["control"] = question.experiment, question.control
-    told = told.fillna({"segment": ALL, "population": EVERYONE, "note": ""})
+    results = pd.concat([part for part in parts if len(part)], ignore_index=True).reindex(columns=COLUMNS)
+    results["experiment"], results["control"] = question.experiment, question.control
+    results = results.fillna({"segment": ALL, "population": EVERYONE, "note": ""})
     for bound in ("low", "high"):  # infinite ones bound nothing
-        told[bound] = told[bound].where(np.isfinite(told[bound].astype(float)))
-    told["p_adjusted"] = _adjusted(question, told)
-    each = [_verdict(question, row) for row in told.to_dict("records")]
-    return told.assign(verdict=each)
+        results[bound] = results[bound].where(np.isfinite(results[bound].astype(float)))
+    results["p_adjusted"] = _adjusted(question, results)
+    each = [_verdict(question, row) for row in results.to_dict("records")]
+    return results.assign(verdict=each)
 
 
-def _adjusted(question: Question, told: pd.DataFrame) -> pd.Series:
+def _adjusted(question: Question, results: pd.DataFrame) -> pd.Series:
     """Holm over metrics and treatments among all units, at each look; Benjamini-Hochberg over the segments of
     a metric. Guardrails are not corrected: all must pass.
     """
-    adjusted = pd.Series(np.nan, index=told.index)
+    adjusted = pd.Series(np.nan, index=results.index)
     guardrails = [metric.name for metric in question.metrics if metric.margin is not None]
-    tested = told[told["method"].isin(methods_that_test()) & ~told["metric"].isin(guardrails)]
+    tested = results[results["method"].isin(methods_that_test()) & ~results["metric"].isin(guardrails)]
     families = [
         (tested["segment"] == ALL, ["method", "date", "population"], holm),
         (
@@ -178,21 +178,21 @@ def _aside() -> set[str]:
     return {method for design in DESIGNS.values() if design.beside for method in design.tests}
 
 
-def one_verdict(question: Question, told: pd.DataFrame, methods: Mapping[str, str]) -> pd.DataFrame:
+def one_verdict(question: Question, results: pd.DataFrame, methods: Mapping[str, str]) -> pd.DataFrame:
     """A metric has one verdict in each segment and population, that of the method that decides: the others'
     rows are figures beside it. methods: by metric the one that decides; where it has no row (in segments,
     among those that met the change) the one with the covariate, else the plain difference.
     """
-    beside = told["method"].isin(set(methods_that_test()) - _aside())
+    beside = results["method"].isin(set(methods_that_test()) - _aside())
     keys = ["metric", "treatment", "segment", "population"]
-    decides = pd.Series(False, index=told.index)
-    for place, rows_here in told[beside].groupby(keys, dropna=False):
+    decides = pd.Series(False, index=results.index)
+    for place, rows_here in results[beside].groupby(keys, dropna=False):
         there = set(rows_here["method"])
         metric = question.metric(place[0])
         order = (methods[metric.name], *(("cuped",) if metric.covariate else ()), "difference")
         method = next((each for each in order if each in there), None)
         decides[rows_here.index] = rows_here["method"] == method
-    return told.assign(verdict=told["verdict"].mask(beside & ~decides, None))
+    return results.assign(verdict=results["verdict"].mask(beside & ~decides, None))
 
 
 def reading(estimate: float, p_value: float, rise_is_good: bool, alpha: float) -> str:

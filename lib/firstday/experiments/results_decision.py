@@ -122,18 +122,18 @@ def _ship(
     if not ratio.passes:
         return f"Don't decide by this: those compared are not alike. {ratio.next_step}"
     several = len(question.treatments) > 1
-    told, shipped = [], []
+    parts, shipped = [], []
     for name in question.treatments:
         own, guarded = ([row for row in rows if row["treatment"] == name] for rows in (deciding, guards))
         ships, said = _ship_one(question, results, name, own, guarded)
-        told.append(f"{name}: {said[:1].lower()}{said[1:]}" if several else said)
+        parts.append(f"{name}: {said[:1].lower()}{said[1:]}" if several else said)
         shipped += [name] if ships else []
     if len(shipped) > 1:
-        told.append(
+        parts.append(
             f"Each is compared with {question.control} only: nothing here says which of "
             f"{_listed(shipped)} is better."
         )
-    return " ".join(told)
+    return " ".join(parts)
 
 
 def _ship_one(
@@ -222,7 +222,7 @@ class _Teller:
         if verdict == CANNOT_TELL:
             return "These units cannot tell: no metric has a test yet."
         treatments = dict.fromkeys(str(row["treatment"]) for row in (*deciding, *guards))
-        told = [
+        parts = [
             self.of_treatment(
                 f"{treatment}: " if len(treatments) > 1 else "",
                 [row for row in deciding if row["treatment"] == treatment],
@@ -230,26 +230,28 @@ class _Teller:
             )
             for treatment in treatments
         ]
-        return " ".join(f"{each}." for each in told if each) or "No guardrail is harmed."
+        return " ".join(f"{each}." for each in parts if each) or "No guardrail is harmed."
 
     def of_treatment(self, name: str, deciding: Sequence[Row], guards: Sequence[Row]) -> str:
         """'push is better than control on d7 (+0.90 points); no effect shown on d1'; name: before the latter
         where it stands alone.
         """
-        told = []
+        sentences = []
         for verdict in (BETTER, WORSE):
             rows = [row for row in deciding if row["verdict"] == verdict]
             found = [f"{row['metric']} ({self.amount(row['metric'], row['estimate'])})" for row in rows]
             if found:
-                told.append(
+                sentences.append(
                     f"{rows[0]['treatment']} is {verdict} than {self.question.control} on {', '.join(found)}"
                 )
-        told += [f"{row['treatment']} harms {row['metric']}" for row in guards if row["verdict"] == HARMED]
+        sentences += [
+            f"{row['treatment']} harms {row['metric']}" for row in guards if row["verdict"] == HARMED
+        ]
         quiet = [row["metric"] for row in deciding if row["verdict"] == NO_EFFECT]
         if quiet:
-            start = "no" if told or name else "No"
-            told.append(f"{'' if told else name}{start} effect shown on {', '.join(quiet)}")
-        return "; ".join(told)
+            start = "no" if sentences or name else "No"
+            sentences.append(f"{'' if sentences else name}{start} effect shown on {', '.join(quiet)}")
+        return "; ".join(sentences)
 
     def sentence(self, row: Row) -> str:
         metric, level = row["metric"], f"{1 - self.question.alpha:.0%}"
@@ -263,11 +265,11 @@ class _Teller:
         low, high = (
             self.amount(metric, row[end]) if _known(row[end]) else "unbounded" for end in ("low", "high")
         )
-        told = f"{about}: {self.amount(metric, row['estimate'])}{values}, {level} interval {low} to {high}, "
+        text = f"{about}: {self.amount(metric, row['estimate'])}{values}, {level} interval {low} to {high}, "
         corrected = _known(row["p_adjusted"]) and row["p_adjusted"] != row["p_value"]
-        told += f"p {row['p_adjusted' if corrected else 'p_value']:.2g}{self.how(row['method'])}"
-        told += ", corrected for all comparisons" if corrected else ""
-        return f"{told}.{self.detectable(row)}"
+        text += f"p {row['p_adjusted' if corrected else 'p_value']:.2g}{self.how(row['method'])}"
+        text += ", corrected for all comparisons" if corrected else ""
+        return f"{text}.{self.detectable(row)}"
 
     def how(self, method: str) -> str:
         """How the sentence on a row ends."""
@@ -290,8 +292,8 @@ class _Teller:
         """An effect: of shares in points, else with its unit."""
         share = metric in self.shares
         unit = "points" if share else self.question.metric(metric).per(self.question.unit_name)
-        told = f"{effect * (100 if share else 1):+,.{self.digits(metric)}f} {unit}"
-        return f"{MINUS}{told[1:]}" if told.startswith("-") else told
+        text = f"{effect * (100 if share else 1):+,.{self.digits(metric)}f} {unit}"
+        return f"{MINUS}{text[1:]}" if text.startswith("-") else text
 
     def value(self, metric: str, value: float) -> str:
         share = metric in self.shares

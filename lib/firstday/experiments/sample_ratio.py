@@ -119,12 +119,14 @@ def _sentence(
         for variant, count in counts.items()
     )
     target = "the plan" if planned else "equal shares, which are assumed as none were planned"
-    told = f"p\u00a0{p_value:.2g}"
+    p_text = f"p\u00a0{p_value:.2g}"
     if p_value < limit:
-        return f"Group sizes do not fit {target} ({told}): {sizes}."
+        return f"Group sizes do not fit {target} ({p_text}): {sizes}."
     if p_value < STRICT_LIMIT:
-        return f"Group sizes fit {target} barely ({told}, below {STRICT_LIMIT:g} but not {limit:g}): {sizes}."
-    return f"Group sizes {'are as planned' if planned else f'fit {target}'} ({told}): {sizes}."
+        return (
+            f"Group sizes fit {target} barely ({p_text}, below {STRICT_LIMIT:g} but not {limit:g}): {sizes}."
+        )
+    return f"Group sizes {'are as planned' if planned else f'fit {target}'} ({p_text}): {sizes}."
 
 
 LOST = (

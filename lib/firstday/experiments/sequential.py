@@ -42,8 +42,8 @@ What goes wrong:
 import numpy as np
 
 from firstday.errors import SettingsError
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.sums import Floats
+from firstday.stats.estimate import Estimate
 
 LEAST_UNITS = 500  # in the smaller arm
 

@@ -7,7 +7,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from firstday.stats.estimate import Floats
+
 CONSTANT = 1e-14  # of a level: what varies less is rounding
 LARGE_LEVEL = 30.0  # standard deviations: from so large a mean on, squares lose the digits that vary
 

@@ -70,8 +70,10 @@ def _walk(following: Callable[[], Node], found: Uses) -> _Value:
     if what == "UnresolvedAttribute":
         return _Value("other", str(node["nameParts"])[1:-1])
     if what in ("Literal", "Cast"):
-        told = str(node.get("dataType"))
-        return _Value("number" if told.startswith(NUMBERS) else "text" if told == "string" else "other")
+        data_type = str(node.get("dataType"))
+        return _Value(
+            "number" if data_type.startswith(NUMBERS) else "text" if data_type == "string" else "other"
+        )
     columns = {value.column for value in below if value.column is not None}
     types = {value.type for value in below if value.column is None}
     name = called(node) if what == "UnresolvedFunction" else ""

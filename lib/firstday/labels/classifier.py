@@ -78,12 +78,12 @@ def train(rows: DataFrame, features: Sequence[str], *, classes: int, positive: i
     """
     chance = F.col(TARGET)[positive]
     possible = F.size(F.filter(TARGET, lambda share: share >= LEAST_WEIGHT))
-    told = rows.agg(F.count("*"), F.min(chance), F.max(chance), F.avg(possible)).first()
-    assert told is not None
-    if told[0] < FEWEST_ROWS or told[1] == told[2]:
+    summary = rows.agg(F.count("*"), F.min(chance), F.max(chance), F.avg(possible)).first()
+    assert summary is not None
+    if summary[0] < FEWEST_ROWS or summary[1] == summary[2]:
         raise DataError(
             f"a classifier needs {FEWEST_ROWS} rows to learn from, and labels that differ",
-            value=f"{told[0]:,} rows, P(positive) from {told[1]} to {told[2]}",
+            value=f"{summary[0]:,} rows, P(positive) from {summary[1]} to {summary[2]}",
             next_step="give more rows, name another --positive, or look at the coverage in label_summary",
         )
     spark = rows.sparkSession
@@ -100,7 +100,7 @@ def train(rows: DataFrame, features: Sequence[str], *, classes: int, positive: i
         learningRate=0.1,
         numLeaves=31,
         # A row counts for a leaf as often as it stands there.
-        minDataInLeaf=FEWEST_IN_LEAF if classes == 2 else round(FEWEST_IN_LEAF * told[3]),
+        minDataInLeaf=FEWEST_IN_LEAF if classes == 2 else round(FEWEST_IN_LEAF * summary[3]),
         seed=seed,
         deterministic=True,
         numTasks=tasks,

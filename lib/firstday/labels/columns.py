@@ -21,9 +21,9 @@ def wide_voters(names: Sequence[str], others: Iterable[str]) -> tuple[str, ...]:
     return voters
 
 
-def positive_class(told: str | None, names: Sequence[str]) -> int:
+def positive_class(name: str | None, names: Sequence[str]) -> int:
     """The class that is looked for, by name or number; the last, if nothing is told."""
-    wanted = told or names[-1]
+    wanted = name or names[-1]
     numbers = [str(number) for number in range(len(names))]
     if wanted not in (*names, *numbers):
         raise SettingsError(

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri
 
 from firstday.errors import DataError
+from firstday.stats.shares import wilson
 
 Floats = NDArray[np.float64]
 Interval = tuple[float, float]
@@ -48,22 +48,22 @@ class Confusion:
     def f1(self) -> float:
         return _ratio(2 * self.tp, 2 * self.tp + self.fp + self.fn)
 
-    def precision_interval(self, level: float = 0.95) -> Interval:
+    def precision_interval(self) -> Interval:
         """Wilson's, of tp among the rows called positive."""
-        return wilson(self.tp, self.tp + self.fp, level)
+        return _interval(self.tp, self.tp + self.fp)
 
-    def recall_interval(self, level: float = 0.95) -> Interval:
+    def recall_interval(self) -> Interval:
         """Wilson's, of tp among the positive rows."""
-        return wilson(self.tp, self.tp + self.fn, level)
+        return _interval(self.tp, self.tp + self.fn)
 
-    def f1_interval(self, level: float = 0.95) -> Interval:
+    def f1_interval(self) -> Interval:
         """Wilson's interval of J = tp / (tp + fp + fn), carried over by F = 2 J / (1 + J), rising with J.
 
         Of the rows that are positive or called so, tp are binomial with the share J. Within [0, 1], never
         without width, and for many rows the same as by the delta method, which is too narrow for few. For a
         comparison of F1's intervals see Lam, Gopal and Qian (2023), arXiv 2309.14621.
         """
-        low, high = wilson(self.tp, self.tp + self.fp + self.fn, level)
+        low, high = _interval(self.tp, self.tp + self.fp + self.fn)
         return 2 * low / (1 + low), 2 * high / (1 + high)
 
 
@@ -73,16 +73,6 @@ class Calibration:
 
     table: pd.DataFrame
     error: float
-
-
-def wilson(part: float, whole: float, level: float = 0.95) -> Interval:
-    """Wilson's score interval (1927) of the share part / whole; NaN where whole is 0."""
-    square = _z(level) ** 2
-    if whole <= 0:
-        return np.nan, np.nan
-    centre = part + square / 2
-    reach = np.sqrt(square * (part * (whole - part) / whole + square / 4))
-    return _cut((centre - reach) / (whole + square), (centre + reach) / (whole + square))
 
 
 def confusion(labels: ArrayLike, called: ArrayLike, weights: ArrayLike | None = None) -> Confusion:
@@ -258,10 +248,7 @@ def _ratios(part: Floats, whole: Floats) -> Floats:
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)
 
 
-def _z(level: float) -> float:
-    return float(ndtri((1 + level) / 2))
-
-
-def _cut(low: float, high: float) -> Interval:
-    # NaN stays NaN: np.clip keeps it, min and max need not.
-    return float(np.clip(low, 0, 1)), float(np.clip(high, 0, 1))
+def _interval(part: float, whole: float) -> Interval:
+    """Wilson's, at 95%, of part / whole; NaN where whole is 0."""
+    low, high = wilson(_ratio(part, whole), whole)
+    return float(low), float(high)

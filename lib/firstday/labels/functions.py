@@ -158,19 +158,21 @@ def resolve(functions: LabelFunctions, frame: DataFrame) -> Resolved:
     for function in functions.functions:
         name, body = function.name, function.body
         if name.lower() in taken:
-            raise refused(_told(name), "the rows have a column of this name", next_step="rename the function")
+            raise refused(
+                _described(name), "the rows have a column of this name", next_step="rename the function"
+            )
         if isinstance(body, str):
-            written[name] = conditions.condition(_told(name), body)
+            written[name] = conditions.condition(_described(name), body)
         else:
-            returned[name] = _called(_told(name), body, columns)
-    check_conditions(frame, {_told(name): condition for name, condition in written.items()})
+            returned[name] = _called(_described(name), body, columns)
+    check_conditions(frame, {_described(name): condition for name, condition in written.items()})
     expressions = {name: condition.column for name, condition in written.items()}
     reads = {name: condition.reads for name, condition in written.items()}
     used = {name: condition.uses for name, condition in written.items()}
-    found = analyse(frame, {_told(name): expression for name, (expression, _) in returned.items()})
+    found = analyse(frame, {_described(name): expression for name, (expression, _) in returned.items()})
     for name, (expression, parameters) in returned.items():
-        analysed = found[_told(name)]
-        _check_votes(_told(name), analysed)
+        analysed = found[_described(name)]
+        _check_votes(_described(name), analysed)
         expressions[name] = expression
         reads[name] = parameters | {columns.find(each) or each for each in analysed.reads}
         used[name] = columns.uses(catalyst.parsed(expression))
@@ -200,7 +202,7 @@ def refuse_overlap(
         )
 
 
-def _told(name: str) -> str:
+def _described(name: str) -> str:
     """A label function in an error."""
     return f"label function {name!r}"
 

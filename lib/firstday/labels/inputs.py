@@ -163,11 +163,11 @@ def _passed_over(rows: DataFrame, voters: Sequence[str]) -> tuple[int, tuple[str
             value=f"only {found.voters:,} others, such as {found.name}",
             next_step="fit a new model to these votes, or check the column voter",
         )
-    told = (
+    note = (
         f"{found.votes:,} of {found.of:,} votes are passed over, by {found.voters:,} voters whom the model "
         f"does not know, such as {found.name}: fit a new model to make them count"
     )
-    return found.votes, (told,)
+    return found.votes, (note,)
 
 
 def _votes_made(sources: Sources, settings: LabelSettings, earlier: LabelModel | None) -> Inputs:
@@ -292,8 +292,8 @@ def _typed(
     for each in functions.resolve(rules, _as_checked(source.frame)).uses.values():
         found.add(each)
     names = [name for name in _others(source) if name not in kept_apart]
-    made, numbers, told = typed_by_use(source, names, found, features)
-    return made, numbers, (told,) if told else ()
+    made, numbers, note = typed_by_use(source, names, found, features)
+    return made, numbers, (note,) if note else ()
 
 
 def _checked(source: Input, contract: schemas.Contract, settings: LabelSettings, sources: Sources) -> Checked:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,6 +13,7 @@ from firstday import logs
 from firstday.labels import audit, audit_rows, before_after, decision, outputs, soft, summary, votes
 from firstday.labels.called import Called, call
 from firstday.labels.columns import positive_class
+from firstday.labels.content import LabelContent
 from firstday.labels.distributed import Distributed
 from firstday.labels.inputs import Inputs, read, read_audited
 from firstday.labels.models import dependencies, fitting
@@ -26,9 +26,6 @@ from firstday.settings import LabelSettings
 from firstday.spark import synapseml
 from firstday.spark.frames import kept_in
 from firstday.tables import Sources, column
-
-if TYPE_CHECKING:
-    from firstday.report import LabelContent
 
 ALIAS = "challenger"  # of the registered classifier, until somebody makes it the champion
 PATTERNS_A_TASK = 50_000  # answered in half a second; more tasks are more Python workers and files
@@ -64,7 +61,7 @@ def label_stage(sources: Sources, settings: LabelSettings, run_id: str) -> Resul
             tables["label_comparison"] = outputs.small(sources.spark, "label_comparison", compared.figures)
         content = _content(inputs, model, called, audited, small, compared, settings, run_id)
         caches = stack.pop_all()  # as long as the result is in use
-    from firstday.report import label_answer, label_report, label_text
+    from firstday.labels.report import label_answer, label_report, label_text
 
     return Result(
         "label",
@@ -265,9 +262,7 @@ def _content(
     compared: before_after.Comparison | None,
     settings: LabelSettings,
     run_id: str,
-) -> "LabelContent":
-    from firstday.report import LabelContent
-
+) -> LabelContent:
     source, known = inputs.checked.source, called.figures
     statuses = called.patterns.groupBy("status").agg(F.sum("rows").alias("rows")).collect()
     return LabelContent(

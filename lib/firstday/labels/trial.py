@@ -7,9 +7,11 @@ from itertools import combinations
 import pandas as pd
 
 from firstday.labels.patterns import ABSTAIN
+from firstday.report.terminal import aligned
 
 MOST_EXAMPLES = 3  # rows a function
 MOST_CONFLICTS = 5  # pairs of functions
+LONGEST = 40  # letters of a value that are shown
 
 
 @dataclass(frozen=True)
@@ -83,3 +85,38 @@ def _conflicts(voted: pd.DataFrame, names: Sequence[str]) -> list[Conflict]:
         if apart:
             found.append(Conflict(one, other, apart, int(both.sum())))
     return sorted(found, key=lambda each: (-each.rows, each.function, each.other))[:MOST_CONFLICTS]
+
+
+def trial_text(trial: Trial) -> str:
+    """What each function votes for, three rows of each, and those that conflict most."""
+    bad = sum(trial.bad.values())
+    lines = [
+        f"{len(trial.functions):,} label functions, tried on the first {trial.rows:,} rows: all abstain on "
+        f"{trial.uncovered:,} of them.",
+        *([f"{bad:,} more rows are bad ({'; '.join(trial.bad)})."] if bad else []),
+        *trial.notes,
+        "",
+    ]
+    table = [(each.name, f"{sum(each.votes.values()):,}", _votes(each)) for each in trial.functions]
+    lines += [aligned(("function", "rows", "votes for"), table, ("rows",)), "", "Rows that it votes on:"]
+    for each in trial.functions:
+        lines += [each.name, *(f"  {_row(example)}" for example in each.examples)]
+        lines += [] if each.examples else ["  none: it abstains on all of these rows"]
+    lines += ["", "Functions that conflict most:" if trial.conflicts else "No two functions conflict."]
+    if trial.conflicts:
+        pairs = [(each.function, each.other, f"{each.rows:,}", f"{each.both:,}") for each in trial.conflicts]
+        lines.append(aligned(("function", "other", "against", "of"), pairs, ("against", "of")))
+    return "\n".join(lines)
+
+
+def _votes(each: Tried) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in each.votes.items()) or "nothing"
+
+
+def _row(example: object) -> str:
+    assert isinstance(example, dict)
+    return ", ".join(f"{name}={_short(str(value))}" for name, value in example.items())
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

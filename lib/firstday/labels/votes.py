@@ -91,9 +91,9 @@ class Strangers:
 def strangers(rows: DataFrame, voters: Sequence[str]) -> Strangers:
     """Who votes in long votes and is none of the `voters`."""
     known = local_rows(rows.sparkSession, ((name, 1) for name in voters), f"voter string, {KNOWN} int")
-    told = rows.where(column("vote") != ABSTAIN).join(F.broadcast(known), "voter", "left")
+    votes = rows.where(column("vote") != ABSTAIN).join(F.broadcast(known), "voter", "left")
     stranger = F.when(column(KNOWN).isNull(), column("voter"))
-    row = told.agg(F.count(stranger), F.count_distinct(stranger), F.min(stranger), F.count("*")).first()
+    row = votes.agg(F.count(stranger), F.count_distinct(stranger), F.min(stranger), F.count("*")).first()
     assert row is not None
     return Strangers(*row)
 
@@ -125,9 +125,9 @@ def from_long(
     names = tuple(voters) if voters is not None else _voters(rows)
     _refuse_many(len(names))
     packing = Packing(len(names), classes)
-    told = rows.where(column("vote") != ABSTAIN).groupBy("row_id", "voter")
+    votes = rows.where(column("vote") != ABSTAIN).groupBy("row_id", "voter")
     least, most = F.min("vote"), F.max("vote")
-    settled = told.agg(F.when(least == most, least).otherwise(ABSTAIN).alias("vote"))
+    settled = votes.agg(F.when(least == most, least).otherwise(ABSTAIN).alias("vote"))
     spark = rows.sparkSession
     places = local_rows(
         spark,
@@ -161,12 +161,12 @@ def class_of(name: str, class_names: Sequence[str] = ()) -> Column:
 def refuse_other_classes(rows: DataFrame, name: str, classes: int, class_names: Sequence[str] = ()) -> None:
     """Raise DataError where the column holds something that is none of the classes."""
     raw, found = column(name), class_of(name, class_names)
-    told = raw.cast("string")
-    unknown = told.isin("-1", "-1.0", "NaN", "") | raw.isNull()
+    text = raw.cast("string")
+    unknown = text.isin("-1", "-1.0", "NaN", "") | raw.isNull()
     number = _number(raw)
     broken = number.isNotNull() & (number != F.floor(number))
     wrong = ~unknown & (found.isNull() | (found < 0) | (found >= classes) | broken)
-    row = rows.select(F.max(F.when(wrong, told))).first()
+    row = rows.select(F.max(F.when(wrong, text))).first()
     if row is not None and row[0] is not None:
         raise DataError(
             f"the column {name!r} must hold classes: numbers from 0 to {classes - 1}"

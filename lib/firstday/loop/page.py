@@ -9,12 +9,12 @@ from urllib.parse import quote
 from pyspark.sql import SparkSession
 
 from firstday.answer import Answer
+from firstday.loop.report import Effect, IndexContent, Stage
 from firstday.loop.runner import Ran, Runner
 from firstday.loop.steps import Step
 from firstday.parallel import side_by_side
 from firstday.report import words
-from firstday.report.answers import shown
-from firstday.report.index import Effect, IndexContent, Stage
+from firstday.report.page import tile
 from firstday.tables.address import is_path
 from firstday.tables.published import published_answer
 
@@ -57,7 +57,7 @@ def _verdict(stages: Sequence[Stage]) -> str:
 def _stage(out: str, step: Step, answer: Answer, ran: Ran, truth: str | None) -> Stage:
     """The step's question, its answer in a sentence and its evidence."""
     state = f"skipped: {ran.why}" if ran.seconds is None else f"ran in {ran.seconds:.0f} s: {ran.why}"
-    facts = tuple(map(shown, answer.facts))
+    facts = tuple(map(tile, answer.facts))
     report = _report(out, step)
     return Stage(step.name, step.job, step.question, answer.headline, facts, report, truth, state)
 

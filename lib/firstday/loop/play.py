@@ -154,7 +154,7 @@ class InWorld:
         return str(row["action"])
 
     def index(
-        self, told: Mapping[str, str] = MappingProxyType({}), effects: TrueEffects = MappingProxyType({})
+        self, truths: Mapping[str, str] = MappingProxyType({}), effects: TrueEffects = MappingProxyType({})
     ) -> Path:
         """Write the page. told: by step, what is true beside labels and moment; effects: the true ones."""
         from firstday.loop import truth
@@ -164,7 +164,7 @@ class InWorld:
             "discover": truth.moment(self.world.app, self.moment()),
         }
         return _index(
-            self.spark, self.settings, [*self.steps.values()], self.runner, {**known, **told}, effects
+            self.spark, self.settings, [*self.steps.values()], self.runner, {**known, **truths}, effects
         )
 
     def effects(self, active: "pd.Series[str]") -> tuple[dict[str, str], TrueEffects]:
@@ -176,7 +176,7 @@ class InWorld:
         treated, rival = new.policies[played.TREATMENT], new.policies[played.RIVAL]
         on_new = truth.on_new_users(new.start, treated, rival, self.lists)
         on_active = truth.on_active_users(existing.start, existing.policies[played.TREATMENT], active)
-        told = {
+        sentences = {
             "recommend": f"Shown to all new users, these lists alone change D1 by {on_new.lists}.",
             f"measure_{played.NEW}": (
                 f"Shown to all new users, {played.TREATMENT} moves D1 by {on_new.treatment}, and "
@@ -187,7 +187,7 @@ class InWorld:
             ),
         }
         day, later = f"retention_{played.NEW_DAY}", f"retention_{played.EXISTING_DAY}"
-        return told, {
+        return sentences, {
             (played.NEW, day, played.TREATMENT): on_new.treatment.effect,
             (played.NEW, day, played.RIVAL): on_new.rival.effect,
             (played.EXISTING, later, played.TREATMENT): on_active.effect,
@@ -203,7 +203,7 @@ def _index(
     true_effects: TrueEffects = MappingProxyType({}),
 ) -> Path:
     """Write the page that links the steps' reports; returns where it is."""
-    from firstday.report.index import index_report, loop_text
+    from firstday.loop.report import index_report, loop_text
 
     with logs.step("Writing the index page"):
         answers = content(spark, settings.out, steps, runner, truth, true_effects)

@@ -60,15 +60,15 @@ class Runner:
                 raise
 
     def _run(self, step: Step, place: str, again: bool) -> None:
-        with logs.step(f"{place} {step.name}: {step.question}") as told:
+        with logs.step(f"{place} {step.name}: {step.question}") as step_log:
             settings = step.settings.model_dump(mode="json")
             made = made_from(settings, self.doors.versions(step), self.version)
             why = self.state.to_do(step.name, made, published=self.doors.published(step), again=again)
             if why is None:
-                told.note(skipped="nothing has changed")
+                step_log.note(skipped="nothing has changed")
                 self.ran.append(Ran(step.name, None, "nothing has changed"))
                 return
-            told.note(because=why)
+            step_log.note(because=why)
             started = time.monotonic()
             run_id = f"{self.run_id}-{len(self.ran) + 1}-{step.name}"  # a step may run twice in one loop
             self.doors.job(step, run_id)

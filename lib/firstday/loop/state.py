@@ -22,14 +22,14 @@ class Made:
 
     def changes_since(self, before: "Made") -> list[str]:
         """What is different, in words; empty where nothing is."""
-        told = []
+        reasons = []
         if self.version != before.version:
-            told.append(f"firstday {before.version} is now {self.version}")
+            reasons.append(f"firstday {before.version} is now {self.version}")
         if changed := _different(before.settings, self.settings):
-            told.append(f"settings: {', '.join(changed)}")
+            reasons.append(f"settings: {', '.join(changed)}")
         if changed := _different(before.inputs, self.inputs):
-            told.append(f"new data: {', '.join(changed)}")
-        return told
+            reasons.append(f"new data: {', '.join(changed)}")
+        return reasons
 
 
 @dataclass(frozen=True)

@@ -81,15 +81,6 @@ def p_values(difference: Floats, error: Floats) -> Floats:
         return np.asarray(2 * stats.norm.sf(np.abs(difference / error)))
 
 
-def false_discovery(p: Floats) -> Floats:
-    """Benjamini & Hochberg's (1995) adjusted p-values; unknown ones stay unknown and don't count."""
-    adjusted = np.full_like(p, np.nan)
-    known = ~np.isnan(p)
-    if known.any():
-        adjusted[known] = stats.false_discovery_control(p[known])
-    return adjusted
-
-
 def e_value(risk: Floats, other_risk: Floats) -> Floats:
     """How strongly a hidden confounder would have to be tied to both (as risk ratios) to explain the
     difference away (VanderWeele & Ding 2017). 1: there is none; NaN where a risk is 0 or unknown.

@@ -32,6 +32,7 @@ from firstday.moments.cells import (
 )
 from firstday.moments.frontier import frontier_share, on_frontier
 from firstday.segments import ALL, with_segments
+from firstday.stats.corrections import benjamini_hochberg
 from firstday.tables.schemas import quoted
 
 WHOLE, CHOOSING, REPORTING = "all", "choosing", "reporting"
@@ -173,10 +174,10 @@ def _analyse_half(strata: pd.DataFrame, dates: pd.DataFrame, day: int, plan: Pla
     if parts:
         found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         candidate = found.pop("candidate")
-        told = _told(frame.iloc[candidate], found, cohort.places, plan)
-        frame = frame.join(pd.DataFrame(told, index=candidate))
+        columns = _columns(frame.iloc[candidate], found, cohort.places, plan)
+        frame = frame.join(pd.DataFrame(columns, index=candidate))
     frame = frame.reindex(columns=COLUMNS).astype(dict.fromkeys(FIGURES, float) | dict.fromkeys(TOLD, object))
-    q = adjust.false_discovery(frame["p_value"].to_numpy(dtype=float))
+    q = benjamini_hochberg(frame["p_value"].to_numpy(dtype=float))
     return frame.assign(q_value=q, dates=cohort.places)
 
 
@@ -271,32 +272,34 @@ def _moved(series: trends.Series, on_it: NDArray[np.bool_], phi: Floats, plan: P
     """
     unknown = np.full((2, len(phi)), np.nan)
     effect, error = trends.date_effect(series) if len(series.users) >= plan.min_dates else unknown
-    told = on_it.copy()
+    moved = on_it.copy()
     if not np.isnan(phi).all():
-        told[np.nanargmax(phi)] = True
+        moved[np.nanargmax(phi)] = True
     moves = np.full((len(MOVEMENT), len(phi)), np.nan)
-    for place in np.flatnonzero(told):
+    for place in np.flatnonzero(moved):
         experienced, both = series.experienced[:, place], series.both[:, place]
         moves[:, place] = astuple(trends.movement(series.users, experienced, series.retained, both))
     return {"trend_effect": effect, "trend_effect_error": error} | dict(zip(MOVEMENT, moves, strict=True))
 
 
-def _told(crude: pd.DataFrame, found: dict[str, Floats], dates: int, plan: Plan) -> dict[str, NDArray[Any]]:
+def _columns(
+    crude: pd.DataFrame, found: dict[str, Floats], dates: int, plan: Plan
+) -> dict[str, NDArray[Any]]:
     """`found` with intervals instead of errors, tests and verdicts; crude: rows of the same candidates."""
-    told: dict[str, NDArray[Any]] = {name: found[name] for name in found if not name.endswith("_error")}
+    columns: dict[str, NDArray[Any]] = {name: found[name] for name in found if not name.endswith("_error")}
     for name in ("segment_adjusted", "adjusted", "trend_effect"):
         estimate, margin = found[name], Z_95 * found[f"{name}_error"]
         if name == "trend_effect":
             estimate = np.where(trends.estimable(found[f"{name}_error"]), estimate, np.nan)
-        told |= {name: estimate, f"{name}_low": estimate - margin, f"{name}_high": estimate + margin}
+        columns |= {name: estimate, f"{name}_low": estimate - margin, f"{name}_high": estimate + margin}
     adjusted, error = found["adjusted"], found["adjusted_error"]
     effect, effect_error = found["trend_effect"], found["trend_effect_error"]
     counts = {name: crude[name].to_numpy(dtype=float) for name in COUNTS}
     plain = adjust.standardise(
         counts["users"][:1], counts["retained"][:1], counts["experienced"][None, :], counts["both"][None, :]
     )
-    return told | {
+    return columns | {
         "p_value": adjust.p_values(adjusted, error),
-        "simpson": adjust.simpson(plain.low, plain.high, told["adjusted_low"], told["adjusted_high"]),
+        "simpson": adjust.simpson(plain.low, plain.high, columns["adjusted_low"], columns["adjusted_high"]),
         "trend": trends.verdicts(effect, effect_error, adjusted, error, dates, plan.min_dates),
     }

@@ -15,7 +15,8 @@ from scipy import stats
 from firstday.moments.dates import DateProducts
 from firstday.moments.factors import Flags, Floats, engagement_loadings
 from firstday.moments.families import Families
-from firstday.moments.within import EFFECTS, JACKKNIFE_ITERATIONS, jackknife_error
+from firstday.moments.within import EFFECTS, JACKKNIFE_ITERATIONS
+from firstday.stats.jackknife import jackknife_error
 
 # The effect between dates is expected within this range of the one within them.
 EXPECTED_RANGE = (0.75, 1.0, 1.33)
@@ -66,7 +67,7 @@ def between_dates(data: DateProducts, families: Families) -> Between:
     slopes = np.array(
         [_slopes(data.without(date), left_out[date], each[date], together)[0] for date in range(data.dates)]
     )
-    return Between(effect, np.maximum(error, jackknife_error(slopes)[0]), data.dates)
+    return Between(effect, np.maximum(error, jackknife_error(slopes)), data.dates)
 
 
 def _movements(loadings: Floats, data: DateProducts) -> Floats:

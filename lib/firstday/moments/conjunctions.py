@@ -23,6 +23,8 @@ from firstday.moments.collect import to_driver
 from firstday.moments.pairs import CELLS, THRESHOLDS
 from firstday.moments.split import Split
 from firstday.settings import DiscoverSettings
+from firstday.stats.corrections import holm
+from firstday.stats.shares import wilson
 
 MOST_CANDIDATES = 10  # actions whose pairs are looked at
 LEAST_COVERED = (
@@ -121,9 +123,6 @@ def compared(
     """Pairs tried on the later dates, those that beat every single candidate first. choosing, later: the same
     pairs of both parts. totals: users and retained users of the later dates.
     """
-    from statsmodels.stats.multitest import multipletests
-    from statsmodels.stats.proportion import proportion_confint
-
     pairs, singles = later
     users, retained = totals
     early, _ = choosing[0].z(choosing[1])
@@ -134,7 +133,7 @@ def compared(
     tried = (early[row, cell] >= TRIED_FROM) & (pairs.users[row, cell] >= min_users) & (place >= 0)
     row, cell, z, place = (each[tried] for each in (row, cell, z, place))
     experienced, both = pairs.users[row, cell], pairs.retained[row, cell]
-    low, high = proportion_confint(both, experienced, method="wilson") if len(row) else (both, both)
+    low, high = wilson(both / experienced, experienced)
     p = ndtr(-z)
     steps = np.array(THRESHOLDS)
     single_precision = singles.retained[place] / singles.users[place]
@@ -153,7 +152,7 @@ def compared(
             "single_recall": singles.retained[place] / retained,
             "gain": both / experienced - single_precision,
             "p_value": p,
-            "p_adjusted": multipletests(p, method="holm")[1] if len(p) else p,
+            "p_adjusted": holm(p),
             "tried": len(row),
         }
     )  # fmt: skip

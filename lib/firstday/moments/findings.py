@@ -21,6 +21,7 @@ from firstday.moments.split import Split
 from firstday.moments.tested import Tested
 from firstday.segments import ALL
 from firstday.settings import DiscoverSettings
+from firstday.stats.shares import wilson
 
 SHOWN_TRENDS = 6
 # Of retention on log(1 + count): with a larger one, doing it once would move retention by more than all. An
@@ -187,24 +188,24 @@ def _hypothesis(
     with_event_id: bool,
 ) -> dict[str, object]:
     """The one row of `hypotheses`; its shares and adjusted difference are of the reporting dates."""
-    told: dict[str, object] = {"verdict": choice.verdict, "reason": choice.reason, "day": settings.days[0]}
+    row: dict[str, object] = {"verdict": choice.verdict, "reason": choice.reason, "day": settings.days[0]}
     if evidence is not None:
-        told |= {"p_none": 1 - float(evidence.p_cause.sum()), "cause_share": settings.cause_share}
-        told["others"] = _other_priors(choice, evidence)
+        row |= {"p_none": 1 - float(evidence.p_cause.sum()), "cause_share": settings.cause_share}
+        row["others"] = _other_priors(choice, evidence)
     if choice.verdict == choose.NONE or choice.chosen is None:
-        return told
+        return row
     action, threshold = str(choice.chosen["action"]), int(choice.chosen["threshold"])
-    told |= {"action": action, "threshold": threshold}
-    told |= {name: float(choice.chosen[name]) for name in ("p_cause", "p_works")}
-    told["sentence"] = rule.sentence(action, threshold, settings.window)
-    told["sql"] = rule.sql(action, threshold, settings.window, with_event_id)
+    row |= {"action": action, "threshold": threshold}
+    row |= {name: float(choice.chosen[name]) for name in ("p_cause", "p_works")}
+    row["sentence"] = rule.sentence(action, threshold, settings.window)
+    row["sql"] = rule.sql(action, threshold, settings.window, with_event_id)
     there = reporting[(reporting["action"] == action) & (reporting["threshold"] == threshold)]
     later = there.iloc[0]
-    told |= {name: float(later[name]) for name in ("adjusted", "adjusted_low", "adjusted_high")}
+    row |= {name: float(later[name]) for name in ("adjusted", "adjusted_low", "adjusted_high")}
     for name, part, whole in (("precision", "both", "experienced"), ("recall", "both", "retained")):
-        told |= _share(name, later[part], later[whole])
+        row |= _share(name, later[part], later[whole])
     planned = values.planned(choice.chosen)
-    return told | (vars(planned) if planned else {})
+    return row | (vars(planned) if planned else {})
 
 
 def _other_priors(choice: choose.Choice, evidence: ActionEvidence) -> str:
@@ -219,9 +220,7 @@ def _other_priors(choice: choose.Choice, evidence: ActionEvidence) -> str:
 
 
 def _share(name: str, part: float, whole: float) -> dict[str, object]:
-    from statsmodels.stats.proportion import proportion_confint
-
-    low, high = proportion_confint(part, whole, method="wilson")
+    low, high = wilson(part / whole, whole)
     return {name: part / whole, f"{name}_low": float(low), f"{name}_high": float(high)}
 
 

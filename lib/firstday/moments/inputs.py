@@ -53,10 +53,10 @@ def read(
             )
         if settings.labels is not None:
             labels = sources.open_table(settings.labels, "soft_labels", "labels", reading(settings, "labels"))
-            told = check(labels, schemas.user_labels(), now=now)
-            sources.quarantine(told, max_bad_share=settings.max_bad_share)
-            _refuse_empty(told)
-            found.append(noted(told, meet(Side(users, "user_id"), Side(told, "user_id"))))
+            checked = check(labels, schemas.user_labels(), now=now)
+            sources.quarantine(checked, max_bad_share=settings.max_bad_share)
+            _refuse_empty(checked)
+            found.append(noted(checked, meet(Side(users, "user_id"), Side(checked, "user_id"))))
         end = complete_until([events]) if settings.horizon is None else None
         found[1] = noted(events, end.note if end else None)
         step.note(**{checked.source.name: checked.profile.rows for checked in found})

@@ -76,9 +76,9 @@ def with_left_out(
     """
     refuse_strangers(users, labels)
     probability = F.col("probabilities")[class_of(labels, label_class)]
-    told = F.array_max("probabilities") - F.array_min("probabilities") > SAME
+    differ = F.array_max("probabilities") - F.array_min("probabilities") > SAME
     above = drawn("user_id", SALT) < probability if use == "weigh" else probability > limit
-    doubted = labels.select("user_id", (told & above).alias(LEFT_OUT))
+    doubted = labels.select("user_id", (differ & above).alias(LEFT_OUT))
     word = F.when(F.col(LEFT_OUT), YES).otherwise(NO)
     return users.join(doubted, "user_id", "left").withColumn(LEFT_OUT, word)
 
@@ -131,7 +131,7 @@ class Changed:
     everyone: Population
     candidates: pd.DataFrame
 
-    def told(self) -> dict[str, Any]:
+    def content(self) -> dict[str, Any]:
         """For the report."""
         return {KEPT: vars(self.kept), EVERYONE: vars(self.everyone), "candidates": self.candidates}
 

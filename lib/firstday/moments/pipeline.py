@@ -5,7 +5,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from pyspark.sql import DataFrame
@@ -18,6 +17,7 @@ from firstday.experiments.results import RESULTS
 from firstday.moments import analyse, counts, labelled, metrics, outputs, story
 from firstday.moments.collect import cohorts_by_date, to_driver
 from firstday.moments.conjunctions import conjunctions
+from firstday.moments.content import DiscoverContent
 from firstday.moments.findings import BEFORE_ALL, Findings, find
 from firstday.moments.inputs import anchor_action_of, horizon_of, read, return_actions_of, users_of
 from firstday.moments.labelled import Tables
@@ -33,9 +33,6 @@ from firstday.spark.local_rows import local_rows
 from firstday.tables import Checked, Sources, schemas
 from firstday.tables.reading import notes_of
 from firstday.windows import Windows, microseconds
-
-if TYPE_CHECKING:
-    from firstday.report import DiscoverContent
 
 # Counts of an earlier run can be kept only where these settings are the same.
 COUNTED_BY = (
@@ -81,7 +78,7 @@ def discover_stage(sources: Sources, settings: DiscoverSettings, run_id: str) ->
         held=found.findings.held,
     )
     content = _content(cohorts, found, shown, together, facts, changed, settings, inputs, run_id)
-    from firstday.report import discover_answer, discover_report, discover_text
+    from firstday.moments.report import discover_answer, discover_report, discover_text
 
     return Result(
         "discover",
@@ -124,9 +121,9 @@ def count_from(settings: DiscoverSettings, windows: Windows, sources: Sources) -
     base = sources.base
     if base is None or base.horizon is None:
         return None  # the first run is a full one
-    told = redacted_values(settings.model_dump(mode="json"))  # as `runs` keeps them
+    recorded_now = redacted_values(settings.model_dump(mode="json"))  # as `runs` keeps them
     before = DEFAULTS | dict(base.settings)  # an earlier version had fewer settings
-    changed = [name for name in COUNTED_BY if before[name] != told[name]]
+    changed = [name for name in COUNTED_BY if before[name] != recorded_now[name]]
     if changed:
         raise SettingsError(
             "earlier counts can be kept only if they were made with the same settings",
@@ -338,9 +335,7 @@ def _content(
     settings: DiscoverSettings,
     inputs: Sequence[Checked],
     run_id: str,
-) -> "DiscoverContent":
-    from firstday.report import DiscoverContent
-
+) -> DiscoverContent:
     findings = found.findings
     return DiscoverContent(
         run_id=run_id,
@@ -360,11 +355,11 @@ def _content(
             for name, each in findings.tested.items()
             if each.is_settled
         ],
-        settings=story.told(settings.model_dump(mode="json")),
+        settings=story.settings_shown(settings.model_dump(mode="json")),
         inputs={each.source.name: each.source.described for each in inputs},
         notes=[*notes_of(inputs), *facts.sentences()],
         tallies={**facts.tallies, **_quarantined(inputs)},
-        labels=changed.told() if changed else None,
+        labels=changed.content() if changed else None,
     )
 
 

@@ -34,22 +34,24 @@ class Facts:
 
     def sentences(self) -> list[str]:
         """For the report."""
-        told = [
+        sentences = [
             f"Users left out of D{day}, as its time had not run out at the horizon: {users:,}."
             for day, users in self.unmatured.items()
             if users
         ]
-        told += [
+        sentences += [
             f"D{day} begins for some users before their action window ends: that part is cut off, so that "
             "no event counts both as an action and as a return."
             for day in self.cut_days
         ]
-        told += [text.format(self.tallies[name]) for name, text in TALLIES.items() if self.tallies.get(name)]
+        sentences += [
+            text.format(self.tallies[name]) for name, text in TALLIES.items() if self.tallies.get(name)
+        ]
         if self.counted_from:
-            told.append(f"Anchor dates before {self.counted_from} are as an earlier run counted them.")
+            sentences.append(f"Anchor dates before {self.counted_from} are as an earlier run counted them.")
         if self.held:
-            told.append(f"The evidence is adjusted for segments ({', '.join(self.held)}).")
-        return [*told, OTHER_ACTIVITY]
+            sentences.append(f"The evidence is adjusted for segments ({', '.join(self.held)}).")
+        return [*sentences, OTHER_ACTIVITY]
 
 
 TALLIES = {
@@ -65,7 +67,7 @@ OTHER_ACTIVITY = (
 )
 
 
-def told(settings: Mapping[str, object]) -> dict[str, str]:
+def settings_shown(settings: Mapping[str, object]) -> dict[str, str]:
     """Settings as a reader would write them; those that say nothing are left out."""
     shown = {}
     for name, value in settings.items():

@@ -15,6 +15,7 @@ from scipy.special import log_ndtr, logsumexp
 from firstday.moments.dates import DateProducts
 from firstday.moments.factors import Floats, engagement_loadings, principal_axes
 from firstday.moments.families import Families, common_loadings
+from firstday.stats.jackknife import jackknife_error
 
 # How far a mere companion's covariance may be from what the factors explain, as a share of that (and of a
 # quarter of the usual one); which, is not known, so all count equally.
@@ -25,6 +26,7 @@ EFFECTS = np.geomspace(0.05, 2.2, 40)  # of the cause, on the logit, for each un
 EFFECT_SCALE = 0.7  # of the half-normal prior of the effect
 SAMPLING_SHARE = 0.75  # of the sampling correlation that theory gives; the rest is seen from date to date
 JACKKNIFE_ITERATIONS = 40
+LEAST_ERROR = 1e-12  # to divide by
 
 
 def effect_prior() -> Floats:
@@ -101,10 +103,12 @@ def within_dates(data: DateProducts, families: Families) -> Within:
     left_out = data.within_left_out()
     turned = _turned(left_out[:, :-1, :-1], loadings, families)
     observed_left_out = left_out[:, :-1, -1]
-    error, deviations = jackknife_error(observed_left_out)
+    error = np.maximum(jackknife_error(observed_left_out), LEAST_ERROR)
     for _ in range(2):  # the slopes depend on the errors, a little
         slopes = _fit(loadings, observed, error)
-        error, deviations = jackknife_error(observed_left_out - turned @ slopes)
+        residual = observed_left_out - turned @ slopes
+        error = np.maximum(jackknife_error(residual), LEAST_ERROR)
+    deviations = residual - residual.mean(axis=0)
     deviation = np.sqrt(np.diag(covariance))
     correlation = covariance / np.outer(deviation, deviation)
     # From few dates alone correlations of errors cannot be told: most of it is what theory gives.
@@ -145,13 +149,6 @@ def within_dates(data: DateProducts, families: Families) -> Within:
         np.einsum("ij,hmij->hmj", covariance, kernel_s),
         covariance @ kernel_s[0],
     )
-
-
-def jackknife_error(left_out: Floats) -> tuple[Floats, Floats]:
-    """Standard error, from the estimates without each date (dates, ...) (Efron & Stein 1981); deviations."""
-    dates = len(left_out)
-    deviations = left_out - left_out.mean(axis=0)
-    return np.maximum(np.sqrt((dates - 1) / dates * (deviations**2).sum(axis=0)), 1e-12), deviations
 
 
 def _fit(columns: Floats, observed: Floats, error: Floats) -> Floats:

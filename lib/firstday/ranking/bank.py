@@ -76,9 +76,9 @@ def read(
             kept = {"user_id", "joined_at", "anchored_at", *settings.segment}
             rules = _rules(sources, settings) if source.format in TEXT_FORMATS else []
             free = [each for each in source.columns if each not in kept]
-            source, numbers, told = typed_by_use(source, free, uses_of(rules, source.frame))
+            source, numbers, note = typed_by_use(source, free, uses_of(rules, source.frame))
             checked = check(source, contract(name, source.columns, numbers=numbers), now=now)
-            return noted(checked, told)
+            return noted(checked, note)
         if source is not None:
             return check(source, contract(name, source.columns, has_event_id(settings)), now=now)
         if name in (*REQUIRED, *needed) or name in settings.table:

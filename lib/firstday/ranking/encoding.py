@@ -80,10 +80,10 @@ class Encoding:
             return
         absent = [name for name in self.names if name not in names]
         further = [name for name in names if name not in self.names]
-        told = {"missing": absent, "further": further} if absent or further else "another order"
+        difference = {"missing": absent, "further": further} if absent or further else "another order"
         raise DataError(
             "the model was trained on the features that it is given",
-            value=told,
+            value=difference,
             next_step="train on these features, or choose the model that belongs to them",
         )
 
@@ -94,14 +94,14 @@ class Encoding:
     def from_json(cls, text: str) -> "Encoding":
         """Raises DataError where the text is not what `to_json` writes."""
         try:
-            told = json.loads(text)
-            if told["version"] != VERSION:
-                raise ValueError(f"version {told['version']}")
+            saved = json.loads(text)
+            if saved["version"] != VERSION:
+                raise ValueError(f"version {saved['version']}")
             features = tuple(
                 Feature(str(one["name"]), None if one["values"] is None else tuple(map(str, one["values"])))
-                for one in told["features"]
+                for one in saved["features"]
             )
-            return cls(features, tuple((str(name), str(why)) for name, why in told["left_out"]))
+            return cls(features, tuple((str(name), str(why)) for name, why in saved["left_out"]))
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"an encoding is JSON of version {VERSION} as firstday writes it",
@@ -131,10 +131,10 @@ def learn(
     used = [name for name in dict.fromkeys(names) if name not in reasons]
     if not used:
         raise DataError("there is at least one feature", value=reasons, next_step="give numbers or texts")
-    told = known or {}
+    given = known or {}
     texts = [name for name in used if _kind(kinds[name]) == "text"]
-    values = _frequent(rows, [name for name in texts if name not in told], most)
-    values |= {name: tuple(told[name]) for name in texts if name in told}
+    values = _frequent(rows, [name for name in texts if name not in given], most)
+    values |= {name: tuple(given[name]) for name in texts if name in given}
     return Encoding(tuple(Feature(name, values.get(name)) for name in used), tuple(reasons.items()))
 
 

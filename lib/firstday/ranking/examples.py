@@ -87,17 +87,17 @@ def refuse_unfit(found: Mapping[str, Sizes], objective: str) -> None:
 
 
 def _refuse_labels(size: Sizes, objective: str, whose: str) -> None:
-    told = f"{size.least_label:g} to {size.greatest_label:g}"
+    span = f"{size.least_label:g} to {size.greatest_label:g}"
     if objective == LAMBDARANK and (not size.whole_labels or size.greatest_label > HIGHEST_LABEL):
         raise DataError(
             f"labels of lambdarank must be whole numbers from 0 to {HIGHEST_LABEL}",
-            value=told if size.whole_labels else f"{told}, with fractions",
+            value=span if size.whole_labels else f"{span}, with fractions",
             next_step="number the grades 0, 1, 2, ..., or take --objective binary for probabilities",
         )
     if objective == BINARY and size.greatest_label > 1:
         raise DataError(
             "labels of the objective binary must be from 0 to 1",
-            value=told,
+            value=span,
             next_step="take --objective lambdarank for grades",
         )
     if size.least_label == size.greatest_label:
@@ -122,11 +122,11 @@ def capped(rows: DataFrame, found: Mapping[str, Sizes]) -> tuple[DataFrame, tupl
     by_hash = Window.partitionBy(SPLIT, LIST).orderBy(TIE, ORDER, KEY)
     kept = rows.withColumn(place, F.row_number().over(by_hash)).where(F.col(place) <= LONGEST_LIST)
     longest = max(size.longest for size in found.values())
-    told = (
+    note = (
         f"Of lists of more than {LONGEST_LIST:,} rows (the longest has {longest:,}) that many are kept, "
         "drawn by a hash: LightGBM does not return from longer ones."
     )
-    return kept.drop(place), (told,)
+    return kept.drop(place), (note,)
 
 
 def refuse_session(spark: SparkSession) -> None:

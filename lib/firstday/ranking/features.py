@@ -24,7 +24,6 @@ from firstday.ranking.history import ACTION, SHOWN
 from firstday.ranking.measures import (
     ACTION_DAYS,
     AT,
-    DAY,
     FIRST_MET,
     SHOWN_THROUGH,
     at_end,
@@ -38,12 +37,12 @@ from firstday.ranking.measures import (
 from firstday.ranking.rates import CATEGORY_RATE, DAYS, SEGMENT, SEGMENT_RATE, Rates, rates
 from firstday.ranking.states import candidate_id, exposure_state
 from firstday.tables.schemas import column
+from firstday.windows import DAY, instant_at, microseconds, timestamp_literal
 
 ASK, CUSTOMER = "ask", "customer"  # kinds of rows beside those of facts, and the columns that these carry
 CANDIDATE = "candidate_id"
 PAIRS, PAIR = "measures_by_category", "measures_of_category"
 JOINED = ("joined_at", "anchored_at")
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def at_each(
@@ -68,7 +67,7 @@ def at_each(
         user = Window.partitionBy("user_id")
         rows = rows.withColumn(CUSTOMER, F.first(CUSTOMER, ignorenulls=True).over(user))
     answered = rows.where(F.col("kind") == ASK)
-    return log.answers(answered, rates(facts, settings.prior_weight, log.segments))
+    return log.answers(answered, rates(facts, log.segments))
 
 
 def at_once(
@@ -83,22 +82,25 @@ def at_once(
     """
     settings = settings or FeatureSettings()
     instant = now if now.tzinfo else now.replace(tzinfo=UTC)
-    micros = (instant - EPOCH) // timedelta(microseconds=1)
+    micros = microseconds(instant)
     log = _Log(settings, candidates, customers)
     # Actions count for some days only, and their log is the longest.
-    counts = (F.col("kind") != ACTION) | (F.col("at") >= _instant(micros - ACTION_DAYS * DAY))
-    before = log.facts(facts.where((F.col("at") < _instant(micros)) & counts))
+    counts = (F.col("kind") != ACTION) | (
+        F.col("at") >= timestamp_literal(instant - timedelta(days=ACTION_DAYS))
+    )
+    before = log.facts(facts.where((F.col("at") < timestamp_literal(instant)) & counts))
     found = _of_users(log.prepared(before), settings, micros)
     asked = log.asked(F.lit(micros)).join(found, "user_id", "left")
     pair = F.try_element_at(PAIRS, F.col("category"))
     asked = asked.withColumn(PAIR, pair).withColumns(
         {**filled(of_pairs(), F.col(PAIR).getField), **filled(of_users(settings.actions), F.col)}
     )
-    midnight = micros - micros % DAY
+    midnight = instant_at(micros - micros % DAY)
     recent = facts.where(
-        (F.col("at") < _instant(midnight)) & (F.col("at") >= _instant(midnight - DAYS * DAY))
+        (F.col("at") < timestamp_literal(midnight))
+        & (F.col("at") >= timestamp_literal(midnight - timedelta(days=DAYS)))
     )
-    return log.answers(asked, rates(recent, settings.prior_weight, log.segments))
+    return log.answers(asked, rates(recent, log.segments))
 
 
 class _Log:
@@ -174,7 +176,6 @@ class _Log:
                 features["unanswered"],
                 F.col("last_reaction"),
                 F.col("last_dismissal"),
-                self.settings.reaction_lasts,
             ).alias(STATE),
         )
         return found.withColumn(CANDIDATE, candidate_id(F.col("category"), F.col(STATE)))
@@ -200,10 +201,6 @@ def _of_users(rows: DataFrame, settings: FeatureSettings, end: int) -> DataFrame
 
 def _customer(name: str) -> Column:
     return F.col(CUSTOMER).getField(name)
-
-
-def _instant(micros: int) -> Column:
-    return F.timestamp_micros(F.lit(micros))
 
 
 def _refuse_clashes(*groups: Sequence[str]) -> None:

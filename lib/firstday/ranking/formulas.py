@@ -7,31 +7,25 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 from firstday.errors import SettingsError
-from firstday.ranking.measures import ACTION_DAYS, AT, DAY, action_names
+from firstday.ranking.measures import ACTION_DAYS, AT, action_names
 from firstday.ranking.rates import CATEGORY_RATE, PRIOR, SEGMENT_RATE, smoothed
-from firstday.ranking.states import REACTION_LASTS
+from firstday.windows import DAY
 
 STATE = "state"
+HALF_LIFE_DAYS = 90.0  # after which a stated preference counts half
 TENURE_FROM = "tenure_from"  # microseconds since 1970 in UTC
 
 
 @dataclass(frozen=True)
 class FeatureSettings:
-    """half_life_days: after these a stated preference counts half. prior_weight: impressions that the prior
-    of a click rate is worth. reaction_lasts: as in exposure_state. actions: app actions to count, as given
-    to `facts`. segment: the customers' column whose values have click rates of their own.
+    """actions: app actions to count, as given to `facts`. segment: the customers' column whose values have
+    click rates of their own.
     """
 
-    half_life_days: float = 90.0
-    prior_weight: float = 100.0
-    reaction_lasts: int = REACTION_LASTS
     actions: tuple[str, ...] = ()
     segment: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("half_life_days", "prior_weight", "reaction_lasts"):
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"the setting {name} must be above 0", value=getattr(self, name))
         if len(set(self.actions)) < len(self.actions):
             raise SettingsError("each action is counted once", value=self.actions)
 
@@ -57,9 +51,9 @@ def formulas(settings: FeatureSettings) -> Mapping[str, Callable[[], Column]]:
         "days_since_transaction": _days_since("last_transaction"),
         "used_7d": lambda: (F.col("used_7d") > 0).cast("int"),
         "held": lambda: (F.col("open") > 0).cast("int"),
-        "preference": lambda: _decayed(settings.half_life_days),
+        "preference": _decayed,
         **_as_they_are(*user_counts, "user_categories_met"),
-        "user_click_rate": lambda: smoothed("user_clicks", "user_shown", PRIOR, settings.prior_weight),
+        "user_click_rate": lambda: smoothed("user_clicks", "user_shown", PRIOR),
         "days_since_anything": _days_since("user_last"),
         "tenure_days": lambda: F.when(F.col(TENURE_FROM) <= F.col(AT), _days_since(TENURE_FROM)()),
         **_as_they_are(*actions),
@@ -75,7 +69,7 @@ def _days_since(instant: str) -> Callable[[], Column]:
     return lambda: (F.col(AT) - F.col(instant)) / DAY
 
 
-def _decayed(half_life_days: float) -> Column:
+def _decayed() -> Column:
     """The strength stated last; of several at one instant the greatest."""
     age = (F.col(AT) - F.col("stated").getField(AT)) / DAY
-    return F.col("stated").getField("value") * F.pow(F.lit(2.0), -age / half_life_days)
+    return F.col("stated").getField("value") * F.pow(F.lit(2.0), -age / HALF_LIFE_DAYS)

@@ -69,13 +69,13 @@ def facts(
 
 
 def _facts(rows: DataFrame, kind: str, at: str, value: Column | None = None) -> DataFrame:
-    told = F.lit(None) if value is None else value
+    number = F.lit(None) if value is None else value
     return rows.select(
         "user_id",
         "category",
         F.lit(kind).alias("kind"),
         F.col(at).cast("timestamp").alias("at"),
-        told.cast("double").alias("value"),
+        number.cast("double").alias("value"),
     )
 
 

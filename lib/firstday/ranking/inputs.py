@@ -165,7 +165,7 @@ def _ready(sources: Sources, settings: TrainSettings) -> Examples:
     )
     sources.quarantine(*checked, max_bad_share=settings.max_bad_share)
     frames = [_example(each.good, features, settings) for each in checked]
-    told: dict[str, Any] = {
+    common: dict[str, Any] = {
         "objective": settings.objective or LAMBDARANK,
         "parameters": parameters_of(settings),
         "categories": settings.category is not None,
@@ -174,9 +174,9 @@ def _ready(sources: Sources, settings: TrainSettings) -> Examples:
         rows = (
             frames[0].withColumn(SPLIT, F.lit(TRAIN)).unionByName(frames[1].withColumn(SPLIT, F.lit(VALID)))
         )
-        return Examples(checked, rows, features, **told)
+        return Examples(checked, rows, features, **common)
     notes = (_split_told(settings),)
-    return Examples(checked, _split(frames[0], settings), features, notes=notes, **told)
+    return Examples(checked, _split(frames[0], settings), features, notes=notes, **common)
 
 
 def _features(source: Input, settings: TrainSettings) -> tuple[str, ...]:
@@ -260,8 +260,8 @@ def _split(rows: DataFrame, settings: TrainSettings) -> DataFrame:
     cut = rows.agg(F.percentile_approx(at, 1 - settings.valid_share, 10_000).alias("cut"))
     # By its list's first row: a list is never in both.
     first = rows.groupBy(LIST).agg(F.min(at).alias("first"))
-    told = rows.join(first, LIST).crossJoin(F.broadcast(cut))
-    return told.withColumn(SPLIT, F.when(F.col("first") > F.col("cut"), VALID).otherwise(TRAIN)).drop(
+    dated = rows.join(first, LIST).crossJoin(F.broadcast(cut))
+    return dated.withColumn(SPLIT, F.when(F.col("first") > F.col("cut"), VALID).otherwise(TRAIN)).drop(
         "first", "cut", "firstday_time"
     )
 

@@ -37,10 +37,10 @@ from firstday.ranking.formulas import FeatureSettings
 from firstday.ranking.history import CLICK, JOIN
 from firstday.ranking.rates import CATEGORY_RATE, SEGMENT_RATE
 from firstday.recommendations.recall.affinity import attributed
-from firstday.recommendations.recall.interests import moment
 from firstday.recommendations.recall.serendipity import segmented
 from firstday.recommendations.recall.sources import RECALL_FEATURES, recalled
 from firstday.spark.frames import break_lineage, with_vector
+from firstday.windows import timestamp_literal
 
 SLOT = "slot"
 ASKED = "firstday_asked"
@@ -128,7 +128,9 @@ def asked(
     target: Target,
 ) -> DataFrame:
     """user_id, category, asked_at, slot, label, key: the impressions of the span with their labels."""
-    within = (F.col("shown_at") >= moment(span.start)) & (F.col("shown_at") < moment(span.end))
+    within = (F.col("shown_at") >= timestamp_literal(span.start)) & (
+        F.col("shown_at") < timestamp_literal(span.end)
+    )
     shown = impressions.where(within)
     seconds = target.window.total_seconds()
     answers = (
@@ -189,7 +191,7 @@ def built(
     older scores than it is asked with would trust them too little.
     """
     asks = asked(tables["impressions"], tables["reactions"], tables.get("events"), span, target)
-    later = F.col("asked_at") >= moment(span.valid)
+    later = F.col("asked_at") >= timestamp_literal(span.valid)
     customers = with_segment(tables["customers"], segment)
     rows = at_each(asks, facts, features, customers).withColumn(SPLIT, F.when(later, VALID).otherwise(TRAIN))
     # Cross-sell: a click on what was just used earns nothing. It is not held against the category either:
@@ -204,12 +206,14 @@ def built(
             profile=profile,
             seed=seed,
         )
-        inside = (F.col("asked_at") >= moment(since)) & (F.col("asked_at") < moment(until))
+        inside = (F.col("asked_at") >= timestamp_literal(since)) & (
+            F.col("asked_at") < timestamp_literal(until)
+        )
         parts.append(said.features(rows.where(inside)))
-    told = break_lineage(reduce(DataFrame.unionByName, parts))
+    examples = break_lineage(reduce(DataFrame.unionByName, parts))
     names = feature_names(customers, features)
-    encoding = learn(told.where(F.col(SPLIT) == TRAIN), names)
-    return Learned(_example(encoding.apply(told), encoding, seed), encoding)
+    encoding = learn(examples.where(F.col(SPLIT) == TRAIN), names)
+    return Learned(_example(encoding.apply(examples), encoding, seed), encoding)
 
 
 def with_segment(customers: DataFrame, segment: Sequence[str]) -> DataFrame:

@@ -26,11 +26,11 @@ from firstday.ranking.history import (
     UNTIL,
     USED,
 )
+from firstday.windows import DAY
 
 AT = "fact_at"  # microseconds since 1970 in UTC
 # Of a fact among those of its customer and category: impressions until it; whether it is the first of MET.
 SHOWN_THROUGH, FIRST_MET = "shown_through", "first_met"
-DAY = 86_400_000_000  # microseconds
 ACTION_DAYS = 7
 
 

@@ -18,30 +18,26 @@ from firstday.errors import FirstdayError
 from firstday.parallel import side_by_side
 from firstday.ranking import examples, explain, outputs, ranking, verdict
 from firstday.ranking.baselines import with_baselines
-from firstday.ranking.encoding import Encoding
-from firstday.ranking.examples import BINARY, LIST, SPLIT, TIE, TRAIN, VALID, VECTOR
+from firstday.ranking.examples import BINARY, SPLIT, TIE, VALID, VECTOR
 from firstday.ranking.inputs import Examples, parameters_of, read
-from firstday.ranking.learning import ASKED
 from firstday.ranking.ranker import Ranker, fit, watched
 from firstday.ranking.slot_count import SlotCount, slot_count
 from firstday.ranking.slot_sums import slot_sums
-from firstday.recommendations.monitoring_drift import encoded_columns, profile, unpacked
 from firstday.result import Published, Result, Stage, TrainedModel, recorded
 from firstday.settings import TrainSettings
 from firstday.spark import synapseml
-from firstday.spark.frames import drawn, from_pandas, kept_in
+from firstday.spark.frames import from_pandas, kept_in
 from firstday.spark.local_rows import local_rows
 from firstday.tables import Sources
 
 if TYPE_CHECKING:
-    from firstday.report import TrainContent
+    from firstday.ranking.report import TrainContent
     from firstday.tracking import Registered
 
 MODEL = "model"  # the ranker, among the baselines
 CHAMPION, CHALLENGER = "champion", "challenger"
 RANKER_FILE, DESCRIPTION_FILE = "ranker.lightgbm.txt", "ranker.json"
 ASKED_WITH = ("segment", "profile", "actions")  # settings that recommending must share
-PROFILED, PROFILE_SALT = 200_000, 19  # rows that the profile is of, drawn by lists
 SAMPLED = 2_000  # rows that SHAP values are of
 
 
@@ -75,14 +71,11 @@ def train_stage(sources: Sources, settings: TrainSettings, run_id: str) -> Resul
         importance = explain.importance(ranker, _sample(measured.scored))
         with logs.step("Explaining the ranker"):
             tables = _tables(spark, found, ranker, measured, importance, (*notes, *slot_notes), settings)
-            if found.encoding is not None:
-                profiled = _profile(measured.scored, found.encoding)
-                tables["ranker_profile"] = from_pandas(spark, profiled, outputs.TABLES["ranker_profile"])
             if slots:
                 tables["ranker_slots"] = from_pandas(spark, slots.table, outputs.RANKER_SLOTS)
         content = _content(found, ranker, measured, importance, slots, sizes, notes, used, run_id)
         caches = stack.pop_all()  # as long as the result is in use
-    from firstday.report import train_answer, train_report, train_text
+    from firstday.ranking.report import train_answer, train_report, train_text
 
     figures = _metrics(measured.metrics) | (slots.metrics if slots else {})
     return Result(
@@ -229,15 +222,6 @@ def _sample(scored: DataFrame) -> np.ndarray:
     )
 
 
-def _profile(scored: DataFrame, encoding: Encoding) -> pd.DataFrame:
-    """What the rows that were learned from are like, of some lists, to tell later how far others are."""
-    learned = scored.where(F.col(SPLIT) == TRAIN)
-    share = min(1.0, PROFILED / max(learned.count(), 1))
-    some = learned.where(drawn(LIST, PROFILE_SALT) < share)
-    rows = unpacked(some, encoding, ASKED, MODEL)
-    return profile(rows, encoded_columns(encoding, MODEL), encoding)
-
-
 def _tables(
     spark: SparkSession,
     found: Examples,
@@ -247,12 +231,12 @@ def _tables(
     notes: Sequence[str],
     settings: TrainSettings,
 ) -> dict[str, DataFrame]:
-    told = settings.model_dump(mode="json") | {"actions": list(found.actions)}
+    used = settings.model_dump(mode="json") | {"actions": list(found.actions)}
     model = (
         found.objective,
         list(ranker.features),
         found.encoding.to_json() if found.encoding else None,
-        json.dumps({name: told[name] for name in ASKED_WITH}),
+        json.dumps({name: used[name] for name in ASKED_WITH}),
         found.parameters.model_dump_json(),
         measured.beats,
         list(notes),
@@ -278,7 +262,7 @@ def _content(
     used: Mapping[str, Any],
     run_id: str,
 ) -> "TrainContent":
-    from firstday.report import SlotContent, TrainContent
+    from firstday.ranking.report import SlotContent, TrainContent
 
     return TrainContent(
         run_id=run_id,

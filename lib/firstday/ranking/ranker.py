@@ -136,11 +136,11 @@ def watched(seconds: float, end: Callable[[], None]) -> Iterator[None]:
 def _learner(objective: str, tasks: int, features: Sequence[str], parameters: Boosting, seed: int) -> Any:
     from synapse.ml.lightgbm import LightGBMRanker, LightGBMRegressor
 
-    told = {NAMES[name]: value for name, value in parameters.model_dump().items() if value is not None}
+    named = {NAMES[name]: value for name, value in parameters.model_dump().items() if value is not None}
     if parameters.early_stopping_round:
-        told["validationIndicatorCol"] = TUNING
+        named["validationIndicatorCol"] = TUNING
     shared: dict[str, Any] = {
-        **told,
+        **named,
         "labelCol": LABEL,
         "featuresCol": VECTOR,
         "weightCol": WEIGHT,

@@ -24,19 +24,20 @@ from firstday.ranking.examples import LABEL, LIST, SPLIT
 PLACES = (1, 3, 5, 10)
 NDCG = tuple(f"ndcg@{place}" for place in PLACES)
 IDEAL = "ideal"
+ALPHA = 0.05  # intervals hold at 1 - ALPHA
 COLUMNS = (
     *("split", "model", "metric", "value", "low", "high"),
     *("gain", "gain_low", "gain_high", "lists", "lists_left_out"),
 )
 
 
-def ndcg(rows: DataFrame, models: Sequence[str], level: float = 0.95) -> pd.DataFrame:
+def ndcg(rows: DataFrame, models: Sequence[str]) -> pd.DataFrame:
     """NDCG by split, model and place, as COLUMNS. rows: SPLIT, LIST, LABEL and a column of scores a model.
 
     gain: what the first of `models` has over this one. One exchange, by list.
     """
     by_list = _by_list(rows, models)
-    return _figures(by_list, models, level)
+    return _figures(by_list, models)
 
 
 def auc(rows: DataFrame, models: Sequence[str]) -> dict[str, float]:
@@ -90,8 +91,8 @@ def _shares(model: str) -> Column:
     return F.array(*parts).alias(model)
 
 
-def _figures(by_list: DataFrame, models: Sequence[str], level: float) -> pd.DataFrame:
-    def told(name: str, value: Column) -> list[Column]:
+def _figures(by_list: DataFrame, models: Sequence[str]) -> pd.DataFrame:
+    def sums_of(name: str, value: Column) -> list[Column]:
         return [
             F.avg(value).alias(f"{name}_mean"),
             F.stddev_samp(value).alias(f"{name}_spread"),
@@ -101,25 +102,25 @@ def _figures(by_list: DataFrame, models: Sequence[str], level: float) -> pd.Data
     aggregates = [F.count("*").alias("all"), F.count(F.col(own)[0]).alias("lists")]
     for at, name in enumerate(models):
         for index in range(len(PLACES)):
-            aggregates += told(f"value_{at}_{index}", F.col(name)[index])
-            aggregates += told(f"gain_{at}_{index}", F.col(own)[index] - F.col(name)[index])
+            aggregates += sums_of(f"value_{at}_{index}", F.col(name)[index])
+            aggregates += sums_of(f"gain_{at}_{index}", F.col(own)[index] - F.col(name)[index])
     rows = []
     for found in by_list.groupBy(SPLIT).agg(*aggregates).orderBy(SPLIT).collect():
         for at, name in enumerate(models):
             for index, metric in enumerate(NDCG):
                 lists = found["lists"]
-                value = _interval(found, f"value_{at}_{index}", lists, level)
-                gain = _interval(found, f"gain_{at}_{index}", lists, level) if at else (None,) * 3
+                value = _interval(found, f"value_{at}_{index}", lists)
+                gain = _interval(found, f"gain_{at}_{index}", lists) if at else (None,) * 3
                 left_out = found["all"] - lists
                 rows.append((found[SPLIT], name, metric, *value, *gain, lists, left_out))
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def _interval(
-    found: "dict[str, float] | object", name: str, lists: int, level: float
+    found: "dict[str, float] | object", name: str, lists: int
 ) -> tuple[float | None, float | None, float | None]:
     mean, spread = found[f"{name}_mean"], found[f"{name}_spread"]  # type: ignore[index]
     if mean is None or lists < 2:
         return mean, None, None
-    reach = float(stdtrit(lists - 1, (1 + level) / 2)) * spread / lists**0.5
+    reach = float(stdtrit(lists - 1, 1 - ALPHA / 2)) * spread / lists**0.5
     return mean, mean - reach, mean + reach

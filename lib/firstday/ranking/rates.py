@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from firstday.ranking.history import CLICK, SHOWN
 
 DAYS = 28
+PRIOR_WEIGHT = 100.0  # impressions that the prior of a click rate is worth
 DAY, SEGMENT, PRIOR = "rate_day", "rate_segment", "prior_rate"
 CATEGORY_RATE, SEGMENT_RATE = "category_click_rate", "segment_click_rate"
 
@@ -42,12 +43,12 @@ class Rates:
         return found.drop(DAY)
 
 
-def rates(facts: DataFrame, weight: float, segments: DataFrame | None = None) -> Rates:
+def rates(facts: DataFrame, segments: DataFrame | None = None) -> Rates:
     """The rates of each day that has any. segments: user_id, SEGMENT; a null is one too.
 
-    A rate is (clicks + weight × prior) / (impressions + weight), the mean of a beta distribution: the prior
-    is the rate of all categories for a category, the category's rate for a segment in it. Clicks count on
-    their own day, so that a rate may be above 1 where impressions are older than the window.
+    A rate is (clicks + PRIOR_WEIGHT × prior) / (impressions + PRIOR_WEIGHT), the mean of a beta distribution:
+    the prior is the rate of all categories for a category, the category's rate for a segment in it. Clicks
+    count on their own day, so that a rate may be above 1 where impressions are older than the window.
     """
     rows = facts.where(F.col("kind").isin(SHOWN, CLICK))
     keys = ["category"]
@@ -64,19 +65,19 @@ def rates(facts: DataFrame, weight: float, segments: DataFrame | None = None) ->
     overall = overall.select(DAY, (F.col("clicks") / F.col("shown")).alias(PRIOR))
     of_category = _summed(windows, [DAY, "category"])
     of_category = _looked_up(of_category, overall, [DAY])
-    of_category = of_category.withColumn(CATEGORY_RATE, smoothed("clicks", "shown", PRIOR, weight))
+    of_category = of_category.withColumn(CATEGORY_RATE, smoothed("clicks", "shown", PRIOR))
     categories = of_category.select("category", DAY, CATEGORY_RATE)
     if segments is None:
         return Rates(overall, categories, None)
     of_segment = _summed(windows, [DAY, "category", SEGMENT])
     of_segment = _looked_up(of_segment, categories, [DAY, "category"])
-    rate = smoothed("clicks", "shown", CATEGORY_RATE, weight)
+    rate = smoothed("clicks", "shown", CATEGORY_RATE)
     return Rates(overall, categories, of_segment.select(SEGMENT, "category", DAY, rate.alias(SEGMENT_RATE)))
 
 
-def smoothed(clicks: str, shown: str, prior: str, weight: float) -> Column:
-    """The columns' click rate, with `weight` more impressions that are clicked as the prior says."""
-    return (F.col(clicks) + weight * F.col(prior)) / (F.col(shown) + weight)
+def smoothed(clicks: str, shown: str, prior: str) -> Column:
+    """The columns' click rate, with PRIOR_WEIGHT more impressions that are clicked as the prior says."""
+    return (F.col(clicks) + PRIOR_WEIGHT * F.col(prior)) / (F.col(shown) + PRIOR_WEIGHT)
 
 
 def _summed(windows: DataFrame, keys: list[str]) -> DataFrame:

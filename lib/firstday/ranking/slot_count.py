@@ -28,11 +28,13 @@ from scipy.special import stdtrit
 
 from firstday.errors import DataError
 from firstday.ranking.slot_sums import BINS, GROUPS, LEAST_CLICKS, Reentry, SlotSums, first_slots
+from firstday.stats.jackknife import jackknife_error
 
 Floats = NDArray[np.float64]
 LEAST_GROUPS = 10  # of customers, for an interval
 LEAST_EFFECTIVE = 30  # clicks, of a slot's drawn rows; below, rows are compared
 LEAST_GAIN = 0.10
+ALPHA = 0.05  # intervals hold at 1 - ALPHA
 STEPS, CLOSE = 10_000, 1e-10
 COLUMNS = (
     *("slots", "expected_click_rate", "low", "high", "clicks_per_list", "last_slot_click_rate"),
@@ -66,16 +68,16 @@ class SlotCount:
     @property
     def notes(self) -> tuple[str, ...]:
         come = self.reentry
-        told = [
+        sentences = [
             f"Customers who are shown contents see {come.lists_per_day:.2f} lists on a day with any, "
             f"{come.lists_per_week:.2f} lists and {come.exposures_per_week:.1f} exposures in 7 days."
         ]
         if self.recommended is not None:
-            told.insert(0, f"{self.recommended} of {self.most_slots} slots are recommended: {RULE}.")
+            sentences.insert(0, f"{self.recommended} of {self.most_slots} slots are recommended: {RULE}.")
         if self.unclear:
             first = self.most_slots + 1
-            told.append(f"Nothing is said of slots from {first} on: too few clicks to learn from.")
-        return tuple(told)
+            sentences.append(f"Nothing is said of slots from {first} on: too few clicks to learn from.")
+        return tuple(sentences)
 
     @property
     def metrics(self) -> dict[str, float | None]:
@@ -102,8 +104,8 @@ def refuse_unseen(slots: int, most_slots: int) -> None:
         )
 
 
-def slot_count(sums: SlotSums, level: float = 0.95) -> SlotCount:
-    """What each number of slots would earn, and how many are recommended. level: of the intervals."""
+def slot_count(sums: SlotSums) -> SlotCount:
+    """What each number of slots would earn, and how many are recommended."""
     by_draws = first_slots(_effective(sums.drawn), LEAST_EFFECTIVE)
     by_comparison = _comparable(sums.compared)
     slots, way = (by_draws, DRAWN) if by_draws >= by_comparison else (by_comparison, COMPARED)
@@ -121,7 +123,7 @@ def slot_count(sums: SlotSums, level: float = 0.95) -> SlotCount:
         examined = _compared(shown, clicks)
     lists = _stacked(sums.places, "lists", ("bin", "place"), by_bin)
     best = _ratio((lists * _rates(shown, clicks, examined)[:, :, None]).sum(axis=1), lists.sum(axis=1))
-    table = _table(examined, best, level)
+    table = _table(examined, best)
     return SlotCount(table, int(table["recommended"].argmax()) + 1, way, sums.reentry, seen - slots)
 
 
@@ -175,14 +177,14 @@ def _ratio(over: Floats, under: Floats) -> Floats:
     return np.divide(over, under, out=np.zeros(np.broadcast(over, under).shape), where=under > 0)
 
 
-def _table(examined: Floats, best: Floats, level: float) -> pd.DataFrame:
+def _table(examined: Floats, best: Floats) -> pd.DataFrame:
     earned = examined * best
     lists = earned.cumsum(axis=1)
     slots = np.arange(1, earned.shape[1] + 1)
     gains = _ratio(earned[0, 1:], lists[0, :-1])
     recommended = 1 + int((gains >= LEAST_GAIN).cumprod().sum())
-    low, high = _interval(lists / slots, level)
-    examination_low, examination_high = _interval(examined, level)
+    low, high = _interval(lists / slots)
+    examination_low, examination_high = _interval(examined)
     columns = (
         *(slots, lists[0] / slots, low, high, lists[0], earned[0]),
         *(examined[0], examination_low, examination_high, slots == recommended),
@@ -190,7 +192,7 @@ def _table(examined: Floats, best: Floats, level: float) -> pd.DataFrame:
     return pd.DataFrame(dict(zip(COLUMNS, columns, strict=True)))
 
 
-def _interval(values: Floats, level: float) -> tuple[Floats, Floats]:
+def _interval(values: Floats) -> tuple[Floats, Floats]:
     """By slot; values: of all customers, then without each of the groups. NaN where too little is known."""
     whole, parts = values[0], values[1:]
     kept = np.abs(parts - whole).max(axis=1) > 0  # groups without a row change nothing
@@ -199,6 +201,5 @@ def _interval(values: Floats, level: float) -> tuple[Floats, Floats]:
     if many < LEAST_GROUPS or (values <= 0).any():
         return none, none
     logs = np.log(parts[kept])
-    spread = np.sqrt((many - 1) / many * ((logs - logs.mean(axis=0)) ** 2).sum(axis=0))
-    reach = np.exp(float(stdtrit(many - 1, (1 + level) / 2)) * spread)
-    return whole / reach, whole * reach
+    margin = np.exp(float(stdtrit(many - 1, 1 - ALPHA / 2)) * jackknife_error(logs))
+    return whole / margin, whole * margin

@@ -15,8 +15,8 @@ from pyspark.sql import functions as F
 
 from firstday.ranking.examples import KEY, LIST, TIE
 from firstday.ranking.history import CLICK
-from firstday.recommendations.recall.interests import moment
 from firstday.spark.frames import cached
+from firstday.windows import timestamp_literal
 
 GROUPS = 30  # of customers
 BINS = 50  # of scores
@@ -56,7 +56,7 @@ def shown(impressions: DataFrame, reactions: DataFrame, end: datetime) -> DataFr
     """What was shown before `end`: impression_id, user_id, shown_at, slot, policy, propensity, clicked."""
     clicks = reactions.where(F.col("kind") == CLICK).select("impression_id").distinct()
     return (
-        impressions.where(F.col("shown_at") < moment(end))
+        impressions.where(F.col("shown_at") < timestamp_literal(end))
         .join(clicks.withColumn("click", F.lit(1.0)), "impression_id", "left")
         .select(
             *("impression_id", "user_id", "shown_at", F.col("slot").cast("int").alias("slot")),
@@ -99,8 +99,8 @@ def _group() -> Column:
 
 def _by_group(facts: DataFrame, keys: Sequence[str], **sums: Column) -> pd.DataFrame:
     """Sums by customers' group and `keys`."""
-    told = [F.sum(value).cast("double").alias(name) for name, value in sums.items()]
-    found: pd.DataFrame = facts.groupBy(_group(), *keys).agg(*told).toPandas()
+    totals = [F.sum(value).cast("double").alias(name) for name, value in sums.items()]
+    found: pd.DataFrame = facts.groupBy(_group(), *keys).agg(*totals).toPandas()
     return found
 
 

@@ -28,17 +28,17 @@ class Against:
 
     @property
     def sentence(self) -> str:
-        told = f"{self.gain:+.4f}" + ("" if self.low is None else f" ({self.low:+.4f} to {self.high:+.4f})")
+        gain = f"{self.gain:+.4f}" + ("" if self.low is None else f" ({self.low:+.4f} to {self.high:+.4f})")
         if self.shown:
-            return f"It beats {self.other}: {self.metric} {told}."
-        return f"It is not shown to beat {self.other}: {self.metric} {told}."
+            return f"It beats {self.other}: {self.metric} {gain}."
+        return f"It is not shown to beat {self.other}: {self.metric} {gain}."
 
 
 def against(metrics: pd.DataFrame, model: str, others: Sequence[str]) -> tuple[Against, ...]:
     """The ranker against each of the others, on the rows to measure on. metrics: as in `ranker_metrics`."""
     valid = metrics[metrics["split"] == VALID].set_index(["model", "metric"])
-    told = valid["gain"].get((others[0], METRIC))
-    metric = METRIC if told is not None and told == told else AUC
+    first_gain = valid["gain"].get((others[0], METRIC))
+    metric = METRIC if first_gain is not None and first_gain == first_gain else AUC
     return tuple(_one(valid, model, other, metric) for other in others)
 
 

@@ -3,7 +3,7 @@
 What a customer has reacted to says which banner comes next, by a rule for each category:
 next: another banner than those clicked; when all were, another than the one clicked last.
 keep: the banner clicked last, until the customer joins (then, as if nothing had been clicked).
-another: the category itself rests after a reaction (`fatigue.resting`); its banners are chosen as new.
+another: the category itself rests after a reaction (see `fatigue`); its banners are chosen as new.
 """
 
 from dataclasses import dataclass, field
@@ -15,11 +15,12 @@ from pyspark.sql import functions as F
 
 from firstday.errors import LimitError, SettingsError
 from firstday.ranking.history import CLICK, JOIN
-from firstday.recommendations.content_shares import COUNTS, Sharing, shares
-from firstday.recommendations.fatigue import instant, micros
+from firstday.recommendations.content_shares import COUNTS, DAYS, MEMORY_DAYS, shares
+from firstday.recommendations.fatigue import micros
 from firstday.recommendations.filters import live
 from firstday.spark.frames import drawn
 from firstday.spark.local_rows import local_rows
+from firstday.windows import timestamp_literal
 
 Refresh = Literal["next", "keep", "another"]
 MOST_CONTENTS = 20_000  # live ones, which reach the driver
@@ -28,20 +29,15 @@ DRAW = 13  # salt of the hash that draws
 
 @dataclass(frozen=True)
 class Refreshing:
-    """The rule after a reaction: `default`, but for categories that have their own. Clicks are remembered
-    for `days`.
-    """
+    """The rule after a reaction: `default`, but for categories that have their own."""
 
     default: Refresh = "next"
     of_category: dict[str, Refresh] = field(default_factory=dict)
-    days: float = 28
 
     def __post_init__(self) -> None:
         for rule in (self.default, *self.of_category.values()):
             if rule not in ("next", "keep", "another"):
                 raise SettingsError("the rule after a reaction is next, keep or another", value=rule)
-        if not 0 < self.days <= 3_650:
-            raise SettingsError("clicks are remembered for up to 3,650 days", value=self.days)
 
     def resting(self, categories: DataFrame) -> DataFrame:
         """The categories that rest after a reaction."""
@@ -55,19 +51,19 @@ class Refreshing:
         return F.coalesce(*own, F.lit(self.default))
 
 
-def reacted(impressions: DataFrame, reactions: DataFrame, now: datetime, days: float) -> DataFrame:
-    """The last days' impressions with what became of them, by `now`: user_id, category, content_id, shown_at,
-    clicked_at, joined_at (null: not).
+def reacted(impressions: DataFrame, reactions: DataFrame, now: datetime) -> DataFrame:
+    """The impressions of the last MEMORY_DAYS with what became of them, by `now`: user_id, category,
+    content_id, shown_at, clicked_at, joined_at (null: not).
 
     An impression's repeated clicks are one. One join by impression_id.
     """
-    end = F.unix_micros(instant(now))
+    end = F.unix_micros(timestamp_literal(now))
     shown_at = F.unix_micros("shown_at")
-    shown = impressions.where((shown_at > end - micros(days)) & (shown_at <= end)).select(
+    shown = impressions.where((shown_at > end - micros(MEMORY_DAYS)) & (shown_at <= end)).select(
         "impression_id", "user_id", "category", "content_id", "shown_at"
     )
     at = F.col("reacted_at")
-    found = reactions.where((at <= instant(now)) & F.col("kind").isin(CLICK, JOIN))
+    found = reactions.where((at <= timestamp_literal(now)) & F.col("kind").isin(CLICK, JOIN))
     by_impression = found.groupBy("impression_id").agg(
         F.max(F.when(F.col("kind") == CLICK, at)).alias("clicked_at"),
         F.max(F.when(F.col("kind") == JOIN, at)).alias("joined_at"),
@@ -75,34 +71,30 @@ def reacted(impressions: DataFrame, reactions: DataFrame, now: datetime, days: f
     return shown.join(by_impression, "impression_id", "left").drop("impression_id")
 
 
-def content_shares(contents: DataFrame, reacted: DataFrame, now: datetime, sharing: Sharing) -> DataFrame:
+def content_shares(contents: DataFrame, reacted: DataFrame, now: datetime) -> DataFrame:
     """The live contents by category: category, live, an array of (content_id, weight), the best first.
 
-    reacted: as of `reacted`, for `sharing.looked_back` days at least. The live contents and their counts
+    reacted: as of `reacted`. The live contents and their counts
     reach the driver. Raises LimitError above MOST_CONTENTS of them.
     """
-    age = F.unix_micros(instant(now)) - F.unix_micros("shown_at")
-    recent, known = age < micros(sharing.days), age < micros(sharing.looked_back)
+    age = F.unix_micros(timestamp_literal(now)) - F.unix_micros("shown_at")
+    recent = age < micros(DAYS)
     clicked = F.col("clicked_at").isNotNull()
-    counted = (
-        reacted.where(known)
-        .groupBy("content_id")
-        .agg(
-            F.count_if(recent).alias("shown"),
-            F.count_if(recent & clicked).alias("clicked"),
-            F.count_if(~recent).alias("shown_before"),
-            F.count_if(~recent & clicked).alias("clicked_before"),
-        )
+    counted = reacted.groupBy("content_id").agg(
+        F.count_if(recent).alias("shown"),
+        F.count_if(recent & clicked).alias("clicked"),
+        F.count_if(~recent).alias("shown_before"),
+        F.count_if(~recent & clicked).alias("clicked_before"),
     )
     candidates = live(contents, now).select("content_id", "category")
     rows = candidates.join(counted, "content_id", "left").fillna(0, list(COUNTS))
     found = rows.limit(MOST_CONTENTS + 1).toPandas()
     if len(found) > MOST_CONTENTS:
         raise LimitError(f"at most {MOST_CONTENTS:,} live contents", next_step="end contents that are over")
-    told = shares(found, sharing)[["content_id", "category", "weight"]]
+    weights = shares(found)[["content_id", "category", "weight"]]
     spark = contents.sparkSession
     table = local_rows(
-        spark, told.itertuples(index=False, name=None), "content_id string, category string, weight double"
+        spark, weights.itertuples(index=False, name=None), "content_id string, category string, weight double"
     )
     entry = F.struct((-F.col("weight")).alias("negative"), "content_id")
     ordered = F.sort_array(F.collect_list(entry))
@@ -117,7 +109,6 @@ def choose(
     lists: DataFrame,
     content_shares: DataFrame,
     reacted: DataFrame,
-    sharing: Sharing,
     refreshing: Refreshing,
     *,
     seed: int,
@@ -125,29 +116,41 @@ def choose(
 ) -> DataFrame:
     """The lists (of `slots.fill`) with content_id, and with the propensity of that content in that slot.
 
-    The propensity is the category's there times the content's given the category: null where neither was
-    drawn. A content is drawn where the customer may get several; one draw a customer, category and
-    occasion. Rows of a category without a live content are left out: `filters.blocked` keeps them from lists.
+    The propensity is the category's there times the content's given the category; null where the category
+    was not drawn, whatever else its content could have been. A content is drawn where the customer may get
+    several; one draw a customer, category and occasion. Rows of a category without a live content are left
+    out: `filters.blocked` keeps them from lists.
     """
-    rule = refreshing.rule().alias("rule")
-    joined = lists.join(F.broadcast(content_shares), "category")
-    joined = joined.join(_remembered(reacted), ["user_id"], "left")
-    position = F.call_function("array_position", F.col("memory.category"), F.col("category")).cast("int")
-    told = joined.select(*lists.columns, "live", rule, F.get("memory", position - 1).alias("past"))
-    told = told.withColumn("pool", _pool())
+    rows = _pooled(lists, content_shares, reacted, refreshing).where(F.col("pool").isNotNull())
     number = drawn("user_id", "category", F.lit(occasion), seed, DRAW)
-    chosen = F.element_at("pool", 1) if sharing.choice == "optimistic" else _drawn_of("pool", number)
-    told = told.withColumn("chosen", chosen)
-    own = F.lit(None).cast("double")
-    if sharing.choice == "thompson":
-        own = F.when(F.size("pool") > 1, F.col("chosen.weight") / _total("pool"))
-    none = own.isNull() & F.col("propensity").isNull()
-    product = F.coalesce(own, F.lit(1.0)) * F.coalesce("propensity", F.lit(1.0))
-    return told.select(
+    rows = rows.withColumn("chosen", _drawn_of("pool", number))
+    return rows.select(
         *(name for name in lists.columns if name != "propensity"),
         F.col("chosen.content_id").alias("content_id"),
-        F.when(~none, product).alias("propensity"),
+        (F.col("propensity") * F.col("chosen.weight") / _total("pool")).alias("propensity"),
     )
+
+
+def odds(rows: DataFrame, content_shares: DataFrame, reacted: DataFrame, refreshing: Refreshing) -> DataFrame:
+    """The rows (user_id, category, content_id, ...) with content_odds: the probability of that content where
+    its category is shown, before it is drawn; 0 where the customer cannot get it.
+    """
+    pooled = _pooled(rows, content_shares, reacted, refreshing)
+    asked = F.filter("pool", lambda each: each["content_id"] == F.col("content_id"))
+    weight = F.coalesce(F.get(asked, F.lit(0))["weight"], F.lit(0.0))
+    return pooled.select(*rows.columns, (weight / _total("pool")).alias("content_odds"))
+
+
+def _pooled(
+    rows: DataFrame, content_shares: DataFrame, reacted: DataFrame, refreshing: Refreshing
+) -> DataFrame:
+    """The rows with `pool`, the contents that the customer may get of the category, with their weights."""
+    rule = refreshing.rule().alias("rule")
+    joined = rows.join(F.broadcast(content_shares), "category", "left")
+    joined = joined.join(_remembered(reacted), ["user_id"], "left")
+    position = F.call_function("array_position", F.col("memory.category"), F.col("category")).cast("int")
+    known = joined.select(*rows.columns, "live", rule, F.get("memory", position - 1).alias("past"))
+    return known.withColumn("pool", _pool())
 
 
 def _remembered(reacted: DataFrame) -> DataFrame:

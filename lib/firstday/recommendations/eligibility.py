@@ -50,17 +50,17 @@ def check_rules(rules: Iterable[Rule], customers: DataFrame, categories: Sequenc
     checked: dict[str, Condition] = {}
     of_category = defaultdict(list)
     for place, (category, text) in enumerate(sorted(set(rules)), start=1):
-        told = f"eligibility rule {place}, of the category {category!r}"
+        label = f"eligibility rule {place}, of the category {category!r}"
         if category not in known:
             near = nearest(category, known)
             raise SettingsError(
-                f"{told}: its category must be one of the categories",
+                f"{label}: its category must be one of the categories",
                 value=category,
                 next_step=f"did you mean {' or '.join(map(repr, near))}?" if near else "check the name",
             )
-        checked[told] = conditions.condition(told, text)
-        refuse_mixed(told, checked[told].uses, customers.schema)
-        of_category[category].append(checked[told].column)
+        checked[label] = conditions.condition(label, text)
+        refuse_mixed(label, checked[label].uses, customers.schema)
+        of_category[category].append(checked[label].column)
     check_conditions(customers, checked)
     return Eligibility({category: tuple(columns) for category, columns in of_category.items()})
 

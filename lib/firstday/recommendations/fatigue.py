@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from firstday.errors import SettingsError
 from firstday.ranking.history import CLICK, DISMISS, JOIN, REACTIONS, SHOWN
-from firstday.ranking.measures import DAY
+from firstday.windows import DAY, timestamp_literal
 
 PLACE = "firstday_place"  # of a fact among those of its customer, category and kind, the latest first
 SUMMARIES = ("shown_last", "shown_ignored", "shown_often", "reacted_last", "taken_last", "dismissed_last")
@@ -55,13 +55,6 @@ class Fatigue:
         )
 
 
-def instant(now: datetime) -> Column:
-    """`now` as a timestamp. Raises SettingsError for one without a time zone."""
-    if now.tzinfo is None:
-        raise SettingsError("an instant has a time zone", value=now, next_step="give it in UTC")
-    return F.lit(now)
-
-
 def micros(days: float) -> int:
     """Days as microseconds, which Spark's timestamps have."""
     return round(days * DAY)
@@ -70,8 +63,8 @@ def micros(days: float) -> int:
 def relevant(now: datetime, fatigue: Fatigue) -> Column:
     """Whether a fact can make its category rest."""
     at = F.unix_micros("at")
-    since = F.unix_micros(instant(now)) - micros(fatigue.lookback) - 1  # for what rounding takes
-    return F.col("kind").isin(SHOWN, *REACTIONS) & (F.col("at") <= instant(now)) & (at > since)
+    since = F.unix_micros(timestamp_literal(now)) - micros(fatigue.lookback) - 1  # for what rounding takes
+    return F.col("kind").isin(SHOWN, *REACTIONS) & (F.col("at") <= timestamp_literal(now)) & (at > since)
 
 
 def placed(facts: DataFrame) -> DataFrame:
@@ -103,13 +96,13 @@ def verdicts(
     summed: DataFrame, now: datetime, fatigue: Fatigue, another: DataFrame | None = None
 ) -> DataFrame:
     """`summed` with reason and until in place of SUMMARIES; both null where nothing rests."""
-    told = _marked(summed, another)
+    marked = _marked(summed, another)
     ends = _ends(fatigue)
-    still = {name: F.when(end > F.unix_micros(instant(now)), end) for name, end in ends.items()}
-    told = told.select("*", *(end.alias(name) for name, end in still.items()))
+    still = {name: F.when(end > F.unix_micros(timestamp_literal(now)), end) for name, end in ends.items()}
+    marked = marked.select("*", *(end.alias(name) for name, end in still.items()))
     until = F.greatest(*ends)
     reason = F.coalesce(*(F.when(F.col(name) == until, F.lit(name)) for name in ends))
-    return told.select(
+    return marked.select(
         *(name for name in summed.columns if name not in SUMMARIES),
         reason.alias("reason"),
         F.timestamp_micros(until).alias("until"),

@@ -11,7 +11,8 @@ from pyspark.sql import functions as F
 
 from firstday.ranking.history import SINCE, UNTIL
 from firstday.recommendations.eligibility import Eligibility
-from firstday.recommendations.fatigue import Fatigue, instant, placed, relevant, summaries, verdicts
+from firstday.recommendations.fatigue import Fatigue, placed, relevant, summaries, verdicts
+from firstday.windows import timestamp_literal
 
 HELD, NOT_ELIGIBLE, NO_CONTENT = "held", "not_eligible", "no_content"  # then what rests
 ENTRY = "struct<category:string,reason:string,until:timestamp>"
@@ -41,15 +42,15 @@ def blocked(
     lacking = categories.join(live(contents, now), "category", "left_anti")
     none_live = lacking.agg(F.collect_set("category").alias("none_live"))
     own = customers.select("user_id", eligibility.ineligible.alias("ineligible"))
-    told = own.join(_of_facts(known, now, fatigue or Fatigue(), another), "user_id", "left")
-    told = told.crossJoin(F.broadcast(none_live))
-    return told.select("user_id", F.sort_array(_entries()).alias("blocked"))
+    joined = own.join(_of_facts(known, now, fatigue or Fatigue(), another), "user_id", "left")
+    joined = joined.crossJoin(F.broadcast(none_live))
+    return joined.select("user_id", F.sort_array(_entries()).alias("blocked"))
 
 
 def live(contents: DataFrame, now: datetime) -> DataFrame:
     """The contents with starts_at <= now < ends_at; a null ends_at is an open end."""
-    ended = F.coalesce(F.col("ends_at") <= instant(now), F.lit(False))
-    return contents.where((F.col("starts_at") <= instant(now)) & ~ended)
+    ended = F.coalesce(F.col("ends_at") <= timestamp_literal(now), F.lit(False))
+    return contents.where((F.col("starts_at") <= timestamp_literal(now)) & ~ended)
 
 
 def blocked_rows(blocked: DataFrame) -> DataFrame:
@@ -97,13 +98,13 @@ def _of_facts(facts: DataFrame, now: datetime, fatigue: Fatigue, another: DataFr
         .groupBy("user_id", "category")
         .agg(*summaries(fatigue), *_of_holdings(now))
     )
-    told = verdicts(summed, now, fatigue, another)
+    judged = verdicts(summed, now, fatigue, another)
     # Without an open end, as many end at any time as begin.
     held_until = F.when(F.col("beginning") == F.col("ending"), F.col("last_end"))
     holds, rests = F.col("begun") > F.col("ended"), F.col("reason").isNotNull()
     held, resting = _entry(F.lit(HELD), held_until), _entry(F.col("reason"), F.col("until"))
     # Most pairs are neither: they need not be collected.
-    by_user = told.where(holds | rests).groupBy("user_id")
+    by_user = judged.where(holds | rests).groupBy("user_id")
     return by_user.agg(
         F.collect_list(F.when(holds, held)).alias("held"),
         F.collect_list(F.when(rests, resting)).alias("resting"),
@@ -113,7 +114,7 @@ def _of_facts(facts: DataFrame, now: datetime, fatigue: Fatigue, another: DataFr
 def _of_holdings(now: datetime) -> list[Column]:
     """Held now is what began more often than it has ended: the same category may be held twice."""
     kind, at = F.col("kind"), F.col("at")
-    past = at <= instant(now)
+    past = at <= timestamp_literal(now)
     return [
         F.count_if((kind == SINCE) & past).alias("begun"),
         F.count_if((kind == UNTIL) & past).alias("ended"),

@@ -19,10 +19,10 @@ from firstday.ranking.history import CLICK, DISMISS, JOIN, MET
 from firstday.recommendations.monitoring_lists import NEW, SHOWN, varied
 from firstday.recommendations.monitoring_outputs import RECOMMEND_MONITORING
 from firstday.recommendations.monitoring_rates import GROUP, group_of, summed, with_intervals, with_means
-from firstday.recommendations.recall.interests import moment
 from firstday.recommendations.recall.serendipity import segmented
 from firstday.recommendations.slots import EXPLORING, REFILL
 from firstday.spark.frames import cached
+from firstday.windows import timestamp_literal
 
 WEEK = timedelta(days=7)
 RATES = {CLICK: "click_rate", JOIN: "join_rate", DISMISS: "dismiss_rate"}
@@ -70,8 +70,8 @@ def monitored(
     shown = _shown(tables, now, window, recommendations, segment)
     with cached(shown) as rows:
         found = _figures(rows, tables, facts, now, window, lists, recommendations is not None, segment)
-        told: pd.DataFrame = found.toPandas()
-    table = finished(told)
+        summed: pd.DataFrame = found.toPandas()
+    table = finished(summed)
     return MonitoringTables(table, _notes(table, now, window))
 
 
@@ -86,10 +86,12 @@ def _shown(
     since = now - window
     columns = ("impression_id", "user_id", "category", "content_id", "slot", "shown_at", "policy")
     rows = tables["impressions"].select(*columns)
-    rows = rows.where((F.col("shown_at") >= moment(since)) & (F.col("shown_at") < moment(now)))
+    rows = rows.where(
+        (F.col("shown_at") >= timestamp_literal(since)) & (F.col("shown_at") < timestamp_literal(now))
+    )
     answered = (
         tables["reactions"]
-        .where(F.col("kind").isin(*RATES) & (F.col("reacted_at") < moment(now)))
+        .where(F.col("kind").isin(*RATES) & (F.col("reacted_at") < timestamp_literal(now)))
         .groupBy("impression_id")
         .agg(
             F.min(F.when(F.col("kind") == CLICK, F.col("reacted_at"))).alias("click"),
@@ -146,7 +148,7 @@ def _figures(
         F.lit(SHOWN).alias("of"), "user_id", F.col("shown_at").alias("listed_at"), "category", "content_id"
     )
     if lists is not None:
-        at_once = moment(now).alias("listed_at")
+        at_once = timestamp_literal(now).alias("listed_at")
         new = lists.select(F.lit(NEW).alias("of"), "user_id", at_once, "category", "content_id")
         listed = listed.unionByName(new)
     since = now - window
@@ -164,7 +166,7 @@ def _of_customers(rows: DataFrame, facts: DataFrame, now: datetime) -> DataFrame
     """The sums of serendipity and of categories_per_customer."""
     everyone = F.inline(F.array(_place(SHOWN, F.lit(None))))
     one = F.lit(1).cast("long").alias("whole")
-    met = facts.where(F.col("kind").isin(*MET) & (F.col("at") < moment(now)))
+    met = facts.where(F.col("kind").isin(*MET) & (F.col("at") < timestamp_literal(now)))
     first = met.groupBy("user_id", "category").agg(F.min("at").alias("met_at"))
     clicked = rows.where(F.col("clicked_at").isNotNull())
     earlier = F.coalesce(F.col("met_at") < F.col("clicked_at"), F.lit(False))
@@ -187,22 +189,22 @@ def _filled(lists: DataFrame) -> DataFrame:
             for source, name in ((REFILL, "refilled_share"), (EXPLORING, "exploring_share"))
         ),
     )
-    told = F.array(
+    figures = F.array(
         *(
             F.struct(F.lit(name).alias("figure"), F.col(name).alias("amount"))
             for name in ("refilled_share", "exploring_share")
         )
     )
-    return by_source.select(F.lit(NEW).alias("dimension"), "whole", F.inline(told))
+    return by_source.select(F.lit(NEW).alias("dimension"), "whole", F.inline(figures))
 
 
-def finished(told: pd.DataFrame) -> pd.DataFrame:
+def finished(sums: pd.DataFrame) -> pd.DataFrame:
     """The table of RECOMMEND_MONITORING. told: dimension, value, figure, amount, SUMS of the rates."""
     amounts = ["amount", "low", "high"]
-    found = told.assign(amount=told["amount"].astype(float), low=np.nan, high=np.nan)
-    shares, means = told["figure"].isin([*RATES.values(), SERENDIPITY]), told["figure"] == MET_PER_CUSTOMER
-    found.loc[shares, amounts] = with_intervals(told[shares])[amounts]
-    found.loc[means, amounts] = with_means(told[means])[amounts]
+    found = sums.assign(amount=sums["amount"].astype(float), low=np.nan, high=np.nan)
+    shares, means = sums["figure"].isin([*RATES.values(), SERENDIPITY]), sums["figure"] == MET_PER_CUSTOMER
+    found.loc[shares, amounts] = with_intervals(sums[shares])[amounts]
+    found.loc[means, amounts] = with_means(sums[means])[amounts]
     found = found[found["amount"].notna()]
     rates = found["figure"].isin(RATES.values())
     totals = {

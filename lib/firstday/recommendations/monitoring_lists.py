@@ -17,7 +17,7 @@ from functools import reduce
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from firstday.recommendations.recall.interests import moment
+from firstday.windows import timestamp_literal
 
 SHOWN, NEW = "all", "new lists"
 LIST = ("of", "user_id", "listed_at")
@@ -68,11 +68,11 @@ def _diversity(listed: DataFrame, categories: DataFrame) -> DataFrame:
 
 def _offered(categories: DataFrame, contents: DataFrame, since: datetime, now: datetime) -> DataFrame:
     """of, kind, item: what could be shown."""
-    begun = F.col("starts_at") < moment(now)
-    live = {SHOWN: (begun, since), NEW: (begun | (F.col("starts_at") == moment(now)), now)}
+    begun = F.col("starts_at") < timestamp_literal(now)
+    live = {SHOWN: (begun, since), NEW: (begun | (F.col("starts_at") == timestamp_literal(now)), now)}
     parts = []
     for of, (started, first) in live.items():
-        over = F.coalesce(F.col("ends_at") <= moment(first), F.lit(False))
+        over = F.coalesce(F.col("ends_at") <= timestamp_literal(first), F.lit(False))
         there = {"category": categories, "content": contents.where(started & ~over)}
         for kind, name in KINDS:
             item = F.col(name).alias("item")
@@ -101,7 +101,7 @@ def _concentration(counts: DataFrame, offered: DataFrame) -> DataFrame:
         F.sum(F.when(in_top, F.col("shown")).otherwise(0)).alias("top"),
     )
     shown_any = F.when(F.col("shown") > 0, F.col("shown"))
-    told = {
+    amounts = {
         "coverage": F.when(F.col("shown") > 0, F.col("met") / items),
         "top_share": F.col("top") / shown_any,
         "gini": F.col("uneven") / (items * shown_any),
@@ -109,7 +109,7 @@ def _concentration(counts: DataFrame, offered: DataFrame) -> DataFrame:
     figures = F.array(
         *(
             F.struct(F.concat_ws("_", "kind", F.lit(name)).alias("figure"), amount.alias("amount"))
-            for name, amount in told.items()
+            for name, amount in amounts.items()
         )
     )
     found = summed.select(F.col("of").alias("dimension"), F.inline(figures))
@@ -136,7 +136,7 @@ def _novelty(counts: DataFrame) -> DataFrame:
             for name in ("shown", "listed")
         ),
     )
-    told = F.array(
+    figures = F.array(
         *(
             F.struct(
                 F.lit(of).alias("dimension"),
@@ -146,4 +146,4 @@ def _novelty(counts: DataFrame) -> DataFrame:
             for of, name in ((SHOWN, "shown"), (NEW, "listed"))
         )
     )
-    return sums.select(F.inline(told)).where(F.col("amount").isNotNull())
+    return sums.select(F.inline(figures)).where(F.col("amount").isNotNull())

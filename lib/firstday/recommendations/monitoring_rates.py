@@ -18,6 +18,8 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from firstday.stats.shares import wilson
+
 NORMAL = 1.959963984540054  # the normal distribution's 97.5 % quantile
 MOST_VALUES = 1_000  # of a dimension, those with the most impressions
 GROUPS = 1_024
@@ -47,7 +49,7 @@ def summed(rows: DataFrame, figures: Sequence[str]) -> DataFrame:
     )
     most_first = Window.partitionBy("dimension").orderBy(F.desc("whole"), "value")
     kept = of_values.withColumn("rank", F.row_number().over(most_first)).where(F.col("rank") <= MOST_VALUES)
-    told = [
+    per_figure = [
         F.struct(
             F.lit(name).alias("figure"),
             F.col(name).alias("part"),
@@ -59,47 +61,38 @@ def summed(rows: DataFrame, figures: Sequence[str]) -> DataFrame:
         )
         for name in figures
     ]
-    return kept.select("dimension", "value", F.inline(F.array(*told)))
+    return kept.select("dimension", "value", F.inline(F.array(*per_figure)))
 
 
 def with_intervals(sums: pd.DataFrame) -> pd.DataFrame:
     """SUMS (of at least one row each) with amount, low and high of shares, within [0, 1]."""
-    told = sums.astype(dict.fromkeys(SUMS, float))
-    rate = told["part"] / told["whole"]
-    alone = rate * (1 - rate) / told["whole"]
-    known = (alone > 0) & (told["groups"] > 1)
-    effect = (_variance(told, rate) / alone.where(known)).clip(lower=1)
-    rows = (told["whole"] / effect).where(known, _customers(told))
+    numbers = sums.astype(dict.fromkeys(SUMS, float))
+    rate = numbers["part"] / numbers["whole"]
+    alone = rate * (1 - rate) / numbers["whole"]
+    known = (alone > 0) & (numbers["groups"] > 1)
+    effect = (_variance(numbers, rate) / alone.where(known)).clip(lower=1)
+    rows = (numbers["whole"] / effect).where(known, _customers(numbers))
     low, high = wilson(rate, rows)
     return sums.assign(amount=rate, low=low, high=high)
 
 
 def with_means(sums: pd.DataFrame) -> pd.DataFrame:
     """SUMS with amount, low and high of a mean, by the normal distribution; null for a single group."""
-    told = sums.astype(dict.fromkeys(SUMS, float))
-    rate = told["part"] / told["whole"]
-    reach = NORMAL * np.sqrt(_variance(told, rate).clip(lower=0))
+    numbers = sums.astype(dict.fromkeys(SUMS, float))
+    rate = numbers["part"] / numbers["whole"]
+    reach = NORMAL * np.sqrt(_variance(numbers, rate).clip(lower=0))
     return sums.assign(amount=rate, low=(rate - reach).clip(lower=0), high=rate + reach)
 
 
-def wilson(rate: pd.Series, rows: pd.Series) -> tuple[pd.Series, pd.Series]:
-    """Bounds of the shares `rate` of so many independent rows."""
-    square = NORMAL**2
-    centre = (rate + square / (2 * rows)) / (1 + square / rows)
-    spread = np.sqrt((rate * (1 - rate)).clip(lower=0) / rows + square / (4 * rows**2))
-    reach = NORMAL * spread / (1 + square / rows)
-    return (centre - reach).clip(lower=0), (centre + reach).clip(upper=1)
-
-
-def _variance(told: pd.DataFrame, rate: pd.Series) -> pd.Series:
+def _variance(sums: pd.DataFrame, rate: pd.Series) -> pd.Series:
     """NaN for a single group."""
-    squares = told["part_squared"] - 2 * rate * told["product"] + rate**2 * told["whole_squared"]
-    groups = told["groups"]
-    return groups / (groups - 1).where(groups > 1) * squares / told["whole"] ** 2
+    squares = sums["part_squared"] - 2 * rate * sums["product"] + rate**2 * sums["whole_squared"]
+    groups = sums["groups"]
+    return groups / (groups - 1).where(groups > 1) * squares / sums["whole"] ** 2
 
 
-def _customers(told: pd.DataFrame) -> pd.Series:
+def _customers(sums: pd.DataFrame) -> pd.Series:
     """How many customers with equally many rows would be as good; at most the rows."""
-    even = told["whole"] ** 2 / GROUPS
-    scattered = (told["whole_squared"] - even).clip(lower=1e-9) / (1 - 1 / GROUPS)
-    return (told["whole"] ** 2 / scattered).clip(upper=told["whole"])
+    even = sums["whole"] ** 2 / GROUPS
+    scattered = (sums["whole_squared"] - even).clip(lower=1e-9) / (1 - 1 / GROUPS)
+    return (sums["whole"] ** 2 / scattered).clip(upper=sums["whole"])

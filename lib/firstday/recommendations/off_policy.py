@@ -212,27 +212,27 @@ def _refuse_unsupported(supported: float, at_most: float) -> None:
 def _warnings(
     log: Sums, effective: float, mean_weight: float, bounds: Interval, supported: float
 ) -> tuple[str, ...]:
-    told = []
+    sentences = []
     if effective < LEAST_EFFECTIVE:
-        told.append(
+        sentences.append(
             f"The effective sample size is {effective:.3g} rows, below {LEAST_EFFECTIVE}: a few rows with "
             f"weights up to {log.greatest_weight:.3g} carry the estimate. Log more, or choose a policy "
             "nearer to the logged one."
         )
     if bounds[0] > 1:
-        told.append(
+        sentences.append(
             f"Weights average {mean_weight:.3g} where at most 1 is expected: the propensities are not those "
             "that the logged policy drew with, or the new policy's probabilities add up to more than 1."
         )
     if bounds[1] < 1:
-        told.append(
+        sentences.append(
             f"Weights average {mean_weight:.3g} where 1 is expected: part of the new policy's probability is "
             "on contents that the log could not show, or the propensities are too high. Chance alone does "
             "this in 1 of 40 logs."
         )
     if log.supported is not None and supported < 1 - 1e-9:
-        told.append(
+        sentences.append(
             f"{1 - supported:.2%} of the new policy's probability is on contents that the log could not "
             "show: what they would earn is not in the estimates."
         )
-    return tuple(told)
+    return tuple(sentences)

@@ -22,7 +22,7 @@ from firstday.ranking.slot_count import refuse_unseen
 from firstday.recommendations import contents, filters, lists, recommendation_outputs, steps, weights
 from firstday.recommendations.fatigue import Fatigue
 from firstday.recommendations.monitoring import MonitoringTables, monitored
-from firstday.recommendations.monitoring_drift import drift, encoded_columns, unpacked
+from firstday.recommendations.monitoring_drift import counted, drift, kept, profile, unpacked, watched_columns
 from firstday.recommendations.monitoring_policy import policy_value
 from firstday.recommendations.recall.greedy import Merging, quotas_of
 from firstday.recommendations.slots import Exploring, Slots
@@ -32,7 +32,7 @@ from firstday.spark.frames import from_pandas
 from firstday.tables import Sources
 
 if TYPE_CHECKING:
-    from firstday.report import RecommendContent
+    from firstday.recommendations.report import RecommendContent
 
 SLOTS = 4  # of a list, where nobody says how many
 EXPORT = "recommendations_export"  # the lists for the channel, beside the tables
@@ -49,14 +49,15 @@ def recommend_stage(sources: Sources, settings: RecommendSettings, run_id: str) 
     with logs.step("Making the lists") as step:
         made = lists.make(found.tables, found.facts, now, recipe)
         figures, by_source = steps.figures(made, found.tables["categories"], recipe)
-        counts = figures[figures["step"] == "slots"].set_index("figure")["value"].astype(int)
+        of_all = figures[(figures["step"] == "slots") & figures["source"].isna()]
+        counts = of_all.set_index("figure")["value"].astype(int)
         step.note(**{name: int(counts[name]) for name in ("customers", "lists", "full", "slots")})
     with logs.step("Looking at how the last lists were taken"):
         watched = _watched(found, made, now, settings, sources, recipe)
     tables = _tables(sources.spark, _stamped(made.lists, now, settings, run_id), made, figures, watched)
     used = recorded(settings) | _used(recipe, now)
     content = _content(found, figures, counts, by_source, watched, slots_note, used, run_id)
-    from firstday.report import recommend_answer, recommend_report, recommend_text
+    from firstday.recommendations.report import recommend_answer, recommend_report, recommend_text
 
     return Result(
         "recommend",
@@ -70,7 +71,7 @@ def recommend_stage(sources: Sources, settings: RecommendSettings, run_id: str) 
         text=recommend_text(content),
         page=recommend_report,
         content=content,
-        metrics={f"{row[0]}.{row[1]}": row[2] for row in figures.itertuples(index=False)},
+        metrics=steps.metrics(figures),
         published=Published(
             folders={EXPORT: ("recommendations", settings.export)} if settings.export != "none" else {},
             params=_used(recipe, now),
@@ -81,10 +82,13 @@ def recommend_stage(sources: Sources, settings: RecommendSettings, run_id: str) 
 
 @dataclass(frozen=True)
 class Watched:
-    """How the last lists were taken, how far rows are from training, what the new lists would earn."""
+    """How the last lists were taken, how far candidates are from those of a run before, with the profiles
+    that later runs need, and what the new lists would earn.
+    """
 
     monitoring: MonitoringTables
     drift: pd.DataFrame
+    profiles: pd.DataFrame
     off_policy: tuple[str, ...]
 
 
@@ -109,20 +113,26 @@ def _watched(
             segment=tuple(recipe.segment),
         )
 
-    def moved() -> pd.DataFrame:
-        # What is shown is compared with what was shown: among all candidates features have other shares.
-        pair = ["user_id", "category"]
+    def moved() -> tuple[pd.DataFrame, pd.DataFrame]:
         some = made.weighted.where(F.col(lists.SAMPLE).isNotNull())
-        some = some.join(made.lists.select(pair), pair, "semi")
         rows = unpacked(some, recipe.encoding, lists.SAMPLE, weights.UNWEIGHTED)
-        before = sources.published(settings.ranker, "ranker_profile").toPandas()
-        return drift(before, rows, encoded_columns(recipe.encoding, weights.UNWEIGHTED))
+        counts = counted(rows, watched_columns(recipe.encoding, weights.UNWEIGHTED))
+        today = profile(counts, recipe.encoding, now)
+        before = sources.previous("recommend_profile")
+        earlier = today.iloc[:0] if before is None else before.toPandas()
+        known = kept(earlier.assign(at=pd.to_datetime(earlier["at"], utc=True)), now, window)
+        first = known[known["at"] == known["at"].min()]
+        return drift(first, counts, recipe.encoding), pd.concat([known, today], ignore_index=True)
 
     def value() -> tuple[str, ...]:
-        return policy_value(found.tables, now, window, made.lists).sentences
+        def odds(shown: DataFrame) -> DataFrame:
+            return lists.odds(found.tables, found.facts, now - window, recipe, shown)
+
+        return policy_value(found.tables, now, window, odds).sentences
 
     found_out: tuple[Any, ...] = side_by_side(how_taken, moved, value)
-    return Watched(*found_out)
+    monitoring, (drifted, profiles), earned = found_out
+    return Watched(monitoring, drifted, profiles, earned)
 
 
 def _used(recipe: lists.Recipe, now: datetime) -> dict[str, Any]:
@@ -148,7 +158,7 @@ def _content(
     used: Mapping[str, Any],
     run_id: str,
 ) -> "RecommendContent":
-    from firstday.report import RecommendContent
+    from firstday.recommendations.report import RecommendContent
 
     return RecommendContent(
         run_id=run_id,
@@ -223,6 +233,7 @@ def _recipe(sources: Sources, settings: RecommendSettings) -> tuple[lists.Recipe
             size,
             settings.per_group,
             None if exploring is None else Exploring(exploring, settings.exploring_uniform),
+            settings.random_share,
         ),
         refreshing=contents.Refreshing(settings.refresh, dict(settings.refresh_of)),
         seed=settings.seed,
@@ -269,6 +280,7 @@ def _tables(
         "recommend_steps": figures,
         "recommend_monitoring": watched.monitoring.monitoring,
         "recommend_drift": watched.drift,
+        "recommend_profile": watched.profiles,
     }
     tables = {
         name: from_pandas(spark, frame, recommendation_outputs.TABLES[name]) for name, frame in small.items()

@@ -26,8 +26,10 @@ RECOMMENDATIONS = table_schema(
 )
 # What is not shown to whom, why, and until when, where that is known.
 NOT_SHOWN = table_schema([("user_id", _TEXT), ("category", _TEXT), ("reason", _TEXT), ("until", _INSTANT)])
-# Each step in figures: pairs are of a customer and a category.
-RECOMMEND_STEPS = table_schema([("step", _TEXT), ("figure", _TEXT), ("value", _NUMBER)])
+# Each step in figures: pairs are of a customer and a category. source, reason: what a figure is of.
+RECOMMEND_STEPS = table_schema(
+    [*((name, _TEXT) for name in ("step", "figure", "source", "reason")), ("value", _NUMBER)]
+)
 TABLES = {
     **MONITORING,
     "recommendations": RECOMMENDATIONS,

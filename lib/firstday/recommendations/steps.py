@@ -7,7 +7,7 @@ from pyspark.sql import functions as F
 from firstday.recommendations import filters, slots, weights
 from firstday.recommendations.lists import Made, Recipe
 
-COLUMNS = ("step", "figure", "value")
+COLUMNS = ("step", "figure", "source", "reason", "value")
 
 
 def figures(made: Made, categories: DataFrame, recipe: Recipe) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -19,15 +19,27 @@ def figures(made: Made, categories: DataFrame, recipe: Recipe) -> tuple[pd.DataF
     """
     size = recipe.slots.size
     recalled = made.weighted.groupBy("source").count().orderBy("source").collect()
-    rows = [("recall", f"candidates by {found['source']}", found["count"]) for found in recalled]
+    rows: list[tuple[str, str, str | None, str | None, int]] = [
+        ("recall", "candidates", found["source"], None, found["count"]) for found in recalled
+    ]
     [changed] = weights.changed(made.weighted, size, recipe.seed).collect()
-    rows += [("weights", name, changed[name]) for name in ("candidates", "customers", "lists")]
+    rows += [("weights", name, None, None, changed[name]) for name in ("candidates", "customers", "lists")]
     for found in filters.counts(made.blocked, categories).orderBy("reason").collect():
-        rows += [("filters", f"{name}: {found['reason']}", found[name]) for name in ("pairs", "customers")]
+        rows += [("filters", name, None, found["reason"], found[name]) for name in ("pairs", "customers")]
     [filled] = slots.counts(made.lists, made.blocked, size).collect()
-    rows += [("slots", name, filled[name]) for name in ("customers", "lists", "full", "slots")]
+    rows += [("slots", name, None, None, filled[name]) for name in ("customers", "lists", "full", "slots")]
     counted = made.lists.groupBy("source").agg(F.count(F.lit(1)).alias("slots")).orderBy("source").collect()
     by_source = {row["source"]: int(row["slots"]) for row in counted}
-    rows += [("slots", f"slots by {source}", slots) for source, slots in by_source.items()]
+    rows += [("slots", "slots", source, None, slots) for source, slots in by_source.items()]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     return frame.assign(value=frame["value"].astype(float)), by_source
+
+
+def metrics(steps: pd.DataFrame) -> dict[str, float]:
+    """The figures by one name each: 'filters.pairs.resting: dismissed'."""
+    return {
+        ".".join(
+            part for part in (row.step, row.figure, row.source, row.reason) if part is not None
+        ): row.value
+        for row in steps.itertuples(index=False)
+    }

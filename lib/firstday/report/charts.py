@@ -57,9 +57,9 @@ def row_chart(rows: Sequence[Row], title: str, *, signed: bool = True, joined: b
         labels.append({"top": index, "y": index + 0.26, "label": row.label})
         for line, mark in enumerate(row.marks):
             place = index + (0.66 if joined else 0.42 + 0.48 * (line + 0.5) / lines)
-            told: Record = {"label": row.label, "series": mark.series.label, "text": mark.text}
+            shared: Record = {"label": row.label, "series": mark.series.label, "text": mark.text}
             marks.append(
-                told | {"y": place, "row": index, "x": mark.value, "low": mark.low, "high": mark.high}
+                shared | {"y": place, "row": index, "x": mark.value, "low": mark.low, "high": mark.high}
             )
 
     def x(field: str) -> alt.X:

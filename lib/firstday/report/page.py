@@ -15,7 +15,9 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
+from firstday.answer import Fact
 from firstday.redact import redacted, redacted_values
+from firstday.report import words
 from firstday.report.figures import Figure, embedded_json, vega_bundle
 
 TABLE_ROWS = 200
@@ -59,7 +61,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Fact:
+class Tile:
     """One figure of the answer: a label, the value, and what it means."""
 
     label: str
@@ -93,6 +95,26 @@ class Report:
     def charts(self) -> dict[str, "alt.TopLevelMixin"]:
         """Each figure as an Altair chart, by name."""
         return {figure.name: figure.chart for figure in self.drawn}
+
+
+def tile(fact: Fact) -> Tile:
+    """A fact of an answer as a page writes it, by its unit."""
+    between = words.NOTHING
+    value = words.text(fact.value)
+    if not isinstance(fact.value, str) and fact.value is not None:
+        if fact.unit == "share":
+            value, between = words.share(fact.value), words.share_interval(fact.low, fact.high)
+        elif fact.unit == "points":
+            value, between = words.points(fact.value), words.points_interval(fact.low, fact.high)
+        elif fact.unit == "probability":
+            value = words.decimal(fact.value, 2)
+        elif fact.low is None and float(fact.value).is_integer():
+            value = words.joined(" ", words.number(fact.value), fact.unit)
+        else:
+            value = words.joined(" ", words.decimal(fact.value, 4), fact.unit)
+            between = words.interval(fact.low, fact.high, 4)
+    meaning = words.joined("; ", "" if between == words.NOTHING else between, fact.meaning)
+    return Tile(words.name(fact.name.replace("_", " ")), value, meaning)
 
 
 def table(
@@ -147,7 +169,7 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.PackageLoader("firstday.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
-        finalize=_told,  # of whatever a template writes
+        finalize=_without_secrets,  # of whatever a template writes
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -155,7 +177,7 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _told(value: Any) -> Any:
+def _without_secrets(value: Any) -> Any:
     """Texts without secrets. What is markup already is ours: scripts, and figures as JSON."""
     return redacted(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 

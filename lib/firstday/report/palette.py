@@ -83,13 +83,13 @@ class Styles:
         self.leading: dict[str, Style] = {}
         used: set[str] = set()
         for rank, action in enumerate(distinct[:leading]):
-            label = told_apart(words.name(action, 32), used)
+            label = distinct_label(words.name(action, 32), used)
             self.leading[action] = Style(label, COLOURS[rank % len(COLOURS)], SHAPES[rank % len(SHAPES)])
         others = len(distinct) - len(self.leading)
         plural = "action" if others == 1 else "actions"
         self.other: Style | None = None
         if others:
-            self.other = Style(told_apart(f"{others:,} other {plural}", used), GREY, CIRCLE)
+            self.other = Style(distinct_label(f"{others:,} other {plural}", used), GREY, CIRCLE)
 
     def __getitem__(self, action: str) -> Style:
         style = self.leading.get(action, self.other)
@@ -107,10 +107,10 @@ class Styles:
         return tuple(Key(style.label, style.colour, style.shape, pick=style.label) for style in self.all)
 
 
-def told_apart(label: str, used: set[str]) -> str:
+def distinct_label(label: str, used: set[str]) -> str:
     """`label`, with a number when it is taken: two names may look the same once cleaned and cut."""
-    distinct, copy = label, 2
-    while distinct in used:
-        distinct, copy = f"{label} ({copy})", copy + 1
-    used.add(distinct)
-    return distinct
+    unused, copy = label, 2
+    while unused in used:
+        unused, copy = f"{label} ({copy})", copy + 1
+    used.add(unused)
+    return unused

@@ -347,9 +347,9 @@ def _explained(problem: Any) -> str:
         return f"there is no key {place!r}" + (f", did you mean {near[0]!r}?" if near else "")
     if problem["type"] == "missing":
         return f"{place} must be given"
-    told = problem["msg"].removeprefix("Value error, ")
+    message = problem["msg"].removeprefix("Value error, ")
     # Without a place the value is the whole plan, which would tell nobody anything.
-    return f"{place}: {told}, got {shown(problem['input'])!r}" if place else told
+    return f"{place}: {message}, got {shown(problem['input'])!r}" if place else message
 
 
 def _minute(instant: datetime) -> str:

@@ -106,7 +106,7 @@ class Metric(Settings):
     )
 
     @model_validator(mode="after")
-    def _told_by_its_kind(self) -> Self:
+    def _fields_fit_the_kind(self) -> Self:
         must, may = OPTIONS[self.kind]
         given = {name for name in KIND_OPTIONS if getattr(self, name) not in (None, ())}
         if missing := sorted(must - given):

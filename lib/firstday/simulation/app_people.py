@@ -81,14 +81,14 @@ def draw_people(plan: Plan, draw: np.random.Generator, users: int, day: int, lif
     segment = {name: draw.integers(0, len(values), users) for name, values in SEGMENTS.items()}
     second = (draw.beta(3, 2, users) * DAY).astype(np.int64)  # more in the evening than at night
     level = draw.normal(0, 1, users) + lift + _by_segment(plan.engaged, segment)
-    told = _by_segment(plan.tastes, segment) / np.sqrt(len(SEGMENTS))
-    own = draw.normal(0, 1, told.shape)
+    by_segment = _by_segment(plan.tastes, segment) / np.sqrt(len(SEGMENTS))
+    own = draw.normal(0, 1, by_segment.shape)
     return People(
         np.full(users, day),
         second,
         level,
         _by_segment(plan.stays, segment),
-        np.sqrt(TOLD) * told + np.sqrt(1 - TOLD) * own,
+        np.sqrt(TOLD) * by_segment + np.sqrt(1 - TOLD) * own,
         draw.random(users) < BOT_SHARE,
         np.stack(list(segment.values()), axis=1),
     )

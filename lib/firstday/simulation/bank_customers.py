@@ -138,9 +138,9 @@ def _tastes(draw: np.random.Generator, customers: pd.DataFrame) -> Floats:
     )
     known = _standard(features.to_numpy(float))
     known = np.column_stack([known, _standard(known[:, [0]] ** 2)])
-    told = _standard(known @ draw.normal(0, 1, (known.shape[1], FACTORS)))
-    personal = draw.normal(0, 1, told.shape)
-    factors = np.sqrt(DEMOGRAPHIC_SHARE) * told + np.sqrt(1 - DEMOGRAPHIC_SHARE) * personal
+    by_demographics = _standard(known @ draw.normal(0, 1, (known.shape[1], FACTORS)))
+    personal = draw.normal(0, 1, by_demographics.shape)
+    factors = np.sqrt(DEMOGRAPHIC_SHARE) * by_demographics + np.sqrt(1 - DEMOGRAPHIC_SHARE) * personal
     group = draw.normal(0, 1, (len(GROUPS), FACTORS))[GROUP_OF]
     own = draw.normal(0, 1, group.shape)
     direction = np.sqrt(GROUP_SHARE) * group + np.sqrt(1 - GROUP_SHARE) * own

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame, Window
@@ -17,7 +17,6 @@ from pyspark.sql import functions as F
 
 from firstday.errors import DataError
 from firstday.tables.contract import (
-    EPOCH,
     NO_CHOICE,
     NO_CLASS,
     NO_NUMBER,
@@ -28,13 +27,13 @@ from firstday.tables.contract import (
     Binding,
     bind,
     dates_of,
-    literal,
 )
 from firstday.tables.faults import data_errors
 from firstday.tables.read import UNREADABLE, Input
 from firstday.tables.repeats import has_repeats
 from firstday.tables.schemas import Contract, column
 from firstday.tables.values import DIGITS
+from firstday.windows import instant_at, timestamp_literal
 
 VALUES, DIFFER = "firstday_values", "firstday_differ"  # columns beside those of an input
 JSON_OPTIONS = {"ignoreNullFields": "false", "timestampFormat": "yyyy-MM-dd'T'HH:mm:ss.SSSSSSXXX"}
@@ -194,7 +193,7 @@ def _example(checked: Checked, reason: str) -> _Example:
 
 def _from(since: datetime, contract: Contract, binding: Binding) -> Column:
     assert contract.instant is not None  # else nothing is asked for since an instant
-    recent = binding.values[contract.instant] >= literal(since)
+    recent = binding.values[contract.instant] >= timestamp_literal(since)
     if contract.date is None:
         return recent
     return recent & (binding.values[contract.date] >= F.lit(since.astimezone(UTC).date()))
@@ -248,11 +247,11 @@ def _extent(good: DataFrame, contract: Contract) -> _Extent:
     known = [row for row in rows if row["last"] is not None]
     return _Extent(
         sum(row["rows"] for row in rows),
-        min((_instant(row["first"]) for row in known), default=None),
-        max((_instant(row["last"]) for row in known), default=None),
-        {row["date"]: OfDate(row["rows"], _instant(row["last"])) for row in known if row["date"] is not None},
+        min((instant_at(row["first"]) for row in known), default=None),
+        max((instant_at(row["last"]) for row in known), default=None),
+        {
+            row["date"]: OfDate(row["rows"], instant_at(row["last"]))
+            for row in known
+            if row["date"] is not None
+        },
     )
-
-
-def _instant(micros: int) -> datetime:
-    return EPOCH + timedelta(microseconds=micros)

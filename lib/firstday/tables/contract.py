@@ -48,8 +48,8 @@ from firstday.tables.values import (
     present,
     whole,
 )
+from firstday.windows import EPOCH, timestamp_literal
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
 LATEST = datetime(9999, 12, 31, tzinfo=UTC)  # Python has no later dates
 AHEAD = timedelta(days=1)  # a device's clock may run ahead; a day ahead it is wrong
@@ -137,11 +137,6 @@ def _text(raw: Column, metadata: Mapping[str, Any]) -> Column:
 
 def _where_told(broken: Column) -> Column:
     return F.coalesce(broken, F.lit(False))
-
-
-def literal(instant: datetime) -> Column:
-    """A timestamp literal that depends on no session's time zone."""
-    return F.timestamp_micros(F.lit((instant - EPOCH) // timedelta(microseconds=1)))
 
 
 def _columns(source: Input, contract: Contract) -> dict[Field, str]:
@@ -339,11 +334,13 @@ def _parsed(item: Field, raw: Column, zone: str | None, unit: TimeUnit | None) -
 
 
 def _plausible(item: Field, value: Column, now: datetime) -> list[Rule]:
-    rules = [Rule(f"{item.name} is before {EARLIEST:%Y}", value < literal(EARLIEST))]
+    rules = [Rule(f"{item.name} is before {EARLIEST:%Y}", value < timestamp_literal(EARLIEST))]
     if item.future:
-        rules.append(Rule(f"{item.name} is after {LATEST:%Y}", value > literal(LATEST)))
+        rules.append(Rule(f"{item.name} is after {LATEST:%Y}", value > timestamp_literal(LATEST)))
     else:
-        rules.append(Rule(f"{item.name} is more than a day ahead of now", value > literal(now + AHEAD)))
+        rules.append(
+            Rule(f"{item.name} is more than a day ahead of now", value > timestamp_literal(now + AHEAD))
+        )
     return rules
 
 

@@ -9,7 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Mapping, Set
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,8 +32,8 @@ from firstday.tables.address import (
     is_path,
     newest_commit,
 )
-from firstday.tables.contract import EPOCH
 from firstday.tables.schemas import ATTEMPT, RUNS, column, quoted, sql_text
+from firstday.windows import instant_at
 
 RUN_ID = "run_id"
 QUARANTINE_TABLE = "quarantine"
@@ -222,7 +222,7 @@ class Store:
         began = F.unix_micros("started_at").alias("began")
         others = (column("job") == job) & (column(RUN_ID) != but)
         found = self._frame(ATTEMPTS_TABLE).where(others).select(RUN_ID, began).collect()
-        return {row[RUN_ID]: EPOCH + timedelta(microseconds=row["began"]) for row in found}
+        return {row[RUN_ID]: instant_at(row["began"]) for row in found}
 
     def publish(self, run: Run) -> bool:
         """Add the run to `runs`, in one commit. False if its sequence number is taken already."""
@@ -351,6 +351,6 @@ def _run_of(row: dict[str, Any]) -> Run:
     for key in AS_JSON:
         row[key] = json.loads(row.get(key) or "{}")
     for key in TIMES:
-        row[key] = None if row[key] is None else EPOCH + timedelta(microseconds=row[key])
+        row[key] = None if row[key] is None else instant_at(row[key])
     del row["status"]
     return Run(**row)

@@ -64,8 +64,8 @@ def effects(question: Question, tables: Tables) -> Iterator[pd.DataFrame]:
             if min(counts.values()) >= FEW_CLUSTERS:
                 continue
             drawn = randomisation_test(y, d, treated, alpha=question.alpha, seed=question.seed)
-            told = f"{drawn.assignments:,} assignments, {'all there are' if drawn.exact else 'drawn'}"
-            yield rows(place, "randomisation", drawn.effect, note=told, **counts, **values)
+            note = f"{drawn.assignments:,} assignments, {'all there are' if drawn.exact else 'drawn'}"
+            yield rows(place, "randomisation", drawn.effect, note=note, **counts, **values)
 
 
 CLUSTER = Design(

@@ -7,11 +7,11 @@ import pandas as pd
 from pyspark.sql import DataFrame
 
 from firstday.experiments.designs.base import Measured, to_small
-from firstday.experiments.estimate import Estimate
 from firstday.experiments.panel_outcomes import Panel, panel_centres, panel_of, panel_table, periods
 from firstday.experiments.results import Question
 from firstday.experiments.sums import Floats
 from firstday.settings.metrics import Metric
+from firstday.stats.estimate import Estimate
 
 NOBODY = "nobody's outcome is known yet"
 
@@ -51,22 +51,22 @@ def numbers(table: pd.DataFrame, metric: Metric) -> list[int]:
 def arms_of(panel: Panel, treated: np.ndarray) -> dict[str, Floats]:
     """By period: units and totals of both arms."""
     there = np.array([[name is not None for name in group] for group in panel.variants])
-    told = {}
+    arms = {}
     for arm, chosen in (("treatment", treated & there), ("control", ~treated & there)):
-        told[f"n_{arm}"] = (panel.sums.n[:, None] * chosen).sum(0)
-        told[f"y_{arm}"] = ((panel.sums.y + panel.sums.centre * panel.sums.d) * chosen).sum(0)
-        told[f"d_{arm}"] = (panel.sums.d * chosen).sum(0)
-    return told
+        arms[f"n_{arm}"] = (panel.sums.n[:, None] * chosen).sum(0)
+        arms[f"y_{arm}"] = ((panel.sums.y + panel.sums.centre * panel.sums.d) * chosen).sum(0)
+        arms[f"d_{arm}"] = (panel.sums.d * chosen).sum(0)
+    return arms
 
 
 def whole(arms: Mapping[str, Floats]) -> dict[str, float]:
     """Units (those of the largest period: a unit is in many) and values over all periods."""
-    told = {}
+    effects = {}
     for arm in ("treatment", "control"):
-        told[f"n_{arm}"] = float(arms[f"n_{arm}"].max())
+        effects[f"n_{arm}"] = float(arms[f"n_{arm}"].max())
         total = arms[f"d_{arm}"].sum()
-        told[f"value_{arm}"] = float(arms[f"y_{arm}"].sum() / total) if total else np.nan
-    return told
+        effects[f"value_{arm}"] = float(arms[f"y_{arm}"].sum() / total) if total else np.nan
+    return effects
 
 
 def unknown() -> Estimate:

@@ -39,8 +39,8 @@ def _categories(units: Outcomes) -> pd.DataFrame:
     """Retention by how many categories were met, where those are counted before the day of the return."""
     found = [pd.DataFrame(columns=CATEGORIES.names)]
     for met, back in _pairs(units.metrics):
-        told = to_small(retention_by_categories(units, met, back), "retention by categories")
-        found.append(told.assign(categories=met, retention=back)[CATEGORIES.names])
+        by_categories = to_small(retention_by_categories(units, met, back), "retention by categories")
+        found.append(by_categories.assign(categories=met, retention=back)[CATEGORIES.names])
     return pd.concat([part for part in found if len(part)] or found[:1], ignore_index=True)
 
 

@@ -46,7 +46,7 @@ def fit(counted: Counted, balance: Floats | None, groups: dependencies.Groups) -
             )
     else:
         found, reason = _of_rare(counted, balance) or _of_functions(counted, balance, groups)
-    copies = () if found.kind == "latent_class" else dependencies.told(groups, counted.voters)
+    copies = () if found.kind == "latent_class" else dependencies.sentences(groups, counted.voters)
     notes = (f"auto takes the {found.kind} model: {reason}", *copies)
     return replace(found, notes=(*found.notes, *notes))
 

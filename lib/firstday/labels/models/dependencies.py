@@ -94,7 +94,7 @@ def counts_as(groups: Groups) -> Floats:
     return 1 / np.bincount(groups)[groups]
 
 
-def told(groups: Groups, voters: tuple[str, ...]) -> list[str]:
+def sentences(groups: Groups, voters: tuple[str, ...]) -> list[str]:
     """A sentence for each group of copies."""
     members = (np.flatnonzero(groups == group) for group in np.flatnonzero(np.bincount(groups) > 1))
     return [

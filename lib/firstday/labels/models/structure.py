@@ -13,4 +13,6 @@ from firstday.labels.models.base import Counted, Floats, LabelModel
 def fit(counted: Counted, balance: Floats | None, groups: dependencies.Groups) -> LabelModel:
     """The model, with the groups of copies in its notes. groups: (m,), from `dependencies`."""
     found = confusion.fit(counted, balance, counts_as=dependencies.counts_as(groups))
-    return replace(found, kind="structure", notes=(*found.notes, *dependencies.told(groups, counted.voters)))
+    return replace(
+        found, kind="structure", notes=(*found.notes, *dependencies.sentences(groups, counted.voters))
+    )

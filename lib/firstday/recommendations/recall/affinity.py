@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from firstday.errors import LimitError, SettingsError
+from firstday.errors import LimitError
 from firstday.ranking.encoding import learn, unfit
 from firstday.recommendations.recall.catalog import PLACE, Catalog
 from firstday.recommendations.recall.interests import by_customer
@@ -33,25 +33,9 @@ MOST_ATTRIBUTES = 1_000  # values of all columns: with the categories the side o
 # interest of 10, depend on no order.
 GRID = 1 << 10
 ATTRIBUTES = "attributes"
-
-
-@dataclass(frozen=True)
-class Attributes:
-    """bins: of a number, by its quantiles. values: of a text, the most frequent. strength: customers of no
-    difference from the mean that each attribute, and an interest of 1, is shrunk by: the ridge's penalty.
-    """
-
-    bins: int = 10
-    values: int = 30
-    strength: float = 20.0
-
-    def __post_init__(self) -> None:
-        if not 2 <= self.bins <= self.values or not self.strength > 0:
-            raise SettingsError(
-                "affinity needs 2 bins or more, as many values or more, and a strength above 0",
-                value=[self.bins, self.values, self.strength],
-                next_step="change the settings of affinity",
-            )
+BINS, VALUES = 10, 30  # of a number, by its quantiles; of a text, the most frequent
+# The ridge's penalty: as many customers of no difference from the mean shrink each attribute and interest.
+STRENGTH = 20.0
 
 
 @dataclass(frozen=True)
@@ -60,35 +44,33 @@ class Attributed:
 
     rows: DataFrame
     count: int
-    strength: float
 
 
-def attributed(customers: DataFrame, settings: Attributes | None = None) -> Attributed:
+def attributed(customers: DataFrame) -> Attributed:
     """What is known of customers, by number: of those columns that a ranker's features may be (no ids, no
     instants). Runs at once. Raises LimitError for more than MOST_ATTRIBUTES / 2 columns.
     """
-    given = settings or Attributes()
     names = [f.name for f in customers.schema if f.name != "user_id" and not unfit(f.name, f.dataType)]
     if not names:
         nobody = customers.select("user_id", F.array(F.lit(0)).alias(ATTRIBUTES))
-        return Attributed(nobody, 1, given.strength)
+        return Attributed(nobody, 1)
     if len(names) > MOST_ATTRIBUTES // 2:
         raise LimitError(
             f"customers may have at most {MOST_ATTRIBUTES // 2} columns of attributes",
             value=len(names),
             next_step="leave out the columns that tell least of interests",
         )
-    labels = {f"column_{at}": label for at, label in enumerate(labelled(customers, names, given.bins))}
+    labels = {f"column_{at}": label for at, label in enumerate(labelled(customers, names, BINS))}
     rows = customers.select("user_id", *(label.alias(name) for name, label in labels.items()))
-    most = max(2, min(given.values, MOST_ATTRIBUTES // len(names)))
+    most = max(2, min(VALUES, MOST_ATTRIBUTES // len(names)))
     encoding = learn(rows, list(labels), most=most)
     numbers, count = [], 0
     for name, feature in zip(encoding.columns, encoding.features, strict=True):
         numbers.append(F.col(name).cast("int") + count)
         count += len(feature.values or ())
     held = F.array_compact(F.array(*numbers, F.lit(count)))
-    told = encoding.apply(rows).select("user_id", held.alias(ATTRIBUTES))
-    return Attributed(break_lineage(told), count + 1, given.strength)
+    encoded = encoding.apply(rows).select("user_id", held.alias(ATTRIBUTES))
+    return Attributed(break_lineage(encoded), count + 1)
 
 
 def affinity(attributes: Attributed, interests: DataFrame, catalog: Catalog) -> DataFrame:
@@ -100,8 +82,8 @@ def affinity(attributes: Attributed, interests: DataFrame, catalog: Catalog) -> 
     """
     rows = break_lineage(attributes.rows.join(by_customer(interests), "user_id", "left"))
     sums, count = _sums(rows, attributes.count, len(catalog)), attributes.count
-    of_attributes = _of_attributes(sums, count, attributes.strength)
-    of_both = _of_both(sums, count, attributes.strength)
+    of_attributes = _of_attributes(sums, count)
+    of_both = _of_both(sums, count)
 
     def expected(table: Floats, terms: Column) -> Column:
         return weighted_rows(terms, table, lambda term: (term["number"], term["weight"]))
@@ -154,29 +136,29 @@ def _sparse(lists: pa.ListArray, columns: NDArray[np.int32], values: Floats, wid
     return sp.csr_matrix((values, columns, ends), shape=(len(lists), width))
 
 
-def _of_attributes(sums: Floats, count: int, strength: float) -> Floats:
+def _of_attributes(sums: Floats, count: int) -> Floats:
     """Attributes × categories: what each adds to the expected interest; everybody's is not shrunk."""
     normal, right = sums[:count, :count], sums[:count, count:]
     if normal[-1, -1] == 0:  # nobody has any interest
         return np.zeros_like(right)
-    found: Floats = np.linalg.solve(normal + np.diag(_penalty(count, count, strength)), right)
+    found: Floats = np.linalg.solve(normal + np.diag(_penalty(count, count)), right)
     return found
 
 
-def _of_both(sums: Floats, count: int, strength: float) -> Floats:
+def _of_both(sums: Floats, count: int) -> Floats:
     """(Attributes + categories) × categories, 0 where a category meets itself.
 
     All regressions of one column on all the others are in one inverse: -inverse[i, j] / inverse[j, j].
     """
     if sums[count - 1, count - 1] == 0:
         return np.zeros((len(sums), len(sums) - count))
-    inverse = np.linalg.inv(sums + np.diag(_penalty(len(sums), count, strength)))
+    inverse = np.linalg.inv(sums + np.diag(_penalty(len(sums), count)))
     found: Floats = -inverse[:, count:] / np.diag(inverse)[count:]
     found[count:][np.diag_indices(len(sums) - count)] = 0.0
     return found
 
 
-def _penalty(size: int, count: int, strength: float) -> Floats:
-    penalty = np.full(size, strength)
+def _penalty(size: int, count: int) -> Floats:
+    penalty = np.full(size, STRENGTH)
     penalty[count - 1] = 0.0
     return penalty

@@ -37,14 +37,13 @@ def quotas_of(candidates: int) -> dict[str, int]:
 class Merging:
     """most: candidates of a customer. depth: the best of each source that are candidates at all. balance: of
     score against diversity, 1 for score alone. quotas: candidates that each source has at least, as long as
-    it has any. order: to which source a category belongs that several name; the first has it.
+    it has any. A category that several sources name belongs to the first in the order of their registry.
     """
 
     most: int = 12
     depth: int = 12
     balance: float = 0.7
     quotas: Mapping[str, int] = field(default_factory=lambda: quotas_of(12))
-    order: tuple[str, ...] = field(default_factory=_all_sources)
 
     def __post_init__(self) -> None:
         if self.most < 1 or self.depth < 1 or not 0 <= self.balance <= 1:
@@ -54,12 +53,6 @@ class Merging:
                 next_step="change the settings of merge",
             )
         names = _all_sources()
-        if sorted(self.order) != sorted(names):
-            raise SettingsError(
-                f"the order names {', '.join(names)}, each once",
-                value=self.order,
-                next_step="list all of them",
-            )
         unknown = sorted(set(self.quotas) - set(names))
         if (
             unknown
@@ -168,7 +161,7 @@ def _attributed(named: Mapping[str, Floats], ties: Ties, merging: Merging) -> tu
     names = list(named)
     source = np.full(ties.shape, -1)
     score = np.zeros(ties.shape)
-    for name in reversed(merging.order):
+    for name in reversed(names):
         quantile, rank = _placed(named[name], ties)
         best = ~np.isnan(quantile) & (rank < merging.depth)
         source = np.where(best, names.index(name), source)

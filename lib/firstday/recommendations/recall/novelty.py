@@ -144,8 +144,8 @@ def _rates(
 
 
 def _shown(names: Sequence[str], labels: Sequence[str]) -> str:
-    told = (f"holds {label}" if name == HOLDS else label for name, label in zip(names, labels, strict=True))
-    return ", ".join(told)
+    shown = (f"holds {label}" if name == HOLDS else label for name, label in zip(names, labels, strict=True))
+    return ", ".join(shown)
 
 
 def _of_held(holds: pd.Series, catalog: Catalog) -> NDArray[np.bool_]:

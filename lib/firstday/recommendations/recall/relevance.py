@@ -13,39 +13,19 @@ from pyspark.ml.recommendation import ALS
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
-from firstday.errors import SettingsError
 from firstday.recommendations.recall.catalog import PLACE, Catalog, matrix, numbers
 from firstday.recommendations.recall.interests import by_customer
 
 Floats = NDArray[np.float64]
+SMOOTHING = 20.0  # customers
 BUCKETS = 256  # of customers, numbered within each in parallel
+# Of implicit ALS: confidence = 1 + ALPHA × weight. Of dozens of categories more iterations change little, and
+# deepen the lineage. How customers are split into blocks is part of the result's last digits.
+RANK, ALPHA, REGULARISATION, ITERATIONS, BLOCKS = 8, 10.0, 0.1, 6, 8
 GRAIN = 1e-5  # of an ALS score: its factors are floats, whose last digits depend on the order of sums
 
 
-@dataclass(frozen=True)
-class Factors:
-    """Of implicit ALS. confidence = 1 + alpha × weight; `blocks`: how customers are split, part of the
-    result's last digits, so a setting and not the cluster's size.
-    """
-
-    rank: int = 8
-    alpha: float = 10.0
-    regularisation: float = 0.1
-    iterations: int = 6  # of dozens of categories: more change little, and deepen the lineage
-    blocks: int = 8
-
-    def __post_init__(self) -> None:
-        whole = (self.rank, self.iterations, self.blocks)
-        if min(whole) < 1 or self.rank > 64 or not self.alpha > 0 or not self.regularisation >= 0:
-            raise SettingsError(
-                "ALS needs a rank of 1 to 64, one iteration and block or more, alpha above 0 and "
-                "regularisation of 0 or more",
-                value=[*whole, self.alpha, self.regularisation],
-                next_step="change the settings of ALS",
-            )
-
-
-def als(interests: DataFrame, catalog: Catalog, seed: int, factors: Factors | None = None) -> DataFrame:
+def als(interests: DataFrame, catalog: Catalog, seed: int) -> DataFrame:
     """user_id and `als`, array<double>: about 1 for a category that fits, about 0 for one that does not.
 
     Fits at once, over the `interests`; customers without any have no row, and the scores of a category that
@@ -55,22 +35,21 @@ def als(interests: DataFrame, catalog: Catalog, seed: int, factors: Factors | No
     factors arrive in any order: that moves a score by 1e-7 or so, and scores are rounded to 1e-5. So equal
     runs give equal scores, but for a score that lies within 1e-7 of a rounding edge.
     """
-    given = factors or Factors()
     numbered = _numbered(interests)
     if not interests.where(F.col("weight") > 0).take(1):
         return interests.select("user_id", F.array().cast("array<double>").alias("als")).limit(0)
     rated = (
         numbered.join(interests.where(F.col("weight") > 0), "user_id")
         .select("number", PLACE, F.col("weight").cast("float").alias("weight"))
-        .repartition(given.blocks, "number")
+        .repartition(BLOCKS, "number")
         .sortWithinPartitions("number", PLACE)
     )
     model = ALS(
-        rank=given.rank,
-        alpha=given.alpha,
-        regParam=given.regularisation,
-        maxIter=given.iterations,
-        numUserBlocks=given.blocks,
+        rank=RANK,
+        alpha=ALPHA,
+        regParam=REGULARISATION,
+        maxIter=ITERATIONS,
+        numUserBlocks=BLOCKS,
         numItemBlocks=1,
         implicitPrefs=True,
         userCol="number",
@@ -78,11 +57,11 @@ def als(interests: DataFrame, catalog: Catalog, seed: int, factors: Factors | No
         ratingCol="weight",
         seed=seed,
     ).fit(rated)
-    factors_of = np.zeros((given.rank, len(catalog)))
+    factors_of = np.zeros((RANK, len(catalog)))
     for row in model.itemFactors.collect():
         factors_of[:, row["id"]] = row["features"]
     scores = weighted_rows(
-        F.sequence(F.lit(0), F.lit(given.rank - 1)),
+        F.sequence(F.lit(0), F.lit(RANK - 1)),
         factors_of,
         lambda place: (place, F.element_at("features", place + 1).cast("double")),
     )
@@ -127,13 +106,11 @@ class CoOccurrence:
     met: NDArray[np.int64]
 
 
-def co_occurrence(interests: DataFrame, catalog: Catalog, smoothing: float = 20.0) -> CoOccurrence:
-    """Smoothed cosine of the categories' customers: both / sqrt((one + smoothing) × (other + smoothing)).
+def co_occurrence(interests: DataFrame, catalog: Catalog) -> CoOccurrence:
+    """Smoothed cosine of the categories' customers: both / sqrt((one + SMOOTHING) × (other + SMOOTHING)).
 
     Runs at once: one pass over the customers; categories² rows reach the driver.
     """
-    if not smoothing >= 0:
-        raise SettingsError("smoothing is 0 or more", value=smoothing, next_step="change smoothing")
     baskets = interests.groupBy("user_id").agg(F.collect_list(PLACE).alias("met"))
     pairs = baskets.select(F.explode("met").alias("one"), "met").select(
         "one", F.explode("met").alias("other")
@@ -142,7 +119,7 @@ def co_occurrence(interests: DataFrame, catalog: Catalog, smoothing: float = 20.
     for row in pairs.groupBy("one", "other").count().collect():
         both[row["one"], row["other"]] = row["count"]
     met = np.diag(both).copy()
-    scale = np.sqrt(met + smoothing)
+    scale = np.sqrt(met + SMOOTHING)
     cosine = np.divide(both, np.outer(scale, scale), out=np.zeros(both.shape), where=both > 0)
     np.fill_diagonal(cosine, 0.0)
     return CoOccurrence(cosine, met)

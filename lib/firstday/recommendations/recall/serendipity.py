@@ -17,35 +17,19 @@ from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from firstday.errors import LimitError, SettingsError
+from firstday.errors import LimitError
 from firstday.recommendations.recall.catalog import PLACE, Catalog
-from firstday.recommendations.recall.interests import before, moment
+from firstday.recommendations.recall.interests import before
 from firstday.spark.local_rows import local_rows
 from firstday.tables.schemas import column
+from firstday.windows import timestamp_literal
 
 Floats = NDArray[np.float64]
 DRAWS = 512
 MOST_SEGMENTS = 200  # each is 160 kB of draws for 40 categories, on every executor
+# Days of impressions that count; impressions that each prior is worth; the click rate without impressions.
+DAYS, STRENGTH, RATE = 28.0, 100.0, 0.01
 ALL = "all"  # the segment of customers whose own has no impressions
-
-
-@dataclass(frozen=True)
-class Exploring:
-    """days: of impressions that count. strength: impressions that each prior is worth. rate: of clicks, where
-    there are no impressions at all.
-    """
-
-    days: float = 28.0
-    strength: float = 100.0
-    rate: float = 0.01
-
-    def __post_init__(self) -> None:
-        if not (self.days > 0 and self.strength > 0 and 0 < self.rate < 1):
-            raise SettingsError(
-                "days and strength are above 0 and the rate is between 0 and 1",
-                value=[self.days, self.strength, self.rate],
-                next_step="change the settings of serendipity",
-            )
 
 
 @dataclass(frozen=True)
@@ -73,14 +57,12 @@ def draws(
     catalog: Catalog,
     until: datetime,
     seed: int,
-    exploring: Exploring | None = None,
 ) -> Draws:
     """The day's draws. segments: user_id, segment. `until` is also the date that the draws are of, in UTC.
 
     Runs at once: segments × categories rows reach the driver. Raises LimitError for more than MOST_SEGMENTS.
     """
-    given = exploring or Exploring()
-    since = moment(until - timedelta(days=given.days))
+    since = timestamp_literal(until - timedelta(days=DAYS))
     shown_or_clicked = F.col("kind").isin("shown", "click") & (F.col("at") >= since)
     recent = catalog.placed(
         before(facts, until).where(shown_or_clicked).select("user_id", "category", "kind")
@@ -102,7 +84,7 @@ def draws(
         shown[places[segment], place] = impressions
         clicks[places[segment], place] = clicked
     day = until.astimezone(UTC).date().isoformat()
-    alpha, beta = posterior(shown, clicks, given)
+    alpha, beta = posterior(shown, clicks)
     return Draws(tuple(places), _drawn(tuple(places), alpha, beta, seed, day), seed, day)
 
 
@@ -111,19 +93,18 @@ def _counts(value: Column) -> list[Column]:
     return [shown, F.sum(F.when(F.col("kind") == "click", value).otherwise(0)).alias("clicks")]
 
 
-def posterior(shown: Floats, clicks: Floats, exploring: Exploring) -> tuple[Floats, Floats]:
+def posterior(shown: Floats, clicks: Floats) -> tuple[Floats, Floats]:
     """alpha, beta of each segment × category. The first segment's is the posterior of all rows together.
 
     More clicks than impressions, as after a window's start, count as many impressions.
     """
     shown = np.maximum(shown, clicks)
-    strength = exploring.strength
     all_shown, all_clicks = shown.sum(axis=0), clicks.sum(axis=0)
-    overall = (all_clicks.sum() + strength * exploring.rate) / (all_shown.sum() + strength)
-    of_category = (all_clicks + strength * overall) / (all_shown + strength)
-    alpha, beta = strength * of_category + clicks, strength * (1 - of_category) + shown - clicks
-    alpha[0] = strength * overall + all_clicks
-    beta[0] = strength * (1 - overall) + all_shown - all_clicks
+    overall = (all_clicks.sum() + STRENGTH * RATE) / (all_shown.sum() + STRENGTH)
+    of_category = (all_clicks + STRENGTH * overall) / (all_shown + STRENGTH)
+    alpha, beta = STRENGTH * of_category + clicks, STRENGTH * (1 - of_category) + shown - clicks
+    alpha[0] = STRENGTH * overall + all_clicks
+    beta[0] = STRENGTH * (1 - overall) + all_shown - all_clicks
     return alpha, beta
 
 

@@ -54,8 +54,8 @@ class Amounts:
 
     def effect(self, value: Any) -> str:
         """'+0.59 points', '+0.0312'"""
-        told = self._signed(value)
-        return told if told == words.NOTHING else f"{told}{self.unit}"
+        text = self._signed(value)
+        return text if text == words.NOTHING else f"{text}{self.unit}"
 
     def size(self, value: Any) -> str:
         """Without its sign: '0.93 points'"""
@@ -65,8 +65,8 @@ class Amounts:
         """'−0.06 to +1.24'; a bound that is missing is called none."""
         if words.absent(low) and words.absent(high):
             return words.NOTHING
-        told = ["no bound" if words.absent(bound) else self._signed(bound) for bound in (low, high)]
-        return " to ".join(told)
+        texts = ["no bound" if words.absent(bound) else self._signed(bound) for bound in (low, high)]
+        return " to ".join(texts)
 
     def effect_with(self, value: Any, low: Any, high: Any) -> str:
         """'+0.59 points (−0.06 to +1.24)'"""

@@ -5,9 +5,10 @@ from typing import Any
 
 import pandas as pd
 
+from firstday.labels import charts
+from firstday.labels.content import LabelContent
 from firstday.labels.summary import AGAINST, DEAD, FINE, LEAST_RATIO, REDUNDANT
-from firstday.report import label_charts, words
-from firstday.report.label_content import LabelContent
+from firstday.report import words
 from firstday.report.page import Cell, Section, table
 
 # What needs action comes first.
@@ -35,7 +36,7 @@ def scores(content: LabelContent) -> Section | None:
     findings = []
     if decision is not None and decision.called:
         findings.append(
-            f"Rows with a score from {label_charts.score(decision.threshold)} on are called {name}: "
+            f"Rows with a score from {charts.score(decision.threshold)} on are called {name}: "
             f"{words.number(decision.called)} rows."
         )
         if decision.rest is not None:
@@ -48,7 +49,7 @@ def scores(content: LabelContent) -> Section | None:
     if spread.silent_rows:
         findings.append(
             f"{words.number(spread.silent_rows)} rows have no vote. Their score is "
-            f"{label_charts.score(spread.silent)}; they are never called."
+            f"{charts.score(spread.silent)}; they are never called."
         )
     title = "Which rows are called"
     return Section(
@@ -58,7 +59,7 @@ def scores(content: LabelContent) -> Section | None:
         how_to_read="Each bar counts the rows with such a score. The axis is logarithmic, so that rare rows "
         "are seen: a bar twice as high stands for far more than twice the rows. Bars grey and apart: rows "
         f"without votes. Marks: how many of the bar's rows are expected to be {name}.",
-        figure=label_charts.scores(title, spread, decision, content.called_name),
+        figure=charts.scores(title, spread, decision, content.called_name),
     )
 
 
@@ -71,7 +72,7 @@ def thresholds(content: LabelContent) -> Section | None:
     step = max(1, -(-len(moves) // MOVES))
     shown = moves.iloc[sorted({*range(0, len(moves), step), len(moves) - 1})]
     cells: dict[str, Cell] = {
-        "called from a score of": lambda row: label_charts.score(row.threshold),
+        "called from a score of": lambda row: charts.score(row.threshold),
         "rows called": lambda row: words.number(row.called),
         "expected precision": lambda row: expected_share(row.precision),
         "expected recall": lambda row: expected_share(row.recall),
@@ -86,7 +87,7 @@ def thresholds(content: LabelContent) -> Section | None:
         how_to_read="From left to right more rows are called, those with the highest scores first. Expected "
         f"figures follow from the scores and are as good as these.{doubt} --call-precision, --cost-ratio or "
         "--capacity choose another threshold.",
-        figure=label_charts.threshold_lines(title, moves, content.decision),
+        figure=charts.threshold_lines(title, moves, content.decision),
         tables=(table("Thresholds", shown, cells, numeric=list(cells)),),
     )
 
@@ -123,7 +124,7 @@ def reliability(content: LabelContent) -> Section | None:
         findings=(checked, finding),
         how_to_read="A score is reliable where it lies within the limits of the share found by hand. "
         "After: the scores recalibrated by these same answers, so that they fit them better than new ones.",
-        figure=label_charts.reliability(title, strata, name),
+        figure=charts.reliability(title, strata, name),
         tables=(table("Strata of the audit", strata, cells, numeric=list(cells)[1:], cards=True),),
     )
 
@@ -166,7 +167,7 @@ def functions(content: LabelContent) -> Section:
             " In the chart lines are 95% intervals (Wilson's, of the learned precision over its votes): "
             "they hold the model to be true, and are too short where it is not."
         )
-        figure = label_charts.rules(
+        figure = charts.rules(
             "Each rule", summary, content.total, list(content.classes), content.called_class
         )
     return Section(
@@ -235,7 +236,7 @@ def overlaps(content: LabelContent) -> Section | None:
     """Which rules repeat each other."""
     if content.overlaps is None or content.overlaps.empty:
         return None
-    pairs = label_charts.repeated(content.overlaps, content.summary, content.total)
+    pairs = charts.repeated(content.overlaps, content.summary, content.total)
     closest = pairs.iloc[0]
     title = "Which rules overlap"
     rarer, wider = (words.name(closest[which], 40) for which in ("rarer", "wider"))
@@ -249,8 +250,8 @@ def overlaps(content: LabelContent) -> Section | None:
     }
     voting = content.summary[content.summary["coverage"] > 0]
     note = ""
-    if len(voting) > label_charts.MOST_RULES:
-        note = f" The {label_charts.MOST_RULES} rules of the closest pairs are shown."
+    if len(voting) > charts.MOST_RULES:
+        note = f" The {charts.MOST_RULES} rules of the closest pairs are shown."
     return Section(
         "overlaps",
         title,
@@ -259,7 +260,7 @@ def overlaps(content: LabelContent) -> Section | None:
         "repeats with the same vote. Nearly all of them: a copy. Rules that vote often repeat others by "
         "chance, too; rules that are right about the same rows also do. No field: the two never vote on the "
         f"same row.{note}",
-        figure=label_charts.overlap_matrix(title, pairs, _alike_together(voting)),
+        figure=charts.overlap_matrix(title, pairs, _alike_together(voting)),
         tables=(
             table(
                 "The closest pairs",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from firstday.report import words
 from firstday.report.charts import Mark, Row, Series, row_chart
 from firstday.report.figures import Figure, Panel
-from firstday.report.page import Fact, Page, Report, Section, Table, render
+from firstday.report.page import Page, Report, Section, Table, Tile, render
 from firstday.report.palette import BLUE, CIRCLE, DIAMOND, RED
 
 WORDS = (
@@ -35,7 +35,7 @@ class Stage:
     job: str
     question: str
     answer: str
-    facts: tuple[Fact, ...] = ()
+    facts: tuple[Tile, ...] = ()
     report: str | None = None
     truth: str | None = None
     state: str = ""
@@ -81,7 +81,7 @@ def index_report(content: IndexContent) -> Report:
         verdict=words.sentence(content.verdict),
         notes=[words.sentence(note) for note in content.notes],
         stages=content.stages,
-        told_of={stage.name: _told(stage) for stage in content.stages},
+        texts_of={stage.name: _texts(stage) for stage in content.stages},
         run=[],
     )
     return Report(html)
@@ -95,7 +95,7 @@ def loop_text(content: IndexContent) -> str:
     )
 
 
-def _told(stage: Stage) -> dict[str, str]:
+def _texts(stage: Stage) -> dict[str, str]:
     """The stage's texts, each one line of visible characters."""
     return {
         "question": words.name(stage.question),
@@ -107,7 +107,7 @@ def _told(stage: Stage) -> dict[str, str]:
 
 
 def _effects(effects: Sequence[Effect]) -> Section:
-    rows, told = [], []
+    rows, cells = [], []
     for effect in effects:
         measured = words.points_with(effect.estimate, effect.low, effect.high)
         shown, low, high = map(_points, (effect.estimate, effect.low, effect.high))
@@ -115,7 +115,9 @@ def _effects(effects: Sequence[Effect]) -> Section:
         if effect.true is not None:
             marks.append(Mark(TRUE, _points(effect.true), text=words.points(effect.true)))
         rows.append(Row(words.name(effect.label), tuple(marks)))
-        told.append((words.name(effect.label), measured, words.points(effect.true), _held(effect)))
+        cells.append(
+            (words.name(effect.label), measured, words.points(effect.true), _interval_holds_truth(effect))
+        )
     with_truth = any(effect.true is not None for effect in effects)
     title = "The effects, measured and true" if with_truth else "The effects"
     columns = ("effect", "measured", "true", "interval holds the truth")
@@ -125,7 +127,7 @@ def _effects(effects: Sequence[Effect]) -> Section:
         title,
         " ".join(
             f"{label}: measured {measured}" + (f", true {true}." if with_truth else ".")
-            for label, measured, true, _ in told
+            for label, measured, true, _ in cells
         ),
         (Panel(row_chart(rows, "effect, in points →"), wide=True),),
         tuple(each.key() for each in (MEASURED, TRUE)[: 1 + with_truth]),
@@ -139,7 +141,7 @@ def _effects(effects: Sequence[Effect]) -> Section:
             Table(
                 "The same in numbers",
                 columns[:wanted],
-                tuple(row[:wanted] for row in told),
+                tuple(row[:wanted] for row in cells),
                 cards=True,
                 opened=True,
             ),
@@ -151,14 +153,14 @@ def _points(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
-def _held(effect: Effect) -> str:
+def _interval_holds_truth(effect: Effect) -> str:
     if effect.true is None or effect.low is None or effect.high is None:
         return words.NOTHING
     return words.yes(effect.low <= effect.true <= effect.high)
 
 
 def _seconds(rows: Sequence[tuple[str, float | None, str]]) -> Section:
-    told = tuple(
+    cells = tuple(
         (words.name(name), "skipped" if seconds is None else f"{seconds:,.1f}", words.text(why))
         for name, seconds, why in rows
     )
@@ -170,7 +172,7 @@ def _seconds(rows: Sequence[tuple[str, float | None, str]]) -> Section:
             Table(
                 "Steps in order",
                 ("step", "seconds", "because"),
-                told,
+                cells,
                 frozenset({"seconds"}),
                 cards=True,
                 opened=True,

@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from firstday.errors import SettingsError
-from firstday.experiments.sums import Floats
+from firstday.stats.estimate import Floats
 
 Numbers = Floats | float
 HALVES = (0.5, 0.5)

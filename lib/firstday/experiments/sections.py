@@ -5,11 +5,9 @@ from typing import Any
 
 import pandas as pd
 
-from firstday.report import measure_charts as charts
-from firstday.report import words
-from firstday.report.charts import Row
-from firstday.report.measure_amounts import Amounts
-from firstday.report.measure_rows import (
+from firstday.experiments import charts
+from firstday.experiments.amounts import Amounts
+from firstday.experiments.content import (
     ALL,
     BY_DATE,
     EVERYONE,
@@ -22,13 +20,17 @@ from firstday.report.measure_rows import (
     probability,
     segment,
 )
+from firstday.report import words
+from firstday.report.charts import Row
 from firstday.report.page import Cell, Section, Table, table
 
 MOST_ROWS, MOST_PANELS = 24, 6
-ON_ITS_OWN = ("no change", "too little")  # readings that are no predicate of the effect
-TRENDS = ("fades", "grows", "rises", "falls")
 LASTING = ("novelty_later", "novelty_change", "novelty_trend")
 REST = "All are in experiment_results."
+BAND = (
+    "The band holds at all looks together: once it leaves 0, the test may be stopped; early bands that are "
+    "far wider are cut off. "
+)
 
 
 def sections(rows: Rows) -> tuple[Section, ...]:
@@ -86,11 +88,11 @@ def _segments(rows: Rows) -> Section | None:
         if everyone is not None:
             lines.append(Row("all units", (charts.mark(charts.WHOLE, everyone, amount),)))
         for row in sorted(own, key=_units, reverse=True)[:MOST_ROWS]:
-            told = [segment(row.segment, 28), f"{words.number(_units(row))} units"]
-            told += (
+            label = [segment(row.segment, 28), f"{words.number(_units(row))} units"]
+            label += (
                 [] if rows.withheld or words.absent(row.p_adjusted) else [f"p {probability(row.p_adjusted)}"]
             )
-            lines.append(Row(joined(told), (charts.mark(charts.SEGMENT, row, amount),)))
+            lines.append(Row(joined(label), (charts.mark(charts.SEGMENT, row, amount),)))
         panels.append((rows.label(own[0]), lines, charts.axis_title(amount)))
     title = "For whom: the effect by segment"
     parts = rows.of(*method_names(), segments=True)
@@ -133,12 +135,6 @@ def _to_date(rows: Rows) -> Section | None:
     )
 
 
-BAND = (
-    "The band holds at all looks together: once it leaves 0, the test may be stopped; early bands that are "
-    "far wider are cut off. "
-)
-
-
 def clear_since(own: pd.DataFrame) -> str:
     """Since when the band lies on one side of 0, without coming back; of the dates that have a band."""
     every = own[own["method"] == "always_valid"].sort_values("date")
@@ -177,18 +173,17 @@ def _by_age(rows: Rows) -> Section | None:
 
 
 def _trend(rows: Rows, row: Any) -> str:
-    """'spent: the effect fades, by −0.012 EUR per user (−0.020 to −0.004) a day: +0.2 ... on the first day,
-    +0.1 ... a day on days 1 to 13.'
+    """'spent: the effect fades: +0.2 EUR per user (...) on the first day, +0.1 (...) a day on days 1 to 13,
+    −0.012 (...) from one of these days to the next.'
     """
-    word = words.text(row.note)
-    said = word if word.startswith(ON_ITS_OWN) else f"the effect {word}"
-    if word.endswith(TRENDS):
-        said += f", by {rows.amount(row).effect_with(row.estimate, row.low, row.high)} a day"
     figures = [
         f"{rows.amount(part).effect_with(part.estimate, part.low, part.high)} {when}"
         for part, when in _first_and_later(rows, row)
     ]
-    return f"{rows.label(row)}: {said}{': ' if figures else ''}{', '.join(figures)}."
+    if not words.absent(row.estimate):
+        change = rows.amount(row).effect_with(row.estimate, row.low, row.high)
+        figures.append(f"{change} from one of these days to the next")
+    return f"{rows.label(row)}: {words.text(row.note)}{': ' if figures else ''}{', '.join(figures)}."
 
 
 def _first_and_later(rows: Rows, trend: Any) -> Iterator[tuple[Any, str]]:
@@ -213,11 +208,11 @@ def _ramp(rows: Rows) -> Section | None:
     for metric, treatment, own in rows.pairs(stages):
         whole = [row for row in rows.deciding() if (row.metric, row.treatment) == (metric, treatment)]
         amount = rows.amount(_first(own))
-        told = "" if not whole else amount.effect_with(whole[0].estimate, whole[0].low, whole[0].high)
+        overall = "" if not whole else amount.effect_with(whole[0].estimate, whole[0].low, whole[0].high)
         counted = own[(own["n_treatment"] > 0) & (own["n_control"] > 0)]
         if len(counted):
             curves.append(
-                (rows.label(_first(own)), f"Over all stages {told}" if told else "", counted, amount)
+                (rows.label(_first(own)), f"Over all stages {overall}" if overall else "", counted, amount)
             )
     noted = [row for row in _tuples(rows.of("ramp")) if words.text(row.note) != words.NOTHING]
     notes = [] if rows.withheld else [f"{rows.label(row)}: {row.note}." for row in noted]

@@ -5,11 +5,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from firstday.answer import Answer, Fact
+from firstday.labels import sections
 from firstday.labels.audit import Estimate
-from firstday.report import label_sections, words
-from firstday.report.answers import label_answer, labels_decided, share_with_limits
-from firstday.report.label_content import LabelContent
-from firstday.report.page import Fact, Page, Report, Section, Table, figures_of, render
+from firstday.labels.content import LabelContent
+from firstday.labels.sections import expected_share
+from firstday.report import words
+from firstday.report.page import Page, Report, Section, Table, Tile, figures_of, render
+from firstday.report.terminal import lines
 
 WORDS = (
     ("label function, rule", "a rule that votes for a class, or abstains"),
@@ -30,24 +33,97 @@ CALLS = ("negative", "positive")
 STATUSES = ("decided", "tie", "unknown")
 
 
+def label_answer(content: LabelContent) -> Answer:
+    """Which rows are called, how surely, and how common the class is."""
+    decision, name = content.decision, content.called_name
+    facts = []
+    if decision is not None:
+        facts = [
+            Fact("called", decision.called, "rows", meaning=f"rows called {name}"),
+            Fact("expected precision", decision.precision, "share", meaning="of the called rows"),
+            Fact("expected to be missed", decision.missed, "rows", meaning=f"{name} among the other rows"),
+        ]
+    share, low, high = content.share
+    how = content.doubt or ("by rows checked by hand" if content.audit else "by the label model")
+    facts += [
+        Fact(f"share of {name}", share, "share", low, high, how),
+        Fact("voters", len(content.summary), meaning=f"weighed by the label model {content.kind}"),
+        *_classifiers(content),
+    ]
+    called = decision is not None and decision.called > 0
+    doubt = [] if content.doubt is None else [content.doubt]
+    return Answer("called" if called else "none", _headline(content), tuple(facts), (*doubt, *content.notes))
+
+
+def _headline(content: LabelContent) -> str:
+    decision, name, total = content.decision, content.called_name, words.number(content.total)
+    if decision is None:
+        return labels_decided(content)
+    if decision.called == 0:
+        return f"None of {total} rows is called {name}: no score reaches the threshold."
+    called = f"{words.number(decision.called)} of {total} rows are called {name}"
+    if content.audit is not None and not words.absent(content.audit.precision.value):
+        precision = share_with_limits(content.audit.precision)
+        return f"{called}. By rows checked by hand {precision} of these are {name}."
+    precise = expected_share(decision.precision)
+    if content.doubt:
+        known = f"but the votes do not say how common {name} is."
+        return f"{called}. By the scores {precise} of these are {name}, {known}"
+    return f"{called}. {precise} of these are expected to be {name}."
+
+
+def labels_decided(content: LabelContent) -> str:
+    """How many rows have a label, and by what."""
+    return (
+        f"{words.number(content.statuses.get('decided', 0))} of {words.number(content.total)} rows have a "
+        f"label, by the {content.kind} model of {words.number(len(content.summary))} functions."
+    )
+
+
+def share_with_limits(one: Estimate) -> str:
+    """'73.1% (69.3 to 76.6%)'"""
+    return words.share_with(one.value, one.low, one.high)
+
+
+def _classifiers(content: LabelContent) -> list[Fact]:
+    """F1 of a classifier of the old labels and of one of the corrected ones, on the same test rows."""
+    if content.comparison is None:
+        return []
+    rows = content.comparison[content.comparison["measure"] == "f1"]
+    known = rows[rows["against"] == "gold"]
+    against = "the known labels" if len(known) else "what the label model decided"
+    f1 = (known if len(known) else rows).set_index("model")["value"]
+    of = {"before": "old", "after": "corrected"}
+    return [
+        Fact(f"F1 of a classifier of the {of[name]} labels", f1[name], "share", meaning=f"against {against}")
+        for name in of
+        if name in f1.index
+    ]
+
+
+def label_text(content: LabelContent) -> str:
+    """Which rows are called, how many are missed, how common the class is."""
+    return lines([label_answer(content).headline, *label_sentences(content)])
+
+
 @dataclass(frozen=True)
 class Group:
     """Figures of the answer under a title."""
 
     title: str
-    facts: Sequence[Fact]
+    facts: Sequence[Tile]
     caption: str = ""
     caveat: str = ""
 
 
 def label_report(content: LabelContent) -> Report:
     """One HTML page."""
-    sections = [
-        label_sections.scores(content),
-        label_sections.thresholds(content),
-        label_sections.reliability(content),
-        label_sections.functions(content),
-        label_sections.overlaps(content),
+    evidence = [
+        sections.scores(content),
+        sections.thresholds(content),
+        sections.reliability(content),
+        sections.functions(content),
+        sections.overlaps(content),
         _rows(content),
         _before_after(content.comparison, content.called_name) if content.comparison is not None else None,
         _drift(content.drift) if content.drift is not None else None,
@@ -55,7 +131,7 @@ def label_report(content: LabelContent) -> Report:
     page = Page(
         "Labels",
         f"firstday label, run {content.run_id}",
-        tuple(section for section in sections if section is not None),
+        tuple(section for section in evidence if section is not None),
         WORDS,
     )
     html = render(
@@ -103,9 +179,9 @@ def _share_sentence(content: LabelContent) -> str:
     if content.audit is not None:
         share = share_with_limits(content.audit.share)
         return f"By rows checked by hand {share} of all rows are {name}.{truth}"
-    told = words.share(content.balance[at])
+    share = words.share(content.balance[at])
     if shares is None:
-        return f"The model takes {told} of all rows as {name}; this kind of model knows no limits.{truth}"
+        return f"The model takes {share} of all rows as {name}; this kind of model knows no limits.{truth}"
     if shares.doubt is not None:
         return (
             f"The votes do not say how common {name} is: {words.stopped(shares.doubt)} Use the order of the "
@@ -114,7 +190,7 @@ def _share_sentence(content: LabelContent) -> str:
         )
     low, high = float(shares.low[at]), float(shares.high[at])
     if low == high:
-        return f"{told} of all rows are {name}, as given by --balance.{truth}"
+        return f"{share} of all rows are {name}, as given by --balance.{truth}"
     return (
         f"{words.share_with(content.balance[at], low, high)} of all rows are {name}, if rules depend on each "
         f"other no more than the model allows for. In brackets: 95% limits.{truth}"
@@ -124,10 +200,10 @@ def _share_sentence(content: LabelContent) -> str:
 def _called(content: LabelContent) -> Group:
     """The figures of the decision; what was checked by hand comes first."""
     name, decision, audit = content.called_name, content.decision, content.audit
-    facts: list[Fact] = []
+    facts: list[Tile] = []
     if audit is not None:
         facts += [
-            Fact(f"Checked by hand: {title}", words.share(one.value), _limits(one))
+            Tile(f"Checked by hand: {title}", words.share(one.value), _limits(one))
             for title, one in (
                 (f"share of {name}", audit.share),
                 ("precision", audit.precision),
@@ -135,7 +211,7 @@ def _called(content: LabelContent) -> Group:
             )
         ]
     if decision is not None:
-        facts.append(Fact(f"Called {name}", f"{words.number(decision.called)} rows", _reason(content)))
+        facts.append(Tile(f"Called {name}", f"{words.number(decision.called)} rows", _reason(content)))
         doubted = "; the votes do not say how common the class is" if content.doubt else ""
         expected = decision.called * decision.precision if decision.called else 0.0
         everyone = expected + decision.missed
@@ -145,30 +221,30 @@ def _called(content: LabelContent) -> Group:
             ("Expected recall", recall, content.gold_recall),
         ):
             known = "by the scores" if truth is None else f"on known labels: {words.share(truth)}"
-            facts.append(Fact(title, label_sections.expected_share(value), known + doubted))
+            facts.append(Tile(title, sections.expected_share(value), known + doubted))
         silent = content.distribution.silent * content.distribution.silent_rows if content.distribution else 0
         where = f"{words.number(silent)} on rows that no rule votes on" if silent else ""
-        facts.append(Fact(f"Expected {name} rows missed", words.number(decision.missed), where))
+        facts.append(Tile(f"Expected {name} rows missed", words.number(decision.missed), where))
     if content.class_shares is not None or content.gold_share is not None:
         facts.append(_share_fact(content))
     if content.stakes is not None:
         of = f"expected to be {name}" + (f", sum of {words.name(content.stake, 40)}" if content.stake else "")
         for title, amount in zip(("Amount called", "Amount missed"), content.stakes, strict=True):
-            facts.append(Fact(title, words.number(amount), of))
+            facts.append(Tile(title, words.number(amount), of))
     caption = "Expected figures follow from the scores. In brackets: 95% limits." if facts else ""
     return Group("How sure is that?", facts, caption)
 
 
-def _share_fact(content: LabelContent) -> Fact:
+def _share_fact(content: LabelContent) -> Tile:
     at, shares = content.called_class, content.class_shares
     title = f"Share of {content.called_name}, by the model"
     truth = "" if content.gold_share is None else f"on known labels: {words.share(content.gold_share)}"
     if shares is not None and shares.doubt is not None:
-        return Fact(title, "not known", words.joined("; ", "the votes do not say", truth))
+        return Tile(title, "not known", words.joined("; ", "the votes do not say", truth))
     limits = None
     if shares is not None and shares.low[at] < shares.high[at]:
         limits = f"[{words.share(float(shares.low[at]))}, {words.share(float(shares.high[at]))}]"
-    return Fact(title, words.share(content.balance[at]), words.joined("; ", limits, truth or None))
+    return Tile(title, words.share(content.balance[at]), words.joined("; ", limits, truth or None))
 
 
 def _reason(content: LabelContent) -> str:
@@ -200,7 +276,7 @@ def _changed(content: LabelContent) -> Group:
         for measure in MEASURES:
             row = figures.loc[(against, model, measure)]
             interval = f"[{words.share(row['low'])}, {words.share(row['high'])}]"
-            facts.append(Fact(f"{title}: {MEASURES[measure]}", words.share(row["value"]), interval))
+            facts.append(Tile(f"{title}: {MEASURES[measure]}", words.share(row["value"]), interval))
     known = "the known labels" if against == "gold" else "the label model's own decisions"
     if against == "gold":
         caveat = (

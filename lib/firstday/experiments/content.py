@@ -1,15 +1,20 @@
-"""The rows of `experiment_results` by what they are asked for, and how each is told in words."""
+"""What the measure job's report is made of, and its rows by what they are asked for."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import pandas as pd
 
+from firstday.experiments.amounts import Amounts, amounts, finer
 from firstday.experiments.designs import DESIGNS, method_words
 from firstday.report import words
-from firstday.report.content import MeasureContent
-from firstday.report.measure_amounts import Amounts, amounts, finer
 
+RESULT_COLUMNS = (
+    *("experiment", "metric", "segment", "population", "treatment", "control", "method", "date", "part"),
+    *("estimate", "low", "high", "standard_error", "statistic", "p_value", "p_adjusted"),
+    *("n_treatment", "n_control", "value_treatment", "value_control", "verdict", "note"),
+)
 ALL, EVERYONE, TRIGGERED = "all", "all", "triggered"
 WITHHELD, BETTER, WORSE, CANNOT_TELL = "withheld", "better", "worse", "cannot tell"
 # Which method decides where nobody says so: the first that is there.
@@ -33,6 +38,53 @@ METHODS = {
     "sample_ratio": "sample-ratio check",
 }
 PLANNING = ("detectable_effect", "days_needed")
+
+
+class Decision(Protocol):
+    """verdict: 'withheld' where the sample-ratio check failed. headline: the answer in a sentence. ship: what
+    to do by it. warnings: sentences on what to mind; rows: sentences on the rows that decide.
+    """
+
+    @property
+    def verdict(self) -> str: ...
+    @property
+    def headline(self) -> str: ...
+    @property
+    def warnings(self) -> Sequence[str]: ...
+    @property
+    def rows(self) -> Sequence[str]: ...
+    @property
+    def ship(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class MeasureContent:
+    """The results of an experiment and the decision that was taken from them.
+
+    `results`: experiment_results. Shares and their differences are 0..1, not percent. `shares`: the metrics
+    that are shares; None: those that look like it. `methods`: by metric the method that decides, such as
+    'always_valid'; where it is not told, the one that fits what is there. Intervals hold at 1 - `alpha`.
+    `units`: by metric that is no share, its unit, such as 'EUR per user'. `fall_is_good`: metrics of which
+    less is better.
+    """
+
+    run_id: str
+    experiment: str
+    results: pd.DataFrame
+    decision: Decision
+    notes: Sequence[str]
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    shares: Collection[str] | None = None
+    methods: Mapping[str, str] = field(default_factory=dict)
+    alpha: float = 0.05
+    units: Mapping[str, str] = field(default_factory=dict)
+    fall_is_good: Collection[str] = ()
+
+    def __post_init__(self) -> None:
+        missing = [column for column in RESULT_COLUMNS if column not in self.results.columns]
+        if missing:
+            raise ValueError(f"the report's table 'results' lacks the columns {missing}")
 
 
 def method_names() -> dict[str, str]:
@@ -78,10 +130,10 @@ class Rows:
 
     def method(self, metric: str) -> str:
         """The method that decides on the metric."""
-        told = self.content.methods.get(metric)
+        given = self.content.methods.get(metric)
         there = set(self.results.loc[self.results["metric"] == metric, "method"])
-        if told is not None and told in there:
-            return told
+        if given is not None and given in there:
+            return given
         own = (design.method[0] for design in DESIGNS.values() if design.method is not None)
         return next((each for each in (*own, *DECIDING) if each in there), "difference")
 

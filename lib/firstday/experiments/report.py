@@ -6,25 +6,30 @@ from typing import Any
 
 import pandas as pd
 
-from firstday.report import words
-from firstday.report.content import MeasureContent
-from firstday.report.figures import unchecked
-from firstday.report.measure_rows import (
+from firstday.answer import Answer, Fact
+from firstday.experiments.content import (
     BETTER,
     CANNOT_TELL,
     TRIGGERED,
     WITHHELD,
     WORSE,
+    MeasureContent,
     Rows,
+    chance,
     joined,
     levels,
     method_names,
+    probability,
     segment,
     verdict_and_span,
 )
-from firstday.report.measure_sections import sections
-from firstday.report.page import Fact, Page, Report, figures_of, render
+from firstday.experiments.sections import sections
+from firstday.report import words
+from firstday.report.figures import unchecked
+from firstday.report.page import Page, Report, Tile, figures_of, render
+from firstday.report.terminal import aligned, lines
 
+MOST_ROWS = 30
 WORDS = (
     ("effect", "treatment less control; of shares in percentage points: from 44.2% to 44.8% is +0.6 points"),
     ("interval", "the effects that fit the data: in 19 of 20 experiments a 95% interval holds the true one"),
@@ -42,6 +47,75 @@ MOST_FACTS = 12
 FAILED = "Do not believe any figure on this page."
 
 
+def measure_answer(content: MeasureContent) -> Answer:
+    """The decision, and the row that decides on each metric and treatment: the last look of its method."""
+    rows, decision = Rows(content), content.decision
+    decisive = [*rows.deciding(), *rows.guardrails()]
+    facts = [_answered(rows, row) for row in decisive if not words.absent(row.estimate)]
+    check = rows.sample_ratio("all")
+    if check is not None and not words.absent(check.p_value):
+        facts.append(Fact("sample-ratio check", check.p_value, "p", meaning=words.text(check.verdict)))
+    headline = " ".join(words.stopped(each) for each in (decision.ship, decision.headline) if each)
+    return Answer(decision.verdict, headline, tuple(facts), (*decision.warnings, *content.notes))
+
+
+def _answered(rows: Rows, row: Any) -> Fact:
+    amount = rows.amount(row)
+    names = {name: str(getattr(row, name)) for name in ("experiment", "metric", "treatment", "method")}
+    return Fact(
+        f"{row.metric} of {row.treatment}",
+        row.estimate,
+        "points" if amount.is_share else amount.unit.strip(),
+        row.low,
+        row.high,
+        words.joined("; ", row.verdict, chance(row, rows.family(row))),
+        names,
+    )
+
+
+def measure_text(content: MeasureContent) -> str:
+    """The decision, what it rests on, and each metric's effect among all units."""
+    rows = Rows(content)
+    decision = content.decision
+    check = rows.sample_ratio("all")
+    sentences = [
+        decision.ship,
+        decision.headline,
+        *([check.note] if check is not None else []),
+        *content.notes,
+    ]
+    text = lines(sentences)
+    if rows.withheld:
+        return text
+    columns = ("metric", "treatment", "control", "effect", f"{rows.level} interval", "p", "verdict")
+    guards = rows.guardrails()
+    guarded = {(row.metric, row.treatment) for row in guards}
+    shown = [row for row in rows.deciding() if (row.metric, row.treatment) not in guarded] + guards
+    if not shown:
+        return text
+    cells = []
+    for row in shown[:MOST_ROWS]:
+        amount, known = rows.amount(row), row.verdict != CANNOT_TELL
+        p_value = row.p_value if words.absent(row.p_adjusted) else row.p_adjusted
+        cells.append(
+            (
+                rows.label(row),
+                amount.level(row.value_treatment),
+                amount.level(row.value_control),
+                amount.effect(row.estimate) if known else words.NOTHING,
+                amount.bounds(row.low, row.high) if known else words.NOTHING,
+                probability(p_value),
+                words.text(row.verdict),
+            )
+        )
+    rest = (
+        f"\nThe first {MOST_ROWS} of {len(shown)}; all are in experiment_results."
+        if len(shown) > MOST_ROWS
+        else ""
+    )
+    return f"{text}\n\n{aligned(columns, cells, columns[1:-1])}{rest}"
+
+
 @dataclass(frozen=True)
 class Block:
     """One question of a decision-maker, with its answer."""
@@ -49,7 +123,7 @@ class Block:
     title: str
     caption: str = ""
     sentences: tuple[str, ...] = ()
-    facts: tuple[Fact, ...] = ()
+    facts: tuple[Tile, ...] = ()
 
 
 @unchecked
@@ -109,15 +183,15 @@ def _effects(rows: Rows) -> Block:
     return Block("How sure is that?", caption if shown else "", sentences, tuple(facts))
 
 
-def _effect(rows: Rows, row: Any, label: str) -> Fact:
+def _effect(rows: Rows, row: Any, label: str) -> Tile:
     """The effect, and what it means: verdict and interval, both values, the chance, what to mind."""
     amount = rows.amount(row)
     figures = joined([levels(row, amount), rows.chance(row)])
     note = "" if row.method == "cuped" else words.sentence(row.note)  # how much variance it took: a table
     parts = [verdict_and_span(row, amount, rows.family(row)), f"{figures}." if figures else "", note]
     if row.verdict == CANNOT_TELL:  # a figure would be quoted
-        return Fact(label, CANNOT_TELL, note or parts[0])
-    return Fact(label, amount.effect(row.estimate), " ".join(part for part in parts if part))
+        return Tile(label, CANNOT_TELL, note or parts[0])
+    return Tile(label, amount.effect(row.estimate), " ".join(part for part in parts if part))
 
 
 def _for_whom(rows: Rows) -> Block:
@@ -125,28 +199,30 @@ def _for_whom(rows: Rows) -> Block:
     found = rows.by_segment()
     guarded = {row.metric for row in rows.guardrails()}
     tested = [own for own in found if own[0].metric not in guarded]
-    told = [_shown(rows, own) for own in tested]
-    if told:
-        told.append(
+    sentences = [_shown(rows, own) for own in tested]
+    if sentences:
+        sentences.append(
             "A segment has fewer units than all: that nothing is shown in one is no proof of no effect."
         )
     elif not found:
-        told = ["No segments were asked for (--segments)."]
+        sentences = ["No segments were asked for (--segments)."]
     check = rows.sample_ratio(TRIGGERED)
     if check is not None and check.verdict in ("fails", WITHHELD):
-        told.append(f"Leave the figures of those exposed to the change aside. {words.sentence(check.note)}")
-        return Block("For whom?", sentences=tuple(told))
+        sentences.append(
+            f"Leave the figures of those exposed to the change aside. {words.sentence(check.note)}"
+        )
+        return Block("For whom?", sentences=tuple(sentences))
     met = rows.of("difference", population=TRIGGERED)
     if _are_all(rows, met):
         return Block(
             "For whom?",
-            sentences=(*told, "All units were exposed to the change: this is its effect on them."),
+            sentences=(*sentences, "All units were exposed to the change: this is its effect on them."),
         )
     facts = [
         _effect(rows, row, f"{rows.label(row)}, of those exposed to the change")
         for row in met.head(MOST_FACTS).itertuples(index=False, name="Row")
     ]
-    return Block("For whom?", sentences=tuple(told), facts=tuple(facts))
+    return Block("For whom?", sentences=tuple(sentences), facts=tuple(facts))
 
 
 def _are_all(rows: Rows, met: pd.DataFrame) -> bool:
@@ -177,17 +253,17 @@ def _harm(rows: Rows) -> Block:
     sentences = [f"Worse: {words.listed(_once(map(rows.label, worse)))}."] if worse else []
     guarded = {(row.metric, row.treatment) for row in guards}
     others = [row for row in rows.deciding() if (row.metric, row.treatment) not in guarded]
-    excluded = [told for row in others if row.verdict != WORSE and (told := _excluded(rows, row))]
+    excluded = [text for row in others if row.verdict != WORSE and (text := _excluded(rows, row))]
     if excluded:
-        less = " Smaller harm is not excluded." if any(" by more than " in told for told in excluded) else ""
+        less = " Smaller harm is not excluded." if any(" by more than " in text for text in excluded) else ""
         sentences.append(f"At {rows.level}, the data exclude {words.listed(excluded)}.{less}")
     if not guards:
         sentences.append("No guardrail was planned, so nothing was tested for being free of harm.")
     facts = []
     for row in guards:
         amount = rows.amount(row)
-        told = joined([amount.effect_with(row.estimate, row.low, row.high), words.text(row.note)])
-        facts.append(Fact(rows.label(row), words.text(row.verdict), f"{told}."))
+        text = joined([amount.effect_with(row.estimate, row.low, row.high), words.text(row.note)])
+        facts.append(Tile(rows.label(row), words.text(row.verdict), f"{text}."))
     return Block(title, sentences=tuple(sentences), facts=tuple(facts))
 
 
@@ -215,12 +291,12 @@ def _what_now(rows: Rows) -> Iterable[Block]:
         days = "not known" if words.absent(row.estimate) else words.some(row.estimate, "day", "days")
         enough = not words.absent(row.estimate) and row.estimate <= 0
         value = "no more days" if enough else f"{days} more"
-        facts.append(Fact(f"{rows.label(row)}: still needed", value, words.sentence(row.note)))
+        facts.append(Tile(f"{rows.label(row)}: still needed", value, words.sentence(row.note)))
     for row in rows.of("detectable_effect").itertuples(index=False, name="Row"):
         if (row.metric, row.treatment) in clear or words.absent(row.estimate):
             continue
         size = rows.amount(row).size(row.estimate)
-        facts.append(Fact(f"{rows.label(row)}: what these units could show", size, words.sentence(row.note)))
+        facts.append(Tile(f"{rows.label(row)}: what these units could show", size, words.sentence(row.note)))
     if facts:
         yield Block("What now?", facts=tuple(facts[: 2 * MOST_FACTS]))
 

@@ -19,7 +19,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.stats import false_discovery_control
 
-from firstday.experiments.sums import Floats
+from firstday.stats.estimate import Floats
 
 
 def holm(p_values: Floats) -> Floats:

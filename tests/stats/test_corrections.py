@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from firstday.experiments.corrections import benjamini_hochberg, holm
 from firstday.experiments.sums import Floats
+from firstday.stats.corrections import benjamini_hochberg, holm
 
 
 def holm_by_hand(p_values: Floats) -> list[float]:

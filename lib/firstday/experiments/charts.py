@@ -6,11 +6,11 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
+from firstday.experiments.amounts import Amounts
 from firstday.report import words
 from firstday.report.charts import Mark, Row, Series, row_chart, ticks
 from firstday.report.figures import Chart, Figure, Panel, Record, inline, json_value, records
-from firstday.report.measure_amounts import Amounts
-from firstday.report.palette import BLUE, CIRCLE, DIAMOND, GREY, MUTED, RED, SQUARE, Key, told_apart
+from firstday.report.palette import BLUE, CIRCLE, DIAMOND, GREY, MUTED, RED, SQUARE, Key, distinct_label
 
 DECIDES = Series("the method that decides", BLUE, DIAMOND)
 PLAIN = Series("plain difference, one look", MUTED, CIRCLE, filled=False)
@@ -101,7 +101,7 @@ def ramp(title: str, curves: Sequence[Curve]) -> Figure:
     for heading, caption, rows, amount in curves:
         used: set[str] = set()
         order = [
-            told_apart(f"{100 * row.n_treatment / (row.n_treatment + row.n_control):.2g}%", used)
+            distinct_label(f"{100 * row.n_treatment / (row.n_treatment + row.n_control):.2g}%", used)
             for row in rows.itertuples(index=False)
         ]
         staged = rows.assign(place=order)
@@ -124,16 +124,16 @@ def ramp(title: str, curves: Sequence[Curve]) -> Figure:
 
 def _band(rows: pd.DataFrame, amount: Amounts) -> Chart:
     """Estimate, fixed-horizon bounds as dashed lines, always-valid band behind them."""
-    told = _effects(rows, amount, date="date", method="method")
-    valid = [row for row in told if row["method"] == "always_valid"]
-    fixed = [row for row in told if row["method"] != "always_valid"]
-    low, high = _seen(told)
+    points = _effects(rows, amount, date="date", method="method")
+    valid = [row for row in points if row["method"] == "always_valid"]
+    fixed = [row for row in points if row["method"] != "always_valid"]
+    low, high = _seen(points)
     scale = alt.Scale(domain=[low, high], nice=True, zero=False)
     axis = _effect_axis()
     y = alt.Y("value:Q", title=_unit(amount), scale=scale, axis=axis)
     dates = alt.Axis(format="%-d %b", tickCount=ticks(90), grid=False, labelOverlap=True)
     x = alt.X("date:T", title=None, scale=alt.Scale(type="utc"), axis=dates)
-    tooltip = [alt.Tooltip("date:T", title="Until", format="%Y-%m-%d"), *_told_effect()]
+    tooltip = [alt.Tooltip("date:T", title="Until", format="%Y-%m-%d"), *_effect_tooltips()]
     behind = alt.Chart(inline(valid)).mark_area(color=BAND, clip=True)
     layers: list[Any] = [
         behind.encode(x=x, y=alt.Y("low:Q", title=_unit(amount), scale=scale, axis=axis), y2="high:Q"),
@@ -146,7 +146,7 @@ def _band(rows: pd.DataFrame, amount: Amounts) -> Chart:
         layers.append(line.encode(x=x, y=alt.Y(f"{bound}:Q", title=_unit(amount), scale=scale, axis=axis)))
     drawn = alt.Chart(inline(fixed or valid)).encode(x=x, y=y)
     layers.append(drawn.mark_line(color=BLUE, strokeWidth=1.8))
-    layers.append(alt.Chart(inline(told)).encode(x=x, y=y, tooltip=tooltip).mark_point(
+    layers.append(alt.Chart(inline(points)).encode(x=x, y=y, tooltip=tooltip).mark_point(
         shape=DIAMOND, size=36, color=BLUE, fill=BLUE, opacity=1
     ))  # fmt: skip
     return alt.layer(*layers).properties(height=260)
@@ -163,15 +163,15 @@ def _seen(rows: Sequence[Record]) -> tuple[float, float]:
 
 def _points(rows: pd.DataFrame, amount: Amounts, x: alt.X, place: str) -> Chart:
     """Effects with intervals, upright, around the line of no effect. Rows have place: where they stand."""
-    told = _effects(rows, amount, place="place")
+    points = _effects(rows, amount, place="place")
     axis = _effect_axis()
 
     def y(field: str) -> alt.Y:
         return alt.Y(f"{field}:Q", title=_unit(amount), axis=axis, scale=alt.Scale(zero=True))
 
     kind = "N" if rows["place"].dtype == object else "Q"
-    tooltip = [alt.Tooltip(f"place:{kind}", title=place), *_told_effect()]
-    base = alt.Chart(inline(told)).encode(x=x, tooltip=tooltip)
+    tooltip = [alt.Tooltip(f"place:{kind}", title=place), *_effect_tooltips()]
+    base = alt.Chart(inline(points)).encode(x=x, tooltip=tooltip)
     return alt.layer(
         alt.Chart(inline([{"value": 0}])).mark_rule(color=MUTED).encode(y=y("value")),
         base.mark_rule(color=BLUE, strokeWidth=2).encode(y=y("low"), y2="high:Q"),
@@ -190,9 +190,9 @@ def _arms(rows: pd.DataFrame, amount: Amounts, x: alt.X) -> Chart:
     ]
     layers: list[alt.Chart] = []
     for series, arm in ((TREATED, "treatment"), (NOT_TREATED, "control")):
-        told = [row | {"series": series.label} for row in _arm(rows, arm, amount)]
+        arm_rows = [row | {"series": series.label} for row in _arm(rows, arm, amount)]
         y = alt.Y("value:Q", title=amount.plain, axis=axis, scale=alt.Scale(zero=False))
-        own = alt.Chart(inline(told)).encode(x=x, y=y)
+        own = alt.Chart(inline(arm_rows)).encode(x=x, y=y)
         layers.append(own.mark_line(color=series.colour, strokeDash=list(series.dash or (1, 0))))
         fill = series.colour if series.filled else "white"
         points = own.mark_point(
@@ -229,7 +229,7 @@ def _drawn(value: Any, amount: Amounts) -> Any:
     return None if words.absent(value) else json_value(float(value) * amount.scale)
 
 
-def _told_effect() -> list[alt.Tooltip]:
+def _effect_tooltips() -> list[alt.Tooltip]:
     return [alt.Tooltip("text:N", title="Effect"), alt.Tooltip("units:N", title="Units, treated and control")]
 
 

@@ -12,7 +12,7 @@ from benchmarks.experiment_worlds import Arm, clicks, habits, minutes, retained,
 from firstday.errors import SettingsError
 from firstday.experiments.covariate import adjusted_difference
 from firstday.experiments.difference import difference, unit_variance
-from firstday.experiments.planning import days_needed, detectable_effect, units_needed
+from firstday.stats.power import days_needed, detectable_effect, units_needed
 
 EXPERIMENTS = 1_000
 

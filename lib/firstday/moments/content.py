@@ -1,9 +1,9 @@
-"""What the reports are made from: small pandas tables, with these columns, and figures."""
+"""What discover's report is made of: small pandas tables, with these columns, and figures."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -40,7 +40,6 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "day_effects": ("day", "precision", "recall", "adjusted", "low", "high"),
     "funnel": ("step", "name", "candidates", "dropped", "loser", "figure"),
 }
-
 VERDICTS = ("moment", "shortlist", "none")
 
 
@@ -126,135 +125,3 @@ class DiscoverContent:
             return f"{part} dates"
         total = words.some(sum(map(words.count, users)), "user", "users")
         return f"{part} dates, {total}, {' to '.join(map(words.iso_date, ends))}"
-
-
-RESULT_COLUMNS = (
-    *("experiment", "metric", "segment", "population", "treatment", "control", "method", "date", "part"),
-    *("estimate", "low", "high", "standard_error", "statistic", "p_value", "p_adjusted"),
-    *("n_treatment", "n_control", "value_treatment", "value_control", "verdict", "note"),
-)
-
-
-class Decision(Protocol):
-    """verdict: 'withheld' where the sample-ratio check failed. headline: the answer in a sentence. ship: what
-    to do by it. warnings: sentences on what to mind; rows: sentences on the rows that decide.
-    """
-
-    @property
-    def verdict(self) -> str: ...
-    @property
-    def headline(self) -> str: ...
-    @property
-    def warnings(self) -> Sequence[str]: ...
-    @property
-    def rows(self) -> Sequence[str]: ...
-    @property
-    def ship(self) -> str: ...
-
-
-@dataclass(frozen=True)
-class MeasureContent:
-    """The results of an experiment and the decision that was taken from them.
-
-    `results`: experiment_results. Shares and their differences are 0..1, not percent. `shares`: the metrics
-    that are shares; None: those that look like it. `methods`: by metric the method that decides, such as
-    'always_valid'; where it is not told, the one that fits what is there. Intervals hold at 1 - `alpha`.
-    `units`: by metric that is no share, its unit, such as 'EUR per user'. `fall_is_good`: metrics of which
-    less is better.
-    """
-
-    run_id: str
-    experiment: str
-    results: pd.DataFrame
-    decision: Decision
-    notes: Sequence[str]
-    settings: Mapping[str, Any]
-    inputs: Mapping[str, str]
-    shares: Collection[str] | None = None
-    methods: Mapping[str, str] = field(default_factory=dict)
-    alpha: float = 0.05
-    units: Mapping[str, str] = field(default_factory=dict)
-    fall_is_good: Collection[str] = ()
-
-    def __post_init__(self) -> None:
-        missing = [column for column in RESULT_COLUMNS if column not in self.results.columns]
-        if missing:
-            raise ValueError(f"the report's table 'results' lacks the columns {missing}")
-
-
-class Comparison(Protocol):
-    """A ranker against another model. gain: its metric less the other's; low, high: of its interval."""
-
-    @property
-    def other(self) -> str: ...
-    @property
-    def metric(self) -> str: ...
-    @property
-    def gain(self) -> float: ...
-    @property
-    def low(self) -> float | None: ...
-    @property
-    def high(self) -> float | None: ...
-
-
-@dataclass(frozen=True)
-class SlotContent:
-    """table: ranker_slots. way: how examination was found. lists_per_week: a customer. notes: sentences."""
-
-    table: pd.DataFrame
-    way: str
-    lists_per_week: float
-    notes: Sequence[str]
-
-
-@dataclass(frozen=True)
-class TrainContent:
-    """What the report shows.
-
-    comparisons, champion: sentences on the model against each baseline, and against the champion; against:
-    the same in figures. metrics,
-    features: ranker_metrics and ranker_features. slots: None for ready examples. sizes: by split, lists,
-    rows, and lists whose labels differ. settings: with the parameters that LightGBM got. trees: of the model.
-    """
-
-    run_id: str
-    objective: str
-    beats: bool
-    comparisons: Sequence[str]
-    champion: str | None
-    metrics: pd.DataFrame
-    features: pd.DataFrame
-    sizes: Mapping[str, tuple[int, int, int]]
-    notes: Sequence[str]
-    settings: Mapping[str, Any]
-    inputs: Mapping[str, str]
-    slots: SlotContent | None = None
-    trees: int | None = None
-    against: Sequence[Comparison] = ()
-
-
-@dataclass(frozen=True)
-class RecommendContent:
-    """What the report shows.
-
-    customers: asked for; lists: that are not empty; full: those of `size` slots; slots: filled in all.
-    sources: how many by source. window: the days that monitoring is of, in words. steps: step, figure, value.
-    monitoring, drift (or None: not measured): recommend_monitoring and recommend_drift. off_policy:
-    sentences, the answer or the refusal first; none if it was not asked.
-    """
-
-    run_id: str
-    customers: int
-    lists: int
-    full: int
-    slots: int
-    size: int
-    sources: Mapping[str, int]
-    window: str
-    steps: pd.DataFrame
-    monitoring: pd.DataFrame
-    drift: pd.DataFrame | None
-    off_policy: Sequence[str]
-    notes: Sequence[str]
-    settings: Mapping[str, Any]
-    inputs: Mapping[str, str]

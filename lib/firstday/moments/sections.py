@@ -1,17 +1,16 @@
-"""The sections of the discover job's page: each a finding, how to read it, the figure and its numbers."""
+"""The sections of discover's page: each a finding, how to read it, the figure and its numbers."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from firstday.report import discover_charts as charts
-from firstday.report import discover_tables as tables
-from firstday.report import scatter, words
-from firstday.report.content import DiscoverContent
-from firstday.report.page import Section
+from firstday.moments import charts
+from firstday.moments.content import DiscoverContent
+from firstday.report import words
+from firstday.report.page import Cell, Section, Table, table
 from firstday.report.palette import Styles
 
 SEGMENTS_SHOWN = 8
@@ -23,6 +22,10 @@ ACTIONS_SHOWN = 15
 TRENDS_SHOWN = 6
 CLEARLY = 10.0  # a Bayes factor from which evidence is clear
 TREND_WORDS = {"similar": "alike", "differs": "differently", "not enough data": "too little data to say"}
+MOST_MOVED = 15
+CANDIDATE_KEYS = ["action", "threshold"]
+COMPARED = ("experienced", "precision", "recall", "phi", "verdict")
+ELSEWHERE = "All of them are in the table moments."
 
 
 def funnel(content: DiscoverContent) -> Section:
@@ -45,7 +48,7 @@ def funnel(content: DiscoverContent) -> Section:
     return Section(
         *("funnel", title, (finding,), how),
         charts.funnel(title, steps),
-        (tables.funnel(steps, content.whom("choosing")),),
+        (_funnel_table(steps, content.whom("choosing")),),
     )
 
 
@@ -82,9 +85,9 @@ def candidates(content: DiscoverContent, everyone: pd.DataFrame, styles: Styles)
     if len(drawn) < len(shown):
         few = words.some(len(shown) - len(drawn), "candidate is", "candidates are")
         how += f" {few} not drawn: fewer than {DRAWN_FROM} users did it."
-    figure = scatter.scatter(title, drawn, styles)
+    figure = charts.scatter(title, drawn, styles)
     return Section(
-        "candidates", title, (finding,), how, figure, (tables.candidates(shown, content.whom("all")),)
+        "candidates", title, (finding,), how, figure, (_candidates_table(shown, content.whom("all")),)
     )
 
 
@@ -111,7 +114,7 @@ def segments(content: DiscoverContent, moments: pd.DataFrame, styles: Styles) ->
         finding = (
             f"{words.some(len(ranked), 'segment was', 'segments were')} looked at ({content.whom('all')})."
         )
-        listed = tables.segment_frontiers(drawn, largest, content.whom("all"))
+        listed = _segment_frontiers_table(drawn, largest, content.whom("all"))
     else:
         ahead = int((compared["difference"] > 0).sum())
         finding = (
@@ -119,7 +122,7 @@ def segments(content: DiscoverContent, moments: pd.DataFrame, styles: Styles) ->
             f"in {words.number(ahead)} of {words.some(len(compared), 'segment', 'segments')} "
             f"({content.whom('all')})."
         )
-        listed = tables.chosen_by_segment(chosen, content.whom("all"))
+        listed = _chosen_by_segment_table(chosen, content.whom("all"))
     if len(ranked) > len(largest):
         finding += f" Drawn: the {len(largest)} largest." if len(largest) > 1 else " Drawn: the largest."
     how = (
@@ -127,7 +130,7 @@ def segments(content: DiscoverContent, moments: pd.DataFrame, styles: Styles) ->
         "from segment to segment."
     )
     shown = drawn.loc[[place for segment in largest for place in _thinned(parts[segment]).index]]
-    figure = scatter.segment_scatter(title, shown, largest, styles)
+    figure = charts.segment_scatter(title, shown, largest, styles)
     return Section("segments", title, (finding,), how, figure, (listed,))
 
 
@@ -159,7 +162,7 @@ def conjunctions(content: DiscoverContent) -> Section:
         "makes anybody stay: what is worth a test stands on the list above. A pair is compared with the most "
         "precise of the single candidates whose recall on the same dates is no lower."
     )
-    listed = tables.conjunctions(tried, content.whom("later"))
+    listed = _conjunctions_table(tried, content.whom("later"))
     return Section("conjunctions", title, tuple(findings), how, tables=(listed,))
 
 
@@ -169,7 +172,7 @@ def adjusted(content: DiscoverContent, everyone: pd.DataFrame) -> Section:
     known = everyone[everyone["difference"].notna()]
     if known.empty:
         return Section("adjusted", title, nothing="no candidate has users on both sides to compare.")
-    best = tables.best_per_action(_enough(known))
+    best = best_per_action(_enough(known))
     top = best.head(CANDIDATES_SHOWN)
     shrunk = int((top["adjusted"].astype(float).abs() < top["difference"].astype(float).abs() / 2).sum())
     finding = (
@@ -189,7 +192,7 @@ def adjusted(content: DiscoverContent, everyone: pd.DataFrame) -> Section:
         "like. Bars are 95% intervals. Other activity may itself follow from the action: then the lowest "
         "mark says too little."
     )
-    listed = tables.adjusted(best, content.whom("all"))
+    listed = _adjusted_table(best, content.whom("all"))
     return Section("adjusted", title, (finding,), how, charts.adjusted(title, top), (listed,))
 
 
@@ -206,7 +209,7 @@ def stands_out(content: DiscoverContent) -> Section:
             "How closely each action would go with retention if it only measured engagement is not known."
         )
         return Section(
-            "stands-out", title, (finding,), tables=(tables.actions(ranked, content.whom("choosing")),)
+            "stands-out", title, (finding,), tables=(_actions_table(ranked, content.whom("choosing")),)
         )
     known = known.sort_values("p_cause", ascending=False, na_position="last", kind="stable")
     top = known.iloc[0]
@@ -224,8 +227,8 @@ def stands_out(content: DiscoverContent) -> Section:
     )
     figure = charts.stands_out(title, known.head(ACTIONS_SHOWN), content.hypothesis.get("action"))
     whom = content.whom("choosing")
-    followed = [] if content.links.empty else [tables.links(content.links, whom)]
-    listed = (tables.actions(ranked, whom), *followed)
+    followed = [] if content.links.empty else [_links_table(content.links, whom)]
+    listed = (_actions_table(ranked, whom), *followed)
     return Section("stands-out", title, (finding,), how, figure, listed)
 
 
@@ -260,7 +263,7 @@ def trends(content: DiscoverContent, everyone: pd.DataFrame) -> Section:
         title, [(name, said, _populated(rows)) for name, said, rows in drawn[:TRENDS_SHOWN]]
     )
     listed = dates.loc[[place for _, _, rows in drawn for place in rows.index]]
-    return Section("trends", title, findings, how, figure, (tables.trends(listed, content.whom("all")),))
+    return Section("trends", title, findings, how, figure, (_trends_table(listed, content.whom("all")),))
 
 
 def later_days(content: DiscoverContent) -> Section:
@@ -279,7 +282,7 @@ def later_days(content: DiscoverContent) -> Section:
     how += _not_drawn(dates)
     figure = charts.consistency(title, _populated(dates), named_days)
     findings = (finding or f"Only {named_days[days[0]]} was looked at, or is over.",)
-    return Section("days", title, findings, how, figure, (tables.consistency(dates, named_days),))
+    return Section("days", title, findings, how, figure, (_consistency_table(dates, named_days),))
 
 
 def day_effects(content: DiscoverContent) -> Section:
@@ -302,7 +305,7 @@ def day_effects(content: DiscoverContent) -> Section:
     how = "The same comparison of like with like for each day, on dates that had no part in the choice."
     days = {day: content.day(day) for day in effects["day"]}
     figure = charts.day_effects(title, effects[known], days) if known.any() else None
-    listed = tables.day_effects(effects, days, content.whom("later"))
+    listed = _day_effects_table(effects, days, content.whom("later"))
     return Section("day-effects", title, (finding,), how, figure, (listed,))
 
 
@@ -386,4 +389,334 @@ def _together(dates: pd.DataFrame, first: int, day: int, named: Mapping[int, str
     )
     return (
         f"{pair} {verb} over {words.number(len(both))} dates (correlation {words.decimal(correlation, 2)})."
+    )
+
+
+def what_labels_changed(labels: Mapping[str, Any]) -> Section:
+    """The answer and the candidates, with and without the users left out; see DiscoverContent.labels."""
+    kept, everyone = labels["kept"], labels["everyone"]
+    left_out = everyone["users"] - kept["users"]
+    findings = [
+        f"{words.some(left_out, 'user', 'users')} of {words.number(everyone['users'])} "
+        f"({_share(left_out, everyone['users'])}) were left out: by their labels they probably are what "
+        f"nobody should learn from. Of them {_share(everyone['retained'] - kept['retained'], left_out)} came "
+        f"back; of the others {_share(kept['retained'], kept['users'])}.",
+        _answer_without_labels(kept["hypothesis"], everyone["hypothesis"]),
+    ]
+    how = (
+        "All other sections are without them. Where a candidate's figures fall when they are left out, "
+        "it went with retention because of users that are not what it is for."
+    )
+    return Section("labels", "What the labels changed", tuple(findings), how, tables=(_moved(labels),))
+
+
+def _answer_without_labels(kept: Mapping[str, Any], everyone: Mapping[str, Any]) -> str:
+    rule = words.NOTHING
+    if everyone["verdict"] != "none":
+        rule = words.candidate(everyone["action"], everyone["threshold"])
+    if all(kept.get(key) == everyone.get(key) for key in ("verdict", "action", "threshold")):
+        return "With them the answer would have been the same."
+    if everyone["verdict"] == "none":
+        return "With them no moment would have been found."
+    return f"With them the answer would have been another one: {rule}."
+
+
+def _moved(labels: Mapping[str, Any]) -> Table:
+    """The candidates whose correlation with retention moved most."""
+    candidates: pd.DataFrame = labels["candidates"]
+    one, other = (
+        candidates[candidates["population"] == population].set_index(CANDIDATE_KEYS)[list(COMPARED)]
+        for population in ("everyone", "kept")
+    )
+    rows = one.join(other, how="outer", lsuffix="_with", rsuffix="_without")
+    change = (rows["phi_without"].astype(float) - rows["phi_with"].astype(float)).abs().fillna(-1)
+    rows = rows.assign(change=change).reset_index()
+    rows = rows.sort_values(["change", *CANDIDATE_KEYS], ascending=[False, True, True])
+
+    def pair(name: str, form: Any) -> Any:
+        return lambda row: f"{form(getattr(row, f'{name}_with'))} → {form(getattr(row, f'{name}_without'))}"
+
+    cells = {
+        "Candidate": lambda row: words.candidate(row.action, row.threshold),
+        "Did it": pair("experienced", words.number),
+        "Precision": pair("precision", words.share),
+        "Recall": pair("recall", words.share),
+        "Phi": pair("phi", words.decimal),
+        "Verdict": pair("verdict", words.text),
+    }
+    return table(
+        "The candidates that moved most (all dates): with everyone → without the users left out",
+        rows,
+        cells,
+        numeric=("Did it", "Precision", "Recall", "Phi"),
+        limit=MOST_MOVED,
+        of_most=" by the change of phi",
+        rest="The table label_changes has all.",
+        opened=True,
+    )
+
+
+def _share(part: int, whole: int) -> str:
+    return words.share(part / whole if whole else None)
+
+
+def _funnel_table(steps: pd.DataFrame, whom: str) -> Table:
+    """The losers and their figures: the part of the funnel that explains."""
+    return table(
+        f"The steps, the best-known candidate that each dropped and why ({whom})",
+        steps,
+        {
+            "Step": lambda row: words.step(row.step, row.name),
+            "Left": lambda row: words.number(row.candidates),
+            "Dropped": lambda row: words.number(row.dropped),
+            "Best known that it dropped": lambda row: words.text(row.loser),
+            "Why": lambda row: words.text(row.figure),
+        },
+        numeric=("Left", "Dropped"),
+        cards=True,
+        opened=True,
+    )
+
+
+def _candidates_table(everyone: pd.DataFrame, whom: str) -> Table:
+    """The candidates of everyone with the highest phi."""
+    ranked = everyone.sort_values("phi", ascending=False, na_position="last", kind="stable")
+    return table(
+        f"The candidates as a table ({whom}; decided on the choosing dates)",
+        ranked,
+        {
+            "Candidate": lambda row: words.candidate(row.action, row.threshold),
+            "Verdict": lambda row: words.text(row.verdict),
+            "Did it": lambda row: words.number(row.experienced),
+            "and came back": lambda row: words.number(row.both),
+            "Precision (interval)": lambda row: words.share_with(
+                row.precision, row.precision_low, row.precision_high
+            ),
+            "Recall (interval)": lambda row: words.share_with(row.recall, row.recall_low, row.recall_high),
+            "Phi": lambda row: words.decimal(row.phi),
+            "F1": lambda row: words.decimal(row.f1),
+            "Lift": lambda row: words.decimal(row.lift, 2),
+            "On the frontier": lambda row: words.yes(row.on_frontier),
+            "in resamples": lambda row: words.share(row.frontier_share, 0),
+            "Decided by": lambda row: words.text(row.reason),
+        },
+        numeric=(
+            *("Did it", "and came back", "Precision (interval)", "Recall (interval)"),
+            *("Phi", "F1", "Lift", "On the frontier", "in resamples"),
+        ),
+        limit=100,
+        of_most=" by phi",
+        rest=ELSEWHERE,
+    )
+
+
+def _chosen_by_segment_table(chosen: pd.DataFrame, whom: str) -> Table:
+    """One candidate in each segment."""
+    ranked = chosen.sort_values(["users", "segment"], ascending=[False, True], kind="stable")
+    return table(
+        f"The candidate in each segment as a table ({whom})",
+        ranked,
+        {
+            "Segment": lambda row: words.segment(row.segment),
+            "Users": lambda row: words.number(row.users),
+            "Did it": lambda row: words.number(row.experienced),
+            "Precision": lambda row: words.share(row.precision),
+            "Recall": lambda row: words.share(row.recall),
+            "Difference": lambda row: words.points(row.difference),
+            "Adjusted (interval)": lambda row: words.points_with(
+                row.adjusted, row.adjusted_low, row.adjusted_high
+            ),
+            "Trend": lambda row: words.text(row.trend),
+            "Trend effect (interval)": lambda row: words.estimable(
+                words.points_with(row.trend_effect, row.trend_effect_low, row.trend_effect_high)
+            ),
+        },
+        numeric=(
+            *("Users", "Did it", "Precision", "Recall", "Difference", "Adjusted (interval)"),
+            "Trend effect (interval)",
+        ),
+        of_most=" by users",
+        rest=ELSEWHERE,
+    )
+
+
+def _segment_frontiers_table(inside: pd.DataFrame, segments: Sequence[str], whom: str) -> Table:
+    """The frontiers of the segments drawn."""
+    shown = inside[inside["segment"].isin(segments) & inside["on_frontier"].fillna(False).astype(bool)]
+    order = {segment: place for place, segment in enumerate(segments)}
+    ranked = shown.assign(place=shown["segment"].map(order)).sort_values(["place", "recall"], kind="stable")
+    return table(
+        f"The frontier in each of these segments as a table ({whom})",
+        ranked,
+        {
+            "Segment": lambda row: words.segment(row.segment),
+            "Candidate": lambda row: words.candidate(row.action, row.threshold),
+            "Did it": lambda row: words.number(row.experienced),
+            "Precision": lambda row: words.share(row.precision),
+            "Recall": lambda row: words.share(row.recall),
+            "Verdict": lambda row: words.text(row.verdict),
+        },
+        numeric=("Did it", "Precision", "Recall"),
+        rest=ELSEWHERE,
+    )
+
+
+def _conjunctions_table(tried: pd.DataFrame, whom: str) -> Table:
+    """Pairs of actions, those that beat every single one first."""
+    return table(
+        f"The pairs tried, beside the best single candidate ({whom})",
+        tried,
+        {
+            "Pair": lambda row: (
+                f"{words.candidate(row.action, row.threshold)} and "
+                f"{words.candidate(row.other_action, row.other_threshold)}"
+            ),
+            "Did both": lambda row: words.number(row.experienced),
+            "Precision (interval)": lambda row: words.share_with(
+                row.precision, row.precision_low, row.precision_high
+            ),
+            "Recall": lambda row: words.share(row.recall),
+            "Best single candidate": lambda row: words.candidate(row.single_action, row.single_threshold),
+            "Its precision": lambda row: words.share(row.single_precision),
+            "Its recall": lambda row: words.share(row.single_recall),
+            "Gain in precision": lambda row: words.points(row.gain),
+            "p, corrected": lambda row: words.probability(row.p_adjusted),
+            "Better": lambda row: words.yes(row.beats),
+        },
+        numeric=(
+            *("Did both", "Precision (interval)", "Recall", "Its precision", "Its recall"),
+            *("Gain in precision", "p, corrected", "Better"),
+        ),
+    )
+
+
+def best_per_action(known: pd.DataFrame) -> pd.DataFrame:
+    """The chosen candidate, then for each action the one with the highest phi, highest first."""
+    ranked = known.assign(tie=known["phi"].astype(float)).sort_values(
+        ["chosen", "tie"], ascending=False, na_position="last", kind="stable"
+    )
+    return ranked.drop_duplicates("action").drop(columns="tie")
+
+
+def _adjusted_table(candidates: pd.DataFrame, whom: str) -> Table:
+    """Each action's candidate with the highest phi, crude and adjusted."""
+    return table(
+        f"These differences as a table, each action at the threshold with the highest phi ({whom})",
+        candidates,
+        {
+            "Candidate": lambda row: words.candidate(row.action, row.threshold),
+            "As counted": lambda row: words.points_with(
+                row.difference, row.difference_low, row.difference_high
+            ),
+            "Same segment": lambda row: words.points_with(
+                row.segment_adjusted, row.segment_adjusted_low, row.segment_adjusted_high
+            ),
+            "Same activity too": lambda row: words.points_with(
+                row.adjusted, row.adjusted_low, row.adjusted_high
+            ),
+            "E-value": lambda row: words.decimal(row.e_value, 2),
+            "q-value": lambda row: words.probability(row.q_value),
+            "Turns round": lambda row: words.yes(row.simpson),
+        },
+        numeric=("As counted", "Same segment", "Same activity too", "E-value", "q-value", "Turns round"),
+    )
+
+
+def _actions_table(ranked: pd.DataFrame, whom: str) -> Table:
+    """All actions, the likeliest causes first."""
+    return table(
+        f"The actions as a table ({whom})",
+        ranked,
+        {
+            "Action": lambda row: words.name(row.action),
+            "Verdict": lambda row: words.text(row.verdict),
+            "Users that did it": lambda row: words.share(row.share_experienced_once),
+            "Family": lambda row: words.text(row.family),
+            "Expected covariance": lambda row: words.decimal(row.expected),
+            "Observed covariance": lambda row: words.decimal(row.observed),
+            "Bayes factor within dates": lambda row: words.factor(row.within_factor),
+            "Slope over dates (interval)": lambda row: words.estimable(
+                words.decimal_with(row.trend_effect, row.trend_low, row.trend_high)
+            ),
+            "Bayes factor of the dates": lambda row: words.factor(row.trend_factor),
+            "P(cause)": lambda row: words.decimal(row.p_cause, 2),
+            "P(works)": lambda row: words.decimal(row.p_works, 2),
+            "Decided by": lambda row: words.text(row.reason),
+        },
+        numeric=(
+            *(
+                "Users that did it",
+                "Expected covariance",
+                "Observed covariance",
+                "Bayes factor within dates",
+            ),
+            *("Slope over dates (interval)", "Bayes factor of the dates", "P(cause)", "P(works)"),
+        ),
+    )
+
+
+def _links_table(rows: pd.DataFrame, whom: str) -> Table:
+    """Who leads whom."""
+    return table(
+        f"Which actions follow from which (a sample of the users; {whom})",
+        rows.sort_values(["leader", "follower"]),
+        {
+            "First": lambda row: words.name(row.leader),
+            "Then": lambda row: words.name(row.follower),
+            "Share of the second, within 30 minutes": lambda row: words.share(row.lead),
+        },
+        numeric=("Share of the second, within 30 minutes",),
+    )
+
+
+def _trends_table(dates: pd.DataFrame, whom: str) -> Table:
+    """The dates drawn."""
+    return table(
+        f"These dates as a table ({whom})",
+        dates,
+        {
+            "Candidate": lambda row: words.candidate(row.action, row.threshold),
+            "Date": lambda row: words.iso_date(row.anchor_date),
+            "Users": lambda row: words.number(row.users),
+            "Did it": lambda row: words.share(row.share),
+            "Came back": lambda row: words.share(row.retention),
+        },
+        numeric=("Date", "Users", "Did it", "Came back"),
+        limit=400,
+    )
+
+
+def _consistency_table(dates: pd.DataFrame, days: Mapping[int, str]) -> Table:
+    """Retention by date."""
+
+    def of_day(day: int) -> Cell:
+        return lambda row: words.share(getattr(row, f"d{day}"))
+
+    return table(
+        "Retention by date as a table (all dates; of each day the users who have reached it)",
+        dates,
+        {
+            "Date": lambda row: words.iso_date(row.anchor_date),
+            "Users": lambda row: words.number(row.users),
+            **{name: of_day(day) for day, name in days.items()},
+        },
+        numeric=("Users", *days.values()),
+        limit=400,
+    )
+
+
+def _day_effects_table(effects: pd.DataFrame, days: Mapping[int, str], whom: str) -> Table:
+    """The candidate on each day."""
+    return table(
+        f"These days as a table ({whom}; of each day the users who have reached it)",
+        effects,
+        {
+            "Day": lambda row: days[row.day],
+            "Precision": lambda row: words.share(row.precision),
+            "Recall": lambda row: words.share(row.recall),
+            "Adjusted difference (interval)": lambda row: words.estimable(
+                words.points_with(row.adjusted, row.low, row.high)
+            ),
+        },
+        numeric=("Precision", "Recall", "Adjusted difference (interval)"),
     )

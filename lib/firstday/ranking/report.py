@@ -1,16 +1,18 @@
 """The report of the train job: does the ranker beat simple baselines, and what does it go by?"""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import pandas as pd
 
+from firstday.answer import Answer, Fact
 from firstday.report import words
-from firstday.report.answers import train_answer
 from firstday.report.charts import Mark, Row, Series, row_chart
-from firstday.report.content import SlotContent, TrainContent
 from firstday.report.figures import Figure, Panel
-from firstday.report.page import Fact, Page, Report, Section, Table, figures_of, render, table
+from firstday.report.page import Page, Report, Section, Table, Tile, figures_of, render, table
 from firstday.report.palette import BLUE, CIRCLE, DIAMOND, MUTED
+from firstday.report.terminal import aligned, lines
 
 WORDS = (
     ("list", "rows that were shown, or are ranked, together"),
@@ -27,6 +29,104 @@ RANKER = Series("the model", BLUE, DIAMOND)
 RECOMMENDED = Series("recommended", BLUE, DIAMOND)
 ANOTHER = Series("another number of slots", MUTED, CIRCLE, filled=False)
 OTHER = Series("what it is compared with", MUTED, CIRCLE, filled=False)
+
+
+class Comparison(Protocol):
+    """A ranker against another model. gain: its metric less the other's; low, high: of its interval."""
+
+    @property
+    def other(self) -> str: ...
+    @property
+    def metric(self) -> str: ...
+    @property
+    def gain(self) -> float: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+
+
+@dataclass(frozen=True)
+class SlotContent:
+    """table: ranker_slots. way: how examination was found. lists_per_week: a customer. notes: sentences."""
+
+    table: pd.DataFrame
+    way: str
+    lists_per_week: float
+    notes: Sequence[str]
+
+
+@dataclass(frozen=True)
+class TrainContent:
+    """What the report shows.
+
+    comparisons, champion: sentences on the model against each baseline, and against the champion; against:
+    the same in figures. metrics,
+    features: ranker_metrics and ranker_features. slots: None for ready examples. sizes: by split, lists,
+    rows, and lists whose labels differ. settings: with the parameters that LightGBM got. trees: of the model.
+    """
+
+    run_id: str
+    objective: str
+    beats: bool
+    comparisons: Sequence[str]
+    champion: str | None
+    metrics: pd.DataFrame
+    features: pd.DataFrame
+    sizes: Mapping[str, tuple[int, int, int]]
+    notes: Sequence[str]
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    slots: SlotContent | None = None
+    trees: int | None = None
+    against: Sequence[Comparison] = ()
+
+
+def train_answer(content: TrainContent) -> Answer:
+    """Whether the ranker beats every baseline, and by how much."""
+    gains = [
+        Fact(
+            f"gain over {each.other}",
+            each.gain,
+            each.metric,
+            each.low,
+            each.high,
+            about={"baseline": each.other},
+        )
+        for each in content.against
+    ]
+    own = content.metrics[(content.metrics["split"] == "valid") & (content.metrics["model"] == "model")]
+    figures = [Fact(row.metric, row.value, "", row.low, row.high) for row in own.itertuples(index=False)]
+    known = (fact for fact in (*gains, *figures) if fact.value is not None)
+    verdict = "beats" if content.beats else "does not beat"
+    return Answer(verdict, _headline(content), tuple(known), tuple(content.notes))
+
+
+def _headline(content: TrainContent) -> str:
+    if content.beats:
+        return "The model beats every baseline."
+    return "The model is not shown to beat every baseline: do not recommend by it."
+
+
+def train_text(content: TrainContent) -> str:
+    """The verdict, the model beside what it is compared with, and the slots that are recommended."""
+    sentences = [
+        train_answer(content).headline,
+        *content.comparisons,
+        *([content.champion] if content.champion else []),
+    ]
+    if content.slots is not None and content.slots.notes:
+        sentences.append(content.slots.notes[0])
+    valid = content.metrics[(content.metrics["split"] == "valid") & content.metrics["value"].notna()]
+    models = list(dict.fromkeys(valid["model"]))
+    metrics = list(dict.fromkeys(valid["metric"]))
+    value = {(row.model, row.metric): row.value for row in valid.itertuples(index=False)}
+    cells = [
+        [words.name(model), *(words.decimal(value.get((model, metric)), 4) for metric in metrics)]
+        for model in models
+    ]
+    columns = ["on the rows to measure on", *(metric.upper() for metric in metrics)]
+    return f"{lines(sentences)}\n\n{aligned(columns, cells, columns[1:])}"
 
 
 def train_report(content: TrainContent) -> Report:
@@ -60,10 +160,10 @@ def train_report(content: TrainContent) -> Report:
     return Report(html, figures_of(page))
 
 
-def _facts(metrics: pd.DataFrame) -> list[Fact]:
+def _facts(metrics: pd.DataFrame) -> list[Tile]:
     own = metrics[(metrics["split"] == "valid") & (metrics["model"] == "model")]
     return [
-        Fact(_shown(row.metric), words.decimal(row.value, 4), _interval(row.low, row.high))
+        Tile(_shown(row.metric), words.decimal(row.value, 4), _interval(row.low, row.high))
         for row in own.itertuples(index=False)
         if not words.absent(row.value)
     ]
@@ -75,9 +175,9 @@ def _order(metrics: pd.DataFrame) -> Section:
     rows = []
     for row in valid[valid["metric"] == metric].itertuples(index=False):
         low, high = (None if words.absent(bound) else bound for bound in (row.low, row.high))
-        told = f"{words.decimal(row.value, 4)} {_interval(row.low, row.high)}".strip()
+        text = f"{words.decimal(row.value, 4)} {_interval(row.low, row.high)}".strip()
         series = RANKER if row.model == "model" else OTHER
-        rows.append(Row(words.name(row.model), (Mark(series, row.value, low, high, told),)))
+        rows.append(Row(words.name(row.model), (Mark(series, row.value, low, high, text),)))
     chart = row_chart(rows, f"{_shown(metric)} →", signed=False)
     figure = Figure(
         "order",
@@ -151,13 +251,13 @@ def _slots(content: SlotContent) -> Section:
     rows = []
     for row in content.table.itertuples(index=False):
         low, high = (None if words.absent(bound) else bound for bound in (row.low, row.high))
-        told = words.share_with(row.expected_click_rate, row.low, row.high, 2)
+        text = words.share_with(row.expected_click_rate, row.low, row.high, 2)
         series = RECOMMENDED if words.true(row.recommended) else ANOTHER
         label = words.some(row.slots, "slot", "slots")
         value, low, high = (
             None if one is None else 100 * one for one in (row.expected_click_rate, low, high)
         )
-        rows.append(Row(label, (Mark(series, value, low, high, told),)))
+        rows.append(Row(label, (Mark(series, value, low, high, text),)))
     figure = Figure(
         id_,
         title,
@@ -193,13 +293,13 @@ def _slots(content: SlotContent) -> Section:
 
 def _rows(content: TrainContent) -> Section:
     columns = ("rows", "lists", "rows in them", "lists whose labels differ")
-    told = tuple((split, *map(words.number, sizes)) for split, sizes in sorted(content.sizes.items()))
+    cells = tuple((split, *map(words.number, sizes)) for split, sizes in sorted(content.sizes.items()))
     caption = "What it learned from and is measured on"
     return Section(
         "examples",
         "The examples",
         how_to_read="Lists whose labels are all alike teach nothing about order.",
-        tables=(Table(caption, columns, told, frozenset(columns[1:]), opened=True),),
+        tables=(Table(caption, columns, cells, frozenset(columns[1:]), opened=True),),
     )
 
 

@@ -1,17 +1,20 @@
 """The report of the recommend job: who gets a list, how the last ones were taken, what has moved since."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
+from firstday.answer import Answer, Fact
 from firstday.report import words
-from firstday.report.answers import recommend_answer
 from firstday.report.charts import Mark, Row, Series, row_chart
-from firstday.report.content import RecommendContent
 from firstday.report.figures import Figure, Panel
-from firstday.report.page import Fact, Page, Report, Section, Table, figures_of, render, table
+from firstday.report.page import Page, Report, Section, Table, Tile, figures_of, render, table
 from firstday.report.palette import BLUE, DIAMOND
+from firstday.report.terminal import aligned, lines
 
+EXPLORING = "exploring"  # the source of slots that are filled by a draw
 WORDS = (
     ("slot", "a place in the list; 1 is the first"),
     ("click rate", "share of the impressions that were clicked"),
@@ -22,7 +25,7 @@ WORDS = (
     ("diversity", "share of the pairs in a list that are of different category groups, on average"),
     ("novelty", "how rarely the category was shown, in bits: one more is half as often"),
     ("serendipity", "share of the clicks in categories that the customer had not met before"),
-    ("drift", "how far today's customers and scores are from those that the ranker learned from"),
+    ("drift", "how far today's customers and scores are from those of a run before"),
     ("PSI", "the population stability index, how unlike two shares by value are: 0 is alike"),
 )
 CAVEAT = (
@@ -51,6 +54,62 @@ SCORE = "firstday_score"
 MOST_BARS, LABEL = 25, 60
 RATE_DIGITS = 2  # of rates in percent, which are small
 RATE = Series("click rate", BLUE, DIAMOND)
+
+
+@dataclass(frozen=True)
+class RecommendContent:
+    """What the report shows.
+
+    customers: asked for; lists: that are not empty; full: those of `size` slots; slots: filled in all.
+    sources: how many by source. window: the days that monitoring is of, in words. steps: recommend_steps.
+    monitoring, drift (empty without an earlier run): recommend_monitoring and recommend_drift. off_policy:
+    sentences, the answer or the refusal first; none if it was not asked.
+    """
+
+    run_id: str
+    customers: int
+    lists: int
+    full: int
+    slots: int
+    size: int
+    sources: Mapping[str, int]
+    window: str
+    steps: pd.DataFrame
+    monitoring: pd.DataFrame
+    drift: pd.DataFrame
+    off_policy: Sequence[str]
+    notes: Sequence[str]
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, str]
+
+
+def recommend_answer(content: RecommendContent) -> Answer:
+    """Who gets a list."""
+    headline = (
+        f"{words.number(content.full)} of {words.number(content.customers)} customers got a full list of "
+        f"{words.some(content.size, 'slot', 'slots')}."
+    )
+    drawn = content.sources.get(EXPLORING, 0) / max(content.slots, 1)
+    facts = (
+        Fact("customers", content.customers, "customers", meaning="asked for"),
+        Fact("lists", content.lists, "lists", meaning="that are not empty"),
+        Fact("full", content.full, "lists", meaning="with every slot filled"),
+        Fact("slots", content.slots, "slots", meaning="filled in all lists"),
+        Fact("slots for exploring", drawn, "share", meaning="so that other policies can be judged"),
+    )
+    return Answer("recommended", headline, facts, tuple(content.notes))
+
+
+def recommend_text(content: RecommendContent) -> str:
+    """Who gets a list, what is known of what it earns, and the slots by source."""
+    total = max(sum(content.sources.values()), 1)
+    cells = [
+        (words.text(source), words.number(slots), words.share(slots / total))
+        for source, slots in sorted(content.sources.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    columns = ("source", "slots", "share")
+    text = lines([recommend_answer(content).headline, *content.notes, earned(content)])
+    return f"{text}\n\n{aligned(columns, cells, columns[1:])}"
 
 
 def recommend_report(content: RecommendContent) -> Report:
@@ -89,7 +148,7 @@ def _policies(monitoring: pd.DataFrame) -> str:
     return f", by the {'policy' if len(names) == 1 else 'policies'} {words.listed(names)}" if names else ""
 
 
-def _facts(monitoring: pd.DataFrame) -> list[Fact]:
+def _facts(monitoring: pd.DataFrame) -> list[Tile]:
     """The figures of all impressions that have intervals."""
     found = []
     for figure, label in (
@@ -97,8 +156,8 @@ def _facts(monitoring: pd.DataFrame) -> list[Fact]:
     ).items():
         row = _all(monitoring, figure)
         if row is not None:
-            told = f"[{_amount(figure, row.low)}, {_amount(figure, row.high)}]"
-            found.append(Fact(label, _amount(figure, row.amount), "" if words.absent(row.low) else told))
+            text = f"[{_amount(figure, row.low)}, {_amount(figure, row.high)}]"
+            found.append(Tile(label, _amount(figure, row.amount), "" if words.absent(row.low) else text))
     return found
 
 
@@ -142,11 +201,11 @@ def _chart(clicks: pd.DataFrame) -> Any:
         shown = shown.sort_values("value", key=lambda slots: slots.astype(int))
     rows = []
     for row in shown.itertuples(index=False):
-        told = words.share_with(row.amount, row.low, row.high, RATE_DIGITS)
+        text = words.share_with(row.amount, row.low, row.high, RATE_DIGITS)
         value, low, high = (
             None if words.absent(one) else 100 * one for one in (row.amount, row.low, row.high)
         )
-        rows.append(Row(_value(row.value, LABEL), (Mark(RATE, value, low, high, told),)))
+        rows.append(Row(_value(row.value, LABEL), (Mark(RATE, value, low, high, text),)))
     return row_chart(rows, "click rate, % →", signed=False)
 
 
@@ -224,6 +283,7 @@ def _made(content: RecommendContent) -> Section:
     steps = {
         "step": lambda row: words.text(row.step),
         "figure": lambda row: words.text(row.figure),
+        "of": lambda row: words.text(row.reason if words.absent(row.source) else row.source),
         "value": lambda row: words.number(row.value),
     }
     short = content.lists - content.full
@@ -259,23 +319,33 @@ def _off_policy(content: RecommendContent) -> Section:
     )
 
 
-def _moved(drift: pd.DataFrame | None) -> list[str]:
-    """A sentence on what is no longer as the ranker learned it, if anything is."""
-    if drift is None:
-        return []
+def _moved(drift: pd.DataFrame) -> list[str]:
+    """A sentence on what is no longer as it was, if anything is."""
     shifted = drift[drift["verdict"] == "shifted"]
     if shifted.empty:
         return []
     names = [_feature(name) for name in shifted["feature"].head(5)]
     rest = len(shifted) - len(names)
-    told = words.listed([*names, *([f"{rest} more"] if rest else [])])
-    return [f"Shifted since training: {told}. Look whether the inputs are right, and train anew."]
+    listed = words.listed([*names, *([f"{rest} more"] if rest else [])])
+    return [
+        f"Shifted since {_since(drift)}: {listed}. Look whether the inputs are right; if customers have "
+        "changed, train anew."
+    ]
 
 
-def _drift(drift: pd.DataFrame | None) -> Section:
-    title = "How far today is from training"
-    if drift is None or drift.empty:
-        return Section("drift", title, nothing="the ranker has no profile of what it learned from.")
+def _since(drift: pd.DataFrame) -> str:
+    return f"{drift['since'].iloc[0]:%Y-%m-%d}"
+
+
+def _drift(drift: pd.DataFrame) -> Section:
+    title = "What has changed since the lists before"
+    if drift.empty:
+        return Section(
+            "drift",
+            title,
+            nothing="no earlier run in this output says what candidates were like; the next run is compared "
+            "with this one.",
+        )
     moved = int(drift["verdict"].isin(("moved", "shifted")).sum())
     cells = {
         "feature": lambda row: _feature(row.feature),
@@ -288,7 +358,8 @@ def _drift(drift: pd.DataFrame | None) -> Section:
         "drift",
         title,
         findings=(
-            f"{words.number(moved)} of {words.some(len(drift), 'feature has', 'features have')} moved.",
+            f"{words.number(moved)} of {words.some(len(drift), 'feature has', 'features have')} moved since "
+            f"{_since(drift)}.",
         ),
         how_to_read="PSI below 0.1 or within chance is stable, below 0.25 moved, else shifted: rules of "
         "thumb. It does not say whether the ranker is worse for it, nor why.",

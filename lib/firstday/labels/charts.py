@@ -6,7 +6,6 @@ from typing import Any
 import altair as alt
 import numpy as np
 import pandas as pd
-from scipy.stats import norm
 
 from firstday.labels.decision import Decision, Distribution
 from firstday.report import words
@@ -23,8 +22,9 @@ from firstday.report.palette import (
     SHAPES,
     SQUARE,
     Key,
-    told_apart,
+    distinct_label,
 )
+from firstday.stats.shares import wilson
 
 DIGITS = 6  # of a score that is nearly 0 or 1: so many tell rows apart
 BINS = 40  # of the score
@@ -95,8 +95,8 @@ def scores(title: str, found: Distribution, decision: Decision | None, positive:
         layers.append(
             line.mark_rule(color=INK, strokeWidth=1.6, strokeDash=list(THRESHOLD_DASH)).encode(x=x("low"))
         )
-        told = f"called from a score of {score(decision.threshold)}"
-        keys.append(Key(told, INK, dash=THRESHOLD_DASH))
+        label = f"called from a score of {score(decision.threshold)}"
+        keys.append(Key(label, INK, dash=THRESHOLD_DASH))
     description = f"Rows by their score, {words.number(found.total)} in all, over a logarithmic axis."
     panel = Panel(alt.layer(*layers).properties(height=260), wide=True)
     return Figure("scores", title, description, (panel,), tuple(keys))
@@ -162,16 +162,6 @@ def score(value: float) -> str:
     return words.decimal(value, 3 if 0.0005 <= value < 0.9995 or value in (0, 1) else DIGITS)
 
 
-def wilson(share: float, rows: float, level: float = 0.95) -> tuple[float, float]:
-    """Limits of a share of so many rows (Wilson 1927); 0 and 1 without any."""
-    if rows <= 0:
-        return 0.0, 1.0
-    z = float(norm.ppf((1 + level) / 2))
-    middle = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
-    half = z / (1 + z**2 / rows) * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2))
-    return float(max(0.0, middle - half)), float(min(1.0, middle + half))
-
-
 def rules(title: str, summary: pd.DataFrame, total: float, classes: Sequence[str], positive: int) -> Figure:
     """Coverage against learned precision with its interval, coloured by the class that is voted for."""
     looks = class_series(classes, positive)
@@ -179,11 +169,11 @@ def rules(title: str, summary: pd.DataFrame, total: float, classes: Sequence[str
     rows: list[Record] = []
     used: set[str] = set()
     for row in drawn.itertuples(index=False, name="Row"):
-        low, high = wilson(float(row.learned_accuracy), float(row.coverage) * total)
+        low, high = map(float, wilson(row.learned_accuracy, row.coverage * total))
         series = looks[int(row.polarity[0])] if len(row.polarity) == 1 else looks[-1]
         rows.append(
             {
-                "name": told_apart(words.name(row.function, 40), used),
+                "name": distinct_label(words.name(row.function, 40), used),
                 "short": words.name(row.function, 22),
                 "series": series.label,
                 "x": json_value(float(row.coverage)),
@@ -241,12 +231,12 @@ def class_series(classes: Sequence[str], positive: int) -> dict[int, Series]:
     used: set[str] = set()
     looks = {}
     for number, name in enumerate(classes):
-        label = told_apart(f"votes for {words.name(name, 32)}", used)
+        label = distinct_label(f"votes for {words.name(name, 32)}", used)
         rank = number - (number > positive)
         colour = RED if number == positive else rest[rank % len(rest)]
         shape = DIAMOND if number == positive else SHAPES[rank % 3]
         looks[number] = Series(label, colour, shape)
-    looks[-1] = Series(told_apart(f"votes for {SEVERAL}", used), GREY, SQUARE, filled=False)
+    looks[-1] = Series(distinct_label(f"votes for {SEVERAL}", used), GREY, SQUARE, filled=False)
     return looks
 
 
@@ -280,12 +270,12 @@ def overlap_matrix(title: str, pairs: pd.DataFrame, order: Sequence[str]) -> Fig
                 kept.setdefault(name)
     rank = {name: at for at, name in enumerate(name for name in order if name in kept)}
     used: set[str] = set()
-    labels = {name: told_apart(words.name(name, 16), used) for name in rank}
+    labels = {name: distinct_label(words.name(name, 16), used) for name in rank}
     cells: list[Record] = []
     for row in pairs.itertuples(index=False, name="Row"):
         if row.rarer not in rank or row.wider not in rank:
             continue
-        told = {
+        cell = {
             "rarer": words.name(row.rarer, 40),
             "wider": words.name(row.wider, 40),
             "repeats": json_value(float(row.repeats)),
@@ -295,7 +285,7 @@ def overlap_matrix(title: str, pairs: pd.DataFrame, order: Sequence[str]) -> Fig
             "dark": bool(row.repeats > 0.7),
         }
         for one, other in ((row.rarer, row.wider), (row.wider, row.rarer)):
-            cells.append(told | {"one": labels[one], "other": labels[other]})
+            cells.append(cell | {"one": labels[one], "other": labels[other]})
     names = list(labels.values())
     looks: dict[str, Any] = {"title": None, "sort": names, "scale": alt.Scale(domain=names)}
     x = alt.X("other:N", axis=alt.Axis(labelAngle=-90, labelLimit=110, grid=False), **looks)
@@ -348,11 +338,11 @@ def reliability(title: str, strata: pd.DataFrame, positive: str) -> Figure:
 
 def _percent(series: Series, value: Any, low: Any = None, high: Any = None) -> Mark:
     """A share as a mark in percent."""
-    told = words.share_with(value, low, high)
+    text = words.share_with(value, low, high)
     value, low, high = (
         None if words.absent(each) else json_value(100 * float(each)) for each in (value, low, high)
     )
-    return Mark(series, value, low, high, told)
+    return Mark(series, value, low, high, text)
 
 
 def _bar(low: float, high: float, rows: float, expected: float, text: str) -> Record:

@@ -1,4 +1,4 @@
-"""What the label job's page shows, as the job hands it over."""
+"""What the label job's report is made of."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The page of the discover job: the answer and what to do next; the evidence is in `discover_evidence`."""
+"""Discover's report: the answer, the text for the terminal, and the page with what to do next."""
 
 import re
 from collections.abc import Mapping
@@ -6,17 +6,24 @@ from typing import Any
 
 import pandas as pd
 
-from firstday.report import discover_evidence as evidence
+from firstday.answer import Answer, Fact
+from firstday.moments import charts, sections
+from firstday.moments.content import DiscoverContent
 from firstday.report import words
-from firstday.report.answers import discover_answer
-from firstday.report.content import DiscoverContent
-from firstday.report.discover_family import family_graph
-from firstday.report.discover_labels import what_labels_changed
 from firstday.report.figures import unchecked
-from firstday.report.page import Fact, Page, Report, figures_of, render
+from firstday.report.page import Page, Report, Tile, figures_of, render
 from firstday.report.palette import Styles
+from firstday.report.terminal import aligned
 from firstday.rounding import per_day
 
+# What discover says of its candidate: the figure, its unit, and what it is.
+CANDIDATE = (
+    ("p_cause", "probability", "that the action is a cause"),
+    ("p_works", "probability", "that pushing it works"),
+    ("precision", "share", "of those who did it, came back"),
+    ("recall", "share", "of those who came back, did it"),
+    ("adjusted", "points", "difference in retention among equally active users"),
+)
 WORDS = (
     ("action, threshold", "The name of an event, and 'at least so many times'."),
     ("candidate", "One action at one threshold."),
@@ -64,6 +71,57 @@ WORDS = (
         "The same for the action as such: retention against the mean of log(1 + times done).",
     ),
 )
+GRAPHED = 3  # candidates whose family, evidence and test stand in the head
+
+
+def discover_answer(content: DiscoverContent) -> Answer:
+    """The candidate that is named or listed first, and what is known of it."""
+    found = content.hypothesis
+    facts = []
+    if not words.absent(found.get("action")):
+        facts = [Fact("action", str(found["action"])), Fact("threshold", found["threshold"], "times")]
+    for name, unit, meaning in CANDIDATE:
+        if not words.absent(found.get(name)):
+            facts.append(
+                Fact(name, found[name], unit, found.get(f"{name}_low"), found.get(f"{name}_high"), meaning)
+            )
+    return Answer(found["verdict"], _headline(content), tuple(facts), tuple(content.notes))
+
+
+def _headline(content: DiscoverContent) -> str:
+    if content.hypothesis["verdict"] == "none":
+        return "No moment found: there is nothing to test yet."
+    if content.hypothesis["verdict"] == "shortlist":
+        return "No single moment stands out, but these are worth a test, in this order."
+    return f"A moment to test: {words.stopped(content.hypothesis.get('sentence'))}"
+
+
+def discover_text(content: DiscoverContent) -> str:
+    """The answer, the users and dates it rests on, and what to test in which order, or what is too little."""
+    found = content.hypothesis
+    lines = [discover_answer(content).headline, words.sentence(found.get("reason") or "")]
+    lines.append(discover_parts(content))
+    lines += [words.text(found["help"])] if found.get("help") else []
+    lines += [f"{words.name(name)}: {words.name(said)}" for name, _, said in content.settled]
+    lines = [line for line in lines if line]
+    if content.shortlist.empty:
+        return "\n".join(lines)
+    columns = ("rank", "action", "at least", "P(works)", "P(cause)", "expected gain", "users an arm", "days")
+    rows = [
+        (
+            str(row.rank),
+            words.name(row.action),
+            f"{row.threshold} times",
+            words.decimal(row.p_works, 2),
+            words.decimal(row.p_cause, 2),
+            words.points(row.expected_gain),
+            words.number(row.users_per_arm),
+            words.number(row.days_needed),
+        )
+        for row in content.shortlist.itertuples(index=False)
+    ]
+    numeric = (columns[0], *columns[3:])
+    return "\n".join([*lines, "", aligned(columns, rows, numeric)])
 
 
 def _words(content: DiscoverContent) -> tuple[tuple[str, str], ...]:
@@ -102,16 +160,16 @@ def discover_report(content: DiscoverContent) -> Report:
         title=f"What, done in the first {_window(content)}, makes new users stay?",
         about=f"firstday discover · run {words.name(content.run_id)} · {made}",
         sections=(
-            evidence.funnel(content),
-            evidence.candidates(content, everyone, styles),
-            evidence.segments(content, moments, styles),
-            evidence.conjunctions(content),
-            evidence.adjusted(content, everyone),
-            evidence.stands_out(content),
-            evidence.trends(content, everyone),
-            evidence.later_days(content),
-            evidence.day_effects(content),
-            *([] if content.labels is None else [what_labels_changed(content.labels)]),
+            sections.funnel(content),
+            sections.candidates(content, everyone, styles),
+            sections.segments(content, moments, styles),
+            sections.conjunctions(content),
+            sections.adjusted(content, everyone),
+            sections.stands_out(content),
+            sections.trends(content, everyone),
+            sections.later_days(content),
+            sections.day_effects(content),
+            *([] if content.labels is None else [sections.what_labels_changed(content.labels)]),
         ),
         words=_words(content),
     )
@@ -126,7 +184,7 @@ def discover_report(content: DiscoverContent) -> Report:
         reason=words.sentence(found.get("reason") or ""),
         facts=_how_sure(content) if is_found else _what_came_closest(content),
         listed=_listed(content),
-        settled=[Fact(*each) for each in content.settled],
+        settled=[Tile(*each) for each in content.settled],
         help=words.text(content.hypothesis.get("help") or ""),
         test=_planned_test(content) if is_found else [],
         sql=found.get("sql") or "",
@@ -159,7 +217,7 @@ def discover_parts(content: DiscoverContent) -> str:
     return f"Chosen on {part('choosing')}; checked on {later}."
 
 
-def _how_sure(content: DiscoverContent) -> list[Fact]:
+def _how_sure(content: DiscoverContent) -> list[Tile]:
     found = content.hypothesis
 
     def interval(figure: str) -> str:
@@ -171,22 +229,22 @@ def _how_sure(content: DiscoverContent) -> list[Fact]:
     everyone = "" if words.absent(base) else f"; of everyone {words.share(base)}"
     returned = {"on": f"on {day}", "within": f"within {day}", "on_or_after": f"on {day}"}[content.kind]
     facts = (
-        Fact(
+        Tile(
             "Precision",
             words.share(found.get("precision")),
             f"of those who did it came back {returned}{interval('precision')}{everyone}.",
         ),
-        Fact(
+        Tile(
             "Recall",
             words.share(found.get("recall")),
             f"of those who came back had done it{interval('recall')}.",
         ),
-        Fact(
+        Tile(
             "Adjusted difference",
             words.points(found.get("adjusted")),
             f"in retention, against equally active users of the same segment{interval('adjusted')}.",
         ),
-        Fact(
+        Tile(
             "P(cause)",
             words.decimal(found.get("p_cause"), 2),
             f"that the action matters itself{_prior(content)}.",
@@ -195,21 +253,18 @@ def _how_sure(content: DiscoverContent) -> list[Fact]:
     return [fact for fact in facts if fact.value != words.NOTHING]
 
 
-def _what_came_closest(content: DiscoverContent) -> list[Fact]:
+def _what_came_closest(content: DiscoverContent) -> list[Tile]:
     """The three actions with the strongest evidence and why each fell."""
     known = content.actions[content.actions["p_works"].notna()]
     actions = known.sort_values("p_works", ascending=False, kind="stable").head(3)
     return [
-        Fact(
+        Tile(
             words.name(row.action, 40),
             words.decimal(row.p_works, 2),
             words.sentence(words.text(row.reason)),
         )
         for row in actions.itertuples(index=False, name="Row")
     ]
-
-
-GRAPHED = 3  # candidates whose family, evidence and test stand in the head
 
 
 def _prior(content: DiscoverContent) -> str:
@@ -226,14 +281,14 @@ def _listed(content: DiscoverContent) -> list[dict[str, object]]:
     for row in content.shortlist.sort_values("rank").itertuples(index=False, name="Row"):
         first = int(row.rank) <= GRAPHED
         facts = [
-            Fact("P(works)", words.decimal(row.p_works, 2), f"P(cause) {words.decimal(row.p_cause, 2)}."),
-            Fact(
+            Tile("P(works)", words.decimal(row.p_works, 2), f"P(cause) {words.decimal(row.p_cause, 2)}."),
+            Tile(
                 "Effect of reaching it",
                 words.points(row.effect),
                 f"in retention, if it works ({words.points_interval(row.effect_low, row.effect_high)}, 90%).",
             ),
-            Fact("Expected gain", words.points(row.expected_gain), "of a test, all in all."),
-            Fact(
+            Tile("Expected gain", words.points(row.expected_gain), "of a test, all in all."),
+            Tile(
                 "The test",
                 f"{words.number(row.days_needed)} days",
                 f"{words.number(row.users_per_arm)} new users an arm. Watch {_watched(content, row)}.",
@@ -242,7 +297,7 @@ def _listed(content: DiscoverContent) -> list[dict[str, object]]:
         if first and row.action in evidence.index:
             known = evidence.loc[row.action]
             facts.append(
-                Fact(
+                Tile(
                     "Evidence",
                     f"{words.factor(known['within_factor'])} and {words.factor(known['trend_factor'])}",
                     "Bayes factors of a cause, from users of the same date and from the dates.",
@@ -255,7 +310,7 @@ def _listed(content: DiscoverContent) -> list[dict[str, object]]:
                 "facts": facts,
                 "why": words.sentence(words.text(row.why)),
                 "against": words.sentence(words.text(row.against)),
-                "graph": family_graph(content.links, str(row.action)) if first else None,
+                "graph": charts.family_graph(content.links, str(row.action)) if first else None,
             }
         )
     return shown
@@ -266,28 +321,28 @@ def _watched(content: DiscoverContent, row: Any) -> str:
     return words.listed([*day, *(words.name(name) for name in row.guardrails)])
 
 
-def _planned_test(content: DiscoverContent) -> list[Fact]:
+def _planned_test(content: DiscoverContent) -> list[Tile]:
     """Of the first of the list."""
     found = content.hypothesis
     base, effect = found.get("baseline"), found.get("detectable_effect")
     target = words.NOTHING if base is None or effect is None else words.share(base + effect)
     facts = (
-        Fact(
+        Tile(
             "Users in each of the two groups",
             words.number(found.get("users_per_arm")),
             "new users, drawn at random.",
         ),
-        Fact(
+        Tile(
             "Days needed",
             words.number(found.get("days_needed")),
             f"for them to sign up ({_traffic(found)}) and to reach {content.day(found.get('day'))}.",
         ),
-        Fact(
+        Tile(
             "Smallest change it can see",
             words.points(effect),
             f"in {content.day(found.get('day'))} retention: from {words.share(base)} to {target}.",
         ),
-        Fact(
+        Tile(
             "Chance to see it, if it is there",
             words.share(found.get("power"), 0),
             f"and {words.share(found.get('alpha'), 0)} to see one that is not there.",

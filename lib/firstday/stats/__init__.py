@@ -1,0 +1,1 @@
+"""Statistics on NumPy arrays that several stages use: estimates, shares, corrections, power, jackknife."""
