@@ -29,7 +29,7 @@ from firstday.recommendations.monitoring_drift import encoded_columns, profile, 
 from firstday.result import Published, Result, Stage, TrainedModel, recorded
 from firstday.settings import TrainSettings
 from firstday.spark import synapseml
-from firstday.spark.frames import drawn, from_pandas, kept_in
+from firstday.spark.frames import from_pandas, kept_in, uniform_hash
 from firstday.spark.local_rows import local_rows
 from firstday.tables import Sources
 
@@ -51,7 +51,7 @@ def train_stage(sources: Sources, settings: TrainSettings, run_id: str) -> Resul
     spark = sources.spark
     synapseml.require(spark, "firstday train")
     examples.refuse_session(spark)
-    # Before any work: a registry that cannot be reached is told at once.
+    # Before any work: a registry that cannot be reached is refused at once.
     champion = sources.registered(settings.registered_model, CHAMPION, DESCRIPTION_FILE)
     with ExitStack() as stack:
         with logs.step("Reading and checking the examples") as step:
@@ -170,7 +170,7 @@ def _measured(
     scored, others = with_baselines(ranker.scored(rows, MODEL, found.asked), found.categories)
     models, notes = [MODEL, *others], []
     if champion is not None:
-        features = json.loads(champion.told)["features"]
+        features = json.loads(champion.encoding)["features"]
         if features == list(ranker.features):
             scored = Ranker(champion.native, ranker.features).scored(scored, CHAMPION, found.asked)
             models.append(CHAMPION)
@@ -230,10 +230,10 @@ def _sample(scored: DataFrame) -> np.ndarray:
 
 
 def _profile(scored: DataFrame, encoding: Encoding) -> pd.DataFrame:
-    """What the rows that were learned from are like, of some lists, to tell later how far others are."""
+    """What the rows that were learned from are like, of some lists, to measure later how far others are."""
     learned = scored.where(F.col(SPLIT) == TRAIN)
     share = min(1.0, PROFILED / max(learned.count(), 1))
-    some = learned.where(drawn(LIST, PROFILE_SALT) < share)
+    some = learned.where(uniform_hash(LIST, PROFILE_SALT) < share)
     rows = unpacked(some, encoding, ASKED, MODEL)
     return profile(rows, encoded_columns(encoding, MODEL), encoding)
 

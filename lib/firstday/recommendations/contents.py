@@ -18,7 +18,7 @@ from firstday.ranking.history import CLICK, JOIN
 from firstday.recommendations.content_shares import COUNTS, DAYS, MEMORY_DAYS, shares
 from firstday.recommendations.fatigue import micros
 from firstday.recommendations.filters import live
-from firstday.spark.frames import drawn
+from firstday.spark.frames import uniform_hash
 from firstday.spark.local_rows import local_rows
 from firstday.windows import timestamp_literal
 
@@ -126,7 +126,7 @@ def choose(
     position = F.call_function("array_position", F.col("memory.category"), F.col("category")).cast("int")
     rows = joined.select(*lists.columns, "live", rule, F.get("memory", position - 1).alias("past"))
     rows = rows.withColumn("pool", _pool())
-    number = drawn("user_id", "category", F.lit(occasion), seed, DRAW)
+    number = uniform_hash("user_id", "category", F.lit(occasion), seed, DRAW)
     rows = rows.withColumn("chosen", _drawn_of("pool", number))
     own = F.when(F.size("pool") > 1, F.col("chosen.weight") / _total("pool"))
     none = own.isNull() & F.col("propensity").isNull()

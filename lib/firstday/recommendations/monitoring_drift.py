@@ -6,7 +6,7 @@ below 0.25 moved, above it shifted: rules of thumb, no test. Without any change 
 bins - 1 degrees of freedom, times 1 / rows then + 1 / rows now (Yurdakul 2018): what does not exceed that
 chance is stable too. (Rows of one customer are more alike: then chance does more than it says.)
 
-What PSI cannot tell: whether the model is worse for it (a feature that it hardly uses may shift, and clicks
+What PSI does not show: whether the model is worse for it (a feature that it hardly uses may shift, and clicks
 may follow the same features otherwise than before while no share moves), why (a season, a broken feed, other
 customers), and shifts of features only together, each with its old shares. Compare like with like: what was
 shown, which models are trained on, was selected by a policy; among all candidates features have other shares.

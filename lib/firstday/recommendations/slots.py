@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 
 from firstday.errors import SettingsError
 from firstday.recommendations.weights import TIE
-from firstday.spark.frames import drawn
+from firstday.spark.frames import uniform_hash
 
 REFILL, EXPLORING = "refill", "exploring"
 REFILLED = "fills an empty slot: the best that is left"
@@ -96,7 +96,7 @@ def fill(
     Candidates are shuffled once, by user_id, and `blocked` only where it is not by user_id yet.
     """
     rows = _allowed(candidates, blocked, categories, slots)
-    rows = rows.withColumn("tie", drawn("user_id", "category", seed, TIE))
+    rows = rows.withColumn("tie", uniform_hash("user_id", "category", seed, TIE))
     precedence = (F.col("recalled").desc(), *_by_score())
     if slots.per_group is not None:
         of_group = Window.partitionBy("user_id", "category_group").orderBy(*precedence)
@@ -107,7 +107,7 @@ def fill(
     if slots.exploring is None:
         taken = rows.where(F.col("place") <= slots.size).withColumn("propensity", F.lit(None).cast("double"))
     else:
-        number = drawn("user_id", F.lit(occasion), seed, DRAW)
+        number = uniform_hash("user_id", F.lit(occasion), seed, DRAW)
         taken = _explored(rows, in_order, slots.placed, slots.exploring, number)
     return _numbered(taken, slots)
 
