@@ -285,7 +285,7 @@ def _moment_timing(reduced: DataFrame) -> DataFrame:
     )
     by_pair = rows.withColumnRenamed("follower", "action").groupBy("anchor_date", "leader", "action")
     pairs = by_pair.agg(*(F.sum(name).alias(name) for name in names[2:]))
-    # A partition tells of pairs that occur in it; all events of an action stand beside the action itself.
+    # A partition reports pairs that occur in it; all events of an action stand beside the action itself.
     own = F.when(F.col("leader") == F.col("action"), F.col("events"))
     of_action = F.max(own).over(Window.partitionBy("anchor_date", "action"))
     return pairs.withColumn("events", of_action)
