@@ -22,7 +22,7 @@ from firstday.ranking.history import facts
 from firstday.recommendations import lists, weights
 from firstday.recommendations.monitoring_drift import counted, drift, profile, unpacked, watched_columns
 from firstday.simulation import simulate_bank
-from firstday.spark.frames import break_lineage, drawn
+from firstday.spark.frames import break_lineage, uniform_hash
 from firstday.spark.session import local_conf, start_local
 
 CHANGED_WEEKS = 3
@@ -44,7 +44,7 @@ def made(
 def changes(read: Mapping[str, DataFrame], now: datetime) -> dict[str, dict[str, DataFrame]]:
     """The tables as they would be, by what has happened in the week before `now`."""
     customers, stopped = read["customers"], F.col("occurred_at") < F.lit(now - timedelta(days=7))
-    new = drawn("user_id", 77) < 0.25
+    new = uniform_hash("user_id", 77) < 0.25
     age = F.when(new, F.lit(19)).otherwise(F.col("age")).cast(customers.schema["age"].dataType)
     region = F.when(new, F.lit("elsewhere")).otherwise(F.col("region"))
     gone = F.lit(None).cast(customers.schema["income_band"].dataType)

@@ -69,7 +69,7 @@ def assess(data: DateProducts) -> ActionEvidence | None:
         return None
     within = data.within()
     covariance, tie = within[:-1, :-1], within[:-1, -1]
-    factors = number_of_factors(covariance, data.freedom.sum())
+    factors = number_of_factors(covariance, data.degrees_of_freedom.sum())
     loadings = principal_axes(covariance, factors)
     error = _tie_error(data, tie, loadings)
     companions = _companions(data, covariance, loadings)

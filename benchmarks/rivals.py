@@ -81,11 +81,11 @@ def run_duckdb(world: Path, out: Path) -> None:
     """In SQL, with a table of levels to join."""
     import duckdb
 
-    from firstday.moments.levels import LEVEL_STARTS
+    from firstday.moments.activity_bins import BIN_STARTS
 
     with duckdb.connect() as db:
         db.execute(f"set threads = {CORES}; set TimeZone = 'UTC'; set preserve_insertion_order = false")
-        starts = ", ".join(str(start) for start in LEVEL_STARTS if start <= MOST_EVENTS)
+        starts = ", ".join(str(start) for start in BIN_STARTS if start <= MOST_EVENTS)
         db.execute(
             "create table levels as select events, level from"
             f" (select unnest(generate_series(0, {MOST_EVENTS})) as events),"
@@ -100,7 +100,7 @@ def run_polars(world: Path, out: Path) -> None:
     import numpy as np
     import polars as pl
 
-    from firstday.moments.levels import level
+    from firstday.moments.activity_bins import activity_bin
 
     log = pl.scan_parquet(f"{world}/events/*/*.parquet", hive_partitioning=False)
     horizon = log.select(pl.col("occurred_at").max().dt.epoch("us")).collect(engine="streaming").item()
@@ -143,7 +143,7 @@ def run_polars(world: Path, out: Path) -> None:
     cohort = whole.with_columns(
         action=pl.lit(None, dtype=pl.String), n=pl.lit(0, dtype=pl.Int64), other=null
     ).select(keep)
-    levels = pl.Series("level", level(np.arange(MOST_EVENTS + 1)))
+    levels = pl.Series("level", activity_bin(np.arange(MOST_EVENTS + 1)))
     named = {"total": "total_level", "other": "other_level"}
     binned = [
         pl.col(name).map_batches(levels.gather, return_dtype=pl.Int64).alias(binned)

@@ -19,7 +19,7 @@ from firstday.simulation.world import DAY
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 START = date(2024, 3, 25)
-LEVEL_STARTS = (1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256)
+BIN_STARTS = (1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256)
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class User:
     retained: Mapping[int, bool]
 
 
-def level(events: int) -> int:
-    return sum(start <= events for start in LEVEL_STARTS)
+def activity_bin(events: int) -> int:
+    return sum(start <= events for start in BIN_STARTS)
 
 
 def histogram_schema(segments: Sequence[str], days: Sequence[int]) -> str:
@@ -50,8 +50,8 @@ def histogram(users: Iterable[User], days: Sequence[int]) -> list[tuple[object, 
     for user in users:
         total = sum(user.counts.values())
         place = (user.anchor_date, *user.segments)
-        rows = [(*place, None, 0, level(total), None)]
-        rows += [(*place, a, n, level(total), level(total - n)) for a, n in user.counts.items()]
+        rows = [(*place, None, 0, activity_bin(total), None)]
+        rows += [(*place, a, n, activity_bin(total), activity_bin(total - n)) for a, n in user.counts.items()]
         for row in rows:
             sums = cells.setdefault(row, Counter())
             sums["users"] += 1

@@ -148,17 +148,19 @@ def test_tasks_follow_one_another() -> None:
     assert [name for name in order if name in EXPERIMENT] == EXPERIMENT
 
 
-def test_without_a_plan_no_experiment_is_dealt() -> None:
+def test_without_a_plan_no_experiment_is_assigned() -> None:
     [condition] = [task["condition_task"] for task in DAILY["tasks"] if task["task_key"] == CONDITION]
     assert condition == {"op": "NOT_EQUAL", "left": "${var.experiment_plan}", "right": ""}
     assert BUNDLE["variables"]["experiment_plan"]["default"] == ""
     assert TASKS["assign"]["depends_on"] == [{"task_key": CONDITION, "outcome": "true"}]
 
 
-def test_what_is_measured_is_what_was_dealt(monkeypatch: pytest.MonkeyPatch) -> None:
-    dealt, measured = (settings_of(TASKS[name], "prod", monkeypatch)[1].model_dump() for name in EXPERIMENT)
-    assert measured["assignments"] == dealt["out"]
-    assert measured["plan"] == dealt["plan"] == str(PLAN)
+def test_what_is_measured_is_what_was_assigned(monkeypatch: pytest.MonkeyPatch) -> None:
+    assigned, measured = (
+        settings_of(TASKS[name], "prod", monkeypatch)[1].model_dump() for name in EXPERIMENT
+    )
+    assert measured["assignments"] == assigned["out"]
+    assert measured["plan"] == assigned["plan"] == str(PLAN)
 
 
 def test_variables_are_declared_and_used() -> None:

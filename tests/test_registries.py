@@ -17,7 +17,7 @@ from firstday.experiments.designs import DESIGNS, Design, Tables
 from firstday.experiments.report import measure_answer, measure_report, measure_text
 from firstday.experiments.results import Question, rows
 from firstday.labels.models import fitting
-from firstday.labels.models.base import Counted, Floats, LabelModel, Scores
+from firstday.labels.models.base import Floats, LabelModel, Scores, VotePatterns
 from firstday.labels.patterns import Patterns
 from firstday.recommendations.recall.catalog import Catalog
 from firstday.recommendations.recall.greedy import Merging
@@ -102,7 +102,7 @@ class FirstVoter(Scores):
         return cls(**written)
 
 
-def by_first_voter(counted: Counted, balance: Floats | None, _: Any) -> LabelModel:
+def by_first_voter(counted: VotePatterns, balance: Floats | None, _: Any) -> LabelModel:
     given = np.full(counted.classes, 1 / counted.classes) if balance is None else balance
     return LabelModel("first", counted.voters, counted.classes, FirstVoter(counted.classes), given)
 

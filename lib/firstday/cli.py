@@ -115,7 +115,7 @@ def _execute(name: str, job: Job, settings: Settings, debug: bool) -> int:
     except FirstdayError as error:
         logs.log.error(str(error), extra={"fields": {"error": type(error).__name__}}, exc_info=debug)
         return error.exit_status
-    except Exception as error:  # noqa: BLE001 - the last resort: told, logged, and the status says so
+    except Exception as error:  # noqa: BLE001 - the last resort: reported, logged, and the status says so
         hint = " Run it again with --debug for the traceback." if terminal and not debug else ""
         logs.log.error(f"the job failed: {reason(error).rstrip('.')}.{hint}", exc_info=debug or not terminal)
         return FirstdayError.exit_status

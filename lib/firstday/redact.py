@@ -1,8 +1,8 @@
-"""Take secrets out of what is told: errors, logs, MLflow's records, the table `runs`, reports.
+"""Take secrets out of messages: errors, logs, MLflow's records, the table `runs`, reports.
 
 Known by where they stand: the password of a URI (`s3a://id:SECRET@bucket`), the value of a name that says so
 (`password=`, `"token": `, `?sig=`, a setting `api_key`), and by their form (a bearer's token, JSON web
-tokens, tokens of Databricks and GitHub). Any other secret cannot be told from text.
+tokens, tokens of Databricks and GitHub). Any other secret cannot be distinguished from text.
 """
 
 import re

@@ -104,9 +104,9 @@ class Result:
         self._page = page
         self._content = content
         self._reports: dict[str, Report] = {}
-        held = caches or ExitStack()
-        held.callback(sources.caches.close)
-        self._close = weakref.finalize(self, _released, held)
+        stack = caches or ExitStack()
+        stack.callback(sources.caches.close)
+        self._close = weakref.finalize(self, _released, stack)
         self._close.atexit = False  # Spark ends with the process
 
     @property

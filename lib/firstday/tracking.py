@@ -41,7 +41,7 @@ NOT_IN_NAMES = re.compile(r"[^\w\-. :/]")
 
 
 class Opened(Protocol):
-    """What is told of an input; `firstday.tables.Input` is one."""
+    """What is recorded of an input; `firstday.tables.Input` is one."""
 
     @property
     def name(self) -> str: ...
@@ -59,7 +59,7 @@ class Registered:
 
     version: str
     native: str
-    told: str
+    encoding: str
 
 
 class TrackedRun:
@@ -72,28 +72,28 @@ class TrackedRun:
     def log_inputs(self, inputs: Iterable[Opened]) -> None:
         """Where each input is, its format, and its Delta version or its files' fingerprint."""
         for item in inputs:
-            told = {"source": item.source, "format": item.format, "version": item.version}
-            self.set_tags({f"input.{item.name}.{key}": value for key, value in told.items()})
+            tags = {"source": item.source, "format": item.format, "version": item.version}
+            self.set_tags({f"input.{item.name}.{key}": value for key, value in tags.items()})
 
     def log_metrics(self, metrics: Mapping[str, float | None]) -> None:
         """Numbers by name; None is left out."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        told = [
+        entries = [
             Metric(_name(key), float(value), now, 0) for key, value in metrics.items() if value is not None
         ]
-        for start in range(0, len(told), BATCH):
-            self._client.log_batch(self.mlflow_run_id, metrics=told[start : start + BATCH])
+        for start in range(0, len(entries), BATCH):
+            self._client.log_batch(self.mlflow_run_id, metrics=entries[start : start + BATCH])
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Texts as they are but for secrets, anything else as JSON; what is too long is cut, and says so."""
         from mlflow.entities import Param
 
         values = redacted_values(params)
-        told = [Param(_name(key), _cut(_text(value), LONGEST_PARAM)) for key, value in values.items()]
-        for start in range(0, len(told), BATCH):
-            self._client.log_batch(self.mlflow_run_id, params=told[start : start + BATCH])
+        entries = [Param(_name(key), _cut(_text(value), LONGEST_PARAM)) for key, value in values.items()]
+        for start in range(0, len(entries), BATCH):
+            self._client.log_batch(self.mlflow_run_id, params=entries[start : start + BATCH])
 
     def set_tags(self, tags: Mapping[str, Any]) -> None:
         for name, value in tags.items():
@@ -169,13 +169,13 @@ def registered(name: str, alias: str, file: str) -> Registered | None:
         raise _unreachable(name, error) from error
     try:
         with tempfile.TemporaryDirectory() as folder:
-            native, told = (
+            native, encoding = (
                 Path(client.download_artifacts(str(found.run_id), path, folder)).read_text()
                 for path in ("model/model.lgb", file)
             )
     except Exception as error:
         raise _unreachable(name, error) from error
-    return Registered(str(found.version), native, told)
+    return Registered(str(found.version), native, encoding)
 
 
 _store: str | None = None  # that the latest run was recorded in
@@ -299,5 +299,5 @@ def _text(value: Any) -> str:
 def _cut(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
-    told = f"… ({len(text):,} characters)"
-    return text[: limit - len(told)] + told
+    ending = f"… ({len(text):,} characters)"
+    return text[: limit - len(ending)] + ending

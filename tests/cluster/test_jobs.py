@@ -86,16 +86,16 @@ def test_assign_and_measure(
 ) -> None:
     plan = tmp_path / "plan.yml"
     plan.write_text(PLAN)
-    dealt = tmp_path / "dealt"
+    assigned = tmp_path / "assigned"
     deal = ("--plan", plan, "--units", world / "users", "--instant-column", "anchored_at")
-    cluster.submit("assign", *deal, "--out", dealt, options=ONE_CORE).succeed()
-    same_tables(dealt, local("assign", *deal))
+    cluster.submit("assign", *deal, "--out", assigned, options=ONE_CORE).succeed()
+    same_tables(assigned, local("assign", *deal))
     log = [
         word
         for name in ("users", "events", "impressions", "reactions")
         for word in (f"--{name}", world / name)
     ]
-    ask = ("--plan", plan, "--assignments", dealt, *log)
+    ask = ("--plan", plan, "--assignments", assigned, *log)
     measured = tmp_path / "measured"
     driver = cluster.submit("measure", *ask, "--out", measured)
     alone = local("measure", *ask)

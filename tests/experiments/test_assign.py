@@ -149,7 +149,7 @@ def test_a_cluster_has_one_variant(assigned: dict[str, pd.DataFrame]) -> None:
     assert rows["cluster"].nunique() == 23
 
 
-def test_strata_are_dealt_exactly_and_alike_in_any_partitioning(assigned: dict[str, pd.DataFrame]) -> None:
+def test_strata_are_assigned_exactly_and_alike_in_any_partitioning(assigned: dict[str, pd.DataFrame]) -> None:
     rows = assigned["strata"]
     for _, stratum in rows.groupby("stratum"):
         counts = Counter(stratum["variant"])
@@ -189,7 +189,7 @@ def test_what_is_counted(units: DataFrame, spark: SparkSession) -> None:
         assign.assign(units, PLANS["clusters"]), PLANS["clusters"]
     ).toPandas()
     assert counted["units"].sum() == len(PEOPLE)
-    assert counted["dealt"].sum() == 23
+    assert counted["assigned"].sum() == 23
     ids = spark.createDataFrame([("7",), ("-7",), ("7a",), ("",), ("7.0",)], "number string")
     odd = sorted(row[0] for row in assign.without_number(ids, PLANS["by number"]).collect())
     assert odd == ["", "7.0", "7a"]

@@ -1,4 +1,4 @@
-"""The hash and what is dealt by it: known values, evenness, and Spark's answer to the last bit."""
+"""The hash and what is assigned by it: known values, evenness, and Spark's answer to the last bit."""
 
 import re
 from collections import Counter

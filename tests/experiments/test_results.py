@@ -13,7 +13,7 @@ from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import samplesize_proportions_2indep_onetail
 
 from firstday.errors import DataError
-from firstday.experiments.analyse import Found, analyse
+from firstday.experiments.analyse import Analysis, analyse
 from firstday.experiments.designs import Tables
 from firstday.experiments.panels import PanelSums
 from firstday.experiments.results import COLUMNS, SUMS, Question, methods_that_test
@@ -68,13 +68,13 @@ def sums(people: pd.DataFrame, *metrics: Metric, triggered: bool = False) -> pd.
     return pd.concat(parts).reindex(columns=SUMS.names)
 
 
-def analysed(question: Question, people: pd.DataFrame, **tables: Any) -> Found:
+def analysed(question: Question, people: pd.DataFrame, **tables: Any) -> Analysis:
     found = analyse(question, Tables(sums(people, *question.metrics), tables))
     assert list(found.results.columns) == COLUMNS
     return found
 
 
-def row(found: Found, method: str, metric: str = "back", **where: Any) -> pd.Series:
+def row(found: Analysis, method: str, metric: str = "back", **where: Any) -> pd.Series:
     rows = found.results[(found.results["method"] == method) & (found.results["metric"] == metric)]
     for name, value in ({"segment": "all", "population": "all"} | where).items():
         rows = rows[rows[name] == value]

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from firstday.experiments.results import Question
-from firstday.experiments.results_decision import _Teller
+from firstday.experiments.results_decision import _Messages
 from firstday.settings.metrics import Metric
 
 
@@ -26,7 +26,7 @@ def test_the_headline_tells_treatments_apart() -> None:
     told = [dict(zip(names, each, strict=True)) | shown for each in rows]
     metrics = tuple(Metric(name=name, kind="retention", day=day) for name, day in (("d1", 1), ("d7", 7)))
     question = Question("push", "control", ("push", "nudge"), metrics)
-    several = _Teller(question, pd.DataFrame(told), {"d1", "d7"})
+    several = _Messages(question, pd.DataFrame(told), {"d1", "d7"})
     assert several.headline("mixed", told, []) == (
         "push is better than control on d1 (+4.00 points), d7 (+3.00 points). "
         "nudge is worse than control on d1 (\u22121.20 points); no effect shown on d7."

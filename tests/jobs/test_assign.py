@@ -95,7 +95,9 @@ def test_a_ramp_that_goes_on_keeps_everybody(collected: Collected, files: Files)
     assert (after[2] == "treatment").mean() == pytest.approx(0.5, abs=0.1)
 
 
-def test_nobody_is_dealt_anew(collected: Collected, files: Files, capfd: pytest.CaptureFixture[str]) -> None:
+def test_nobody_is_assigned_anew(
+    collected: Collected, files: Files, capfd: pytest.CaptureFixture[str]
+) -> None:
     units = people(200)
     assert files.assign(units, strata=["country"]) == 0
     for plan, list_of_units, message in (

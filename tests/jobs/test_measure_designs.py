@@ -33,15 +33,15 @@ def test_what_assign_deals_is_measured_by_its_design(
     count = 300
     units = pd.DataFrame({"user_id": range(count), "city": [f"c{number % 15}" for number in range(count)]})
     plan = files.planned(metrics=[VISITS], ends_at=None, **design)
-    where = ["--plan", plan, "--units", files.saved("units", units), "--out", "dealt"]
+    where = ["--plan", plan, "--units", files.saved("units", units), "--out", "assigned"]
     assert status(["assign", *where]) == 0
-    dealt = collected_by_place["dealt"].rows("assignments").dropna(axis=1, how="all")
+    assigned = collected_by_place["assigned"].rows("assignments").dropna(axis=1, how="all")
     draw = np.random.default_rng(3)
     who = draw.integers(0, count, 3_000).astype(str)
     at = (START + pd.to_timedelta(draw.integers(0, 8 * 24, 3_000), unit="h")).as_unit("us")
     events = pd.DataFrame({"user_id": who, "action": "open", "occurred_at": at})
     flags = ("--input-time-zone", "UTC")
-    assert files.log(dealt, events, *flags, metrics=[VISITS], ends_at=None, **design) == 0
+    assert files.log(assigned, events, *flags, metrics=[VISITS], ends_at=None, **design) == 0
     results = collected_by_place[str(files.out)].rows("experiment_results")
     assert set(results["method"]) == methods
     method = next(name for name in ("ramp", "crossover", "cluster") if name in methods)

@@ -121,7 +121,7 @@ def test_adjusted_figures_user_by_user(found: pd.DataFrame, segment: str, half: 
         assert len(rows)
         counts = np.array([user.counts.get(action, 0) for user in those])
         other = np.array(
-            [oracle.level(sum(user.counts.values()) - user.counts.get(action, 0)) for user in those]
+            [oracle.activity_bin(sum(user.counts.values()) - user.counts.get(action, 0)) for user in those]
         )
         reached = (counts[:, None] >= rows["threshold"].to_numpy()).astype(float)
         by_segment = grouped([user.segments for user in those], retained, reached)

@@ -10,8 +10,8 @@ from firstday.moments.cells import (
     Cells,
     Cohort,
     DateCells,
+    activity_strata,
     date_series,
-    level_strata,
     reached,
     split,
     split_dates,
@@ -92,11 +92,11 @@ def test_strata_of_other_activity_hold_those_who_did_not_act_too() -> None:
     cohort, cells = cells_of(made)
     dates = sorted({user.anchor_date for user in made})
     for action, each in cells.items():
-        stratum, whole, retained = level_strata(cohort, each)
+        stratum, whole, retained = activity_strata(cohort, each)
         expected: dict[tuple[int, int], list[int]] = {}
         for user in made:
             if user.retained:
-                other = oracle.level(sum(user.counts.values()) - user.counts.get(action, 0))
+                other = oracle.activity_bin(sum(user.counts.values()) - user.counts.get(action, 0))
                 sums = expected.setdefault((dates.index(user.anchor_date), other), [0, 0])
                 sums[0] += 1
                 sums[1] += user.retained[1]
@@ -116,7 +116,9 @@ def test_series_are_sums_over_users() -> None:
         found = date_series(cohort, each, THRESHOLDS)
         for place, day in enumerate(dates):
             those = [u for u in made if u.anchor_date == day and u.retained]
-            other = np.array([oracle.level(sum(u.counts.values()) - u.counts.get(action, 0)) for u in those])
+            other = np.array(
+                [oracle.activity_bin(sum(u.counts.values()) - u.counts.get(action, 0)) for u in those]
+            )
             back = np.array([u.retained[1] for u in those], dtype=float)
             did = np.array([[u.counts.get(action, 0) >= z for z in THRESHOLDS] for u in those], dtype=float)
             assert (found.users[place], found.retained[place]) == (len(those), back.sum())

@@ -16,6 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 from firstday.moments.counts import Counts, count
 from firstday.moments.pairs import PAIRED_ACTIONS, THRESHOLDS
 from firstday.windows import Windows, microseconds
+from tests.oracle import activity_bin
 
 TICK, HOUR, ONE_DAY = timedelta(microseconds=1), timedelta(hours=1), timedelta(days=1)
 HALF_HOUR = HOUR / 2
@@ -186,9 +187,9 @@ def naive(world: World) -> tuple[Sums, Sums, Sums, Sums, dict[str, int]]:
                     row[5][i, j] += one * x[j]
         timed = [(action, at) for _, action, at, _ in acted if action in actions and at < anchor + ONE_DAY]
         add_pairs(timing, day_one, timed)
-        histogram[(*cohort, None, 0, level(total), None)] += sums
+        histogram[(*cohort, None, 0, activity_bin(total), None)] += sums
         for action, n in held.items():
-            histogram[(*cohort, action, n, level(total), level(total - n))] += sums
+            histogram[(*cohort, action, n, activity_bin(total), activity_bin(total - n))] += sums
         tallies["in_window"] += len(acted)
         tallies["returns"] += len(back)
         tallies["duplicates"] += copies

@@ -70,7 +70,7 @@ def test_a_single_date_and_a_single_user() -> None:
     x, retained, _, segment = made_up(users=1, dates=1)
     rows = product_rows(ACTIONS, x, retained, np.zeros(1, int), segment, {0: ACTIONS})
     found = date_products(rows, ["country"])
-    assert (found.dates, found.freedom.tolist()) == (1, [0.0])
+    assert (found.dates, found.degrees_of_freedom.tolist()) == (1, [0.0])
     assert_allclose(found.products, 0, atol=1e-9)
     assert_allclose(found.within(), 0, atol=1e-9)
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from firstday.errors import DataError
 from firstday.moments import products, tally, timing
+from firstday.moments.activity_bins import BIN_STARTS, activity_bin
 from firstday.moments.kernel import Kernel, _packed
-from firstday.moments.levels import LEVEL_STARTS, level
 from firstday.moments.products import Sample, scaled_log
 from firstday.moments.tally import COHORT, DAY_ZERO, FIRST_KEY, OFFSET_BITS, TIMED, UNPAIRED
 
@@ -199,9 +199,21 @@ def test_memory_follows_the_users_not_the_rows(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_levels_are_half_octaves() -> None:
-    assert LEVEL_STARTS[:17].tolist() == [1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256, 362]
-    assert level(np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11])).tolist() == [0, 1, 2, 3, 4, 4, 5, 5, 6, 6, 7]
-    assert level(np.array([2**38])) < len(LEVEL_STARTS)
+    assert BIN_STARTS[:17].tolist() == [1, 2, 3, 4, 6, 8, 11, 16, 23, 32, 45, 64, 91, 128, 181, 256, 362]
+    assert activity_bin(np.array([0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11])).tolist() == [
+        0,
+        1,
+        2,
+        3,
+        4,
+        4,
+        5,
+        5,
+        6,
+        6,
+        7,
+    ]
+    assert activity_bin(np.array([2**38])) < len(BIN_STARTS)
 
 
 @given(

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from firstday.moments.activity_bins import activity_bin
 from firstday.moments.analyse import CHOOSING, REPORTING, Plan, analyse_segment
 from firstday.moments.choose import MOMENT, NONE, Choice, choose
 from firstday.moments.evidence import assess
-from firstday.moments.levels import level
 from firstday.settings import DiscoverSettings
 from firstday.simulation import ACTIONS, SEGMENTS, World, simulate
 from tests.oracle import FirstDays, Floats, Integers, first_days, products, with_level_sums
@@ -73,8 +73,8 @@ def histograms(days: FirstDays, segment: Integers, last: int) -> tuple[pd.DataFr
             "early": days.date[users] <= last,
             "action": np.concatenate([np.full(len(total), None), np.array(ACTIONS, dtype=object)[action]]),
             "count": np.concatenate([np.zeros_like(total), count]),
-            "total_level": level(total[users]),
-            "other_level": np.concatenate([np.full(len(total), -1), level(total[who] - count)]),
+            "total_level": activity_bin(total[users]),
+            "other_level": np.concatenate([np.full(len(total), -1), activity_bin(total[who] - count)]),
             "matured_d1": 1,
             "retained_d1": days.retained[users],
         }

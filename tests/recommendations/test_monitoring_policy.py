@@ -12,7 +12,7 @@ from firstday.recommendations.monitoring import WEEK
 from firstday.recommendations.monitoring_policy import FOLD_SALT, FOLDS, PolicyValue, policy_value
 from firstday.recommendations.off_policy import estimate
 from firstday.recommendations.off_policy_sums import sums
-from firstday.spark.frames import drawn
+from firstday.spark.frames import uniform_hash
 from tests.recommendations.bank_worlds import NOW, ago
 
 IMPRESSIONS = (
@@ -76,7 +76,7 @@ def test_as_arrays_have_it(spark: SparkSession) -> None:
     found = value(spark, impressions, clicks, new)
     # The same by hand: the model is the score times clicks over scores among the users of other folds.
     rows = spark.createDataFrame([(user,) for user in users], "user_id string")
-    folds = [row[0] for row in rows.select(F.floor(drawn("user_id", FOLD_SALT) * FOLDS)).collect()]
+    folds = [row[0] for row in rows.select(F.floor(uniform_hash("user_id", FOLD_SALT) * FOLDS)).collect()]
     log = pd.DataFrame(
         {
             "fold": np.repeat(folds, 2),

@@ -49,7 +49,7 @@ def test_digits_and_units_come_from_the_rows() -> None:
     assert {name: one.is_share for name, one in found.items()} == {
         **{"retention_1": True, "spend": False, "coins": False}
     }
-    assert found["retention_1"].level(0.44819) == "44.8%"  # its standard error is 1.1 points
+    assert found["retention_1"].arm_value(0.44819) == "44.8%"  # its standard error is 1.1 points
     assert found["spend"].effect(-0.01234) == "−0.0123"
     assert found["coins"].effect_with(1234.567, -0.04, 2) == "+1,234.57 (−0.04 to +2.00)"
     assert found["coins"].effect(None) == "–"

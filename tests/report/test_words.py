@@ -33,12 +33,6 @@ MISSING = (None, math.nan, np.nan, pd.NA, pd.NaT)
         (words.decimal(math.inf), "∞"),
         (words.probability(0.00001), "< 0.001"),
         (words.probability(0.0123), "0.012"),
-        (words.odds(25.4), "25 to 1"),
-        (words.odds(1.04), "1 to 1"),
-        (words.odds(2.34), "2.3 to 1"),
-        (words.odds(4000), "over 1,000 to 1"),
-        (words.odds(0.25), "1 to 4"),
-        (words.odds(0.0), "1 to over 1,000"),
         (words.listed([]), ""),
         (words.listed(["a"]), "a"),
         (words.listed(["a", "b", "c"]), "a, b and c"),
@@ -57,7 +51,7 @@ def test_written(shown: str, expected: str) -> None:
 
 @pytest.mark.parametrize("value", MISSING)
 def test_what_is_missing_is_a_dash(value: object) -> None:
-    forms = (words.share, words.points, words.number, words.decimal, words.odds, words.probability)
+    forms = (words.share, words.points, words.number, words.decimal, words.probability)
     assert {form(value) for form in (*forms, words.yes, words.text, words.day)} == {words.NOTHING}
     assert json_value(value) is None
     assert not words.true(value)

@@ -23,7 +23,7 @@ from firstday.settings.metrics import Metric
 from firstday.tables.schemas import table_schema
 
 EVERYONE, TRIGGERED = "all", "triggered"
-MOST_MET = 4  # categories met; more are told as 4+
+MOST_MET = 4  # categories met; more are counted as 4+
 VALUES = ("y", "d", "x")
 WHALE_SHARE = 0.05  # of an arm's total: so much of one unit is worth a word
 WHALE_TIMES = 20  # as much as the arm's mean
@@ -220,15 +220,15 @@ def aggregate(outcomes: Outcomes) -> DataFrame:
 
 
 def _totals(metric: Metric, at: int) -> dict[str, Column]:
-    """Aggregates over units, of those parts only that are not told by others."""
+    """Aggregates over units, of those parts only that do not follow from others."""
     value = {name: F.col(f"{name}_{at}") for name in VALUES}
-    held = ["y", *(["d"] if metric.is_ratio else []), *(["x"] if metric.covariate else [])]
+    columns = ["y", *(["d"] if metric.is_ratio else []), *(["x"] if metric.covariate else [])]
     # A covariate is known of all; those without an outcome take no part in its sums either.
     value["x"] = F.when(value["y"].isNotNull(), value["x"]) if metric.covariate else value["x"]
     found = {"n": F.count(value["y"])}
-    for place, one in enumerate(held):
+    for place, one in enumerate(columns):
         found[one] = F.sum(value[one])
-        for other in held[place:]:
+        for other in columns[place:]:
             name = {"xd": "dx", "xy": "yx"}.get(one + other, one + other)
             found[name] = F.sum(value[one] * value[other])
     return found

@@ -48,7 +48,7 @@ class Amounts:
     def unit(self) -> str:
         return self.unit_name if self.is_share else self.per
 
-    def level(self, value: Any) -> str:
+    def arm_value(self, value: Any) -> str:
         """A variant's own value: '44.82%', '3.214'"""
         return words.share(value, self.digits) if self.is_share else words.decimal(value, self.digits)
 
@@ -113,8 +113,8 @@ def looks_like_a_share(rows: pd.DataFrame) -> bool:
     """A share lies in 0..1 and, one value of 0 or 1 a unit, has the binomial standard error; a mean below 1
     of something else is rarely like that.
     """
-    levels = rows[["value_treatment", "value_control"]].astype(float)
-    if levels.isna().all(axis=None) or not ((levels >= 0) & (levels <= 1) | levels.isna()).all(axis=None):
+    values = rows[["value_treatment", "value_control"]].astype(float)
+    if values.isna().all(axis=None) or not ((values >= 0) & (values <= 1) | values.isna()).all(axis=None):
         return False
     plain = rows[(rows["method"] == "difference") & (rows["standard_error"].astype(float) > 0)]
     if plain.empty:  # a panel: units are in many periods

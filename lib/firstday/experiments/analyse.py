@@ -1,4 +1,4 @@
-"""All that an experiment's tables tell: the table of results, and the decision in words."""
+"""All that follows from an experiment's tables: the table of results, and the decision in words."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ from firstday.settings.metrics import Metric
 
 
 @dataclass(frozen=True)
-class Found:
+class Analysis:
     """results: as RESULTS. decision: what it comes to. ratio: of the units as assigned. shares: metrics that
-    are told in points. methods: which one decides, by metric. notes: what to mind.
+    are shown in points. methods: which one decides, by metric. notes: what to mind.
     """
 
     results: pd.DataFrame
@@ -33,7 +33,7 @@ class Found:
     notes: tuple[str, ...]
 
 
-def analyse(question: Question, tables: Tables) -> Found:
+def analyse(question: Question, tables: Tables) -> Analysis:
     """Everything that the tables can answer.
 
     Where the sample-ratio check fails, those compared are not alike: every verdict is withheld.
@@ -50,7 +50,7 @@ def analyse(question: Question, tables: Tables) -> Found:
     results = _withheld(one_verdict(question, table(question, parts), methods), ratio)
     decision = decide(question, results, ratio, shares)
     notes = (*tables.notes, *_left_out(question, tables.sums))
-    return Found(results, decision, ratio, shares, methods, notes)
+    return Analysis(results, decision, ratio, shares, methods, notes)
 
 
 def _left_out(question: Question, sums: pd.DataFrame) -> Iterator[str]:

@@ -28,7 +28,7 @@ from firstday.settings.metrics import Metric
 from firstday.stats.estimate import Estimate
 from firstday.stats.power import days_needed, detectable_effect, units_needed
 
-SHARES = ("retention", "moment", "click_rate")  # kinds whose effects are told in points
+SHARES = ("retention", "moment", "click_rate")  # kinds whose effects are shown in points
 ARMS = ("n_treatment", "n_control", "value_treatment", "value_control")
 FEW = f"too few units for daily looks yet: they count from {LEAST_UNITS} in the smaller arm on"
 GROWS = (
@@ -109,8 +109,8 @@ def looks(question: Question, sums: pd.DataFrame) -> Iterator[pd.DataFrame]:
                     unknown = Estimate(*([np.full(1, np.nan)] * 6))
                     yield rows(place, "always_valid", unknown, note=GROWS)
                 continue
-            held = _always_valid(question, effect, smaller)
-            yield rows(dated, "always_valid", held, **of_arms(treatment, control), note=_few(held))
+            sequence = _always_valid(question, effect, smaller)
+            yield rows(dated, "always_valid", sequence, **of_arms(treatment, control), note=_few(sequence))
             if question.looks is not None:
                 yield _planned(question, place, dates, effect, treatment, control)
 
@@ -130,10 +130,12 @@ def daily_segments(question: Question, sums: pd.DataFrame) -> Iterator[pd.DataFr
                     continue
                 treatment, control = arms[name].cumulative(), arms[question.control].cumulative()
                 effect = effect_of(metric, treatment, control, question.alpha)
-                held = _always_valid(question, effect, np.minimum(treatment.n, control.n), planned)
+                sequence = _always_valid(question, effect, np.minimum(treatment.n, control.n), planned)
                 place = {"metric": metric.name, "treatment": name, "segment": segment}
                 place["date"] = dates[-1] if dates else seen[-1]  # one date for all: they are one family
-                effects = rows(place, "always_valid", held, **of_arms(treatment, control), note=_few(held))
+                effects = rows(
+                    place, "always_valid", sequence, **of_arms(treatment, control), note=_few(sequence)
+                )
                 yield effects.tail(1)
 
 
@@ -149,8 +151,8 @@ def _always_valid(
     )
 
 
-def _few(held: Estimate) -> np.ndarray:
-    return np.where(np.isnan(held.p_value), FEW, "")
+def _few(sequence: Estimate) -> np.ndarray:
+    return np.where(np.isnan(sequence.p_value), FEW, "")
 
 
 def _by_date(rows_of_metric: pd.DataFrame) -> tuple[dict[str, Sums], list[date | None]]:

@@ -6,7 +6,7 @@ hash: Kohavi, Tang & Xu 2020, Trustworthy Online Controlled Experiments, chapter
 
 What goes wrong: a salt that is used again gives the same people the same variant, and what the first
 experiment did to them is taken for the second one's effect; units that are not what the product shows things
-to (devices for users) meet both variants; a closed list dealt by strata is another deal with other units.
+to (devices for users) meet both variants; a closed list assigned by strata is assigned anew with other units.
 """
 
 from collections.abc import Mapping
@@ -120,7 +120,9 @@ def assign(units: DataFrame, plan: ExperimentPlan, instant_column: str | None = 
     """
     known = _known(units, plan, instant_column)
     placed = (
-        dealt(known, plan.salt) if plan.strata else known.withColumn(PLACE, bucket(plan.salt, _dealt(plan)))
+        stratified(known, plan.salt)
+        if plan.strata
+        else known.withColumn(PLACE, bucket(plan.salt, _assigned_whole(plan)))
     )
     rows = placed.withColumn(FIRST, _first(plan)).select("*", F.explode(_each_span(plan)).alias("span"))
     came, ends = F.col("came_at"), F.col("span.valid_to")
@@ -152,7 +154,7 @@ def _known(units: DataFrame, plan: ExperimentPlan, instant_column: str | None) -
     )
 
 
-def _dealt(plan: ExperimentPlan) -> Column:
+def _assigned_whole(plan: ExperimentPlan) -> Column:
     """What gets a variant as a whole."""
     return F.col("cluster" if plan.cluster else "unit_id")
 
@@ -161,7 +163,7 @@ def _first(plan: ExperimentPlan) -> Column:
     """The variant that a unit begins with."""
     if plan.crossover is None or plan.crossover.by == "hash":
         return pick(F.col(PLACE), plan.variants)
-    # The last digit tells, also of a number that is too great for a long.
+    # The last digit decides, also of a number that is too great for a long.
     odd = F.substring("unit_id", -1, 1).cast("int") % 2 == 1
     even_first, odd_first = plan.variants
     return F.when(odd, F.lit(odd_first)).otherwise(F.lit(even_first))
@@ -190,13 +192,13 @@ def _each_span(plan: ExperimentPlan) -> Column:
     return F.array(*variants)
 
 
-def dealt(units: DataFrame, salt: str) -> DataFrame:
+def stratified(units: DataFrame, salt: str) -> DataFrame:
     """The units, with places spread evenly within each stratum, not drawn: (rank + offset) / size.
 
     rank: the unit's, from 0, in the order of the hash; offset: the stratum's own hash, in [0, 1). So a share
     of [0, 1) has its part of a stratum rounded up or down, and each unit has each variant with the
     probability of its share, in a stratum of one too (systematic sampling: Madow & Madow 1944, Annals of
-    Mathematical Statistics 15). Exact for this list of units; with others it is another deal.
+    Mathematical Statistics 15). Exact for this list of units; with others the assignment is another.
     """
     hashed = units.withColumns({"hash": bucket(salt, column("unit_id"))})
     sliced = hashed.withColumn("slice", F.floor(F.col("hash") * SLICES).cast("int"))
@@ -219,10 +221,10 @@ def dealt(units: DataFrame, salt: str) -> DataFrame:
 
 
 def counts(assignments: DataFrame, plan: ExperimentPlan) -> DataFrame:
-    """stage, period, variant, units; dealt: how many of what gets a variant as a whole, clusters or units."""
+    """stage, period, variant, units; assigned: clusters or units, whichever gets a variant as a whole."""
     return (
         assignments.groupBy("stage", "period", "variant")
-        .agg(F.count("*").alias("units"), F.countDistinct(_dealt(plan)).alias("dealt"))
+        .agg(F.count("*").alias("units"), F.countDistinct(_assigned_whole(plan)).alias("assigned"))
         .orderBy("stage", "period", "variant")
     )
 
@@ -230,16 +232,16 @@ def counts(assignments: DataFrame, plan: ExperimentPlan) -> DataFrame:
 def left_out(units: DataFrame, plan: ExperimentPlan) -> DataFrame:
     """One row: taking_part, held_out and outside_layer, which are units."""
     unit = column(plan.unit)
-    held, inside = held_out(plan, unit), in_layer(plan, unit)
+    in_holdout, inside = held_out(plan, unit), in_layer(plan, unit)
     return units.agg(
-        F.count_if(~held & inside).alias("taking_part"),
-        F.count_if(held).alias("held_out"),
-        F.count_if(~held & ~inside).alias("outside_layer"),
+        F.count_if(~in_holdout & inside).alias("taking_part"),
+        F.count_if(in_holdout).alias("held_out"),
+        F.count_if(~in_holdout & ~inside).alias("outside_layer"),
     )
 
 
 def without_number(units: DataFrame, plan: ExperimentPlan) -> DataFrame:
-    """Units that odd_even cannot tell: their id is no whole number."""
+    """Units that odd_even cannot assign: their id is no whole number."""
     return units.where(~column(plan.unit).rlike(r"^-?[0-9]+$")).select(column(plan.unit).alias("unit_id"))
 
 
@@ -252,8 +254,8 @@ def changed(assignments: DataFrame, earlier: DataFrame, now: datetime) -> DataFr
         "unit_id", F.col("assigned_at").alias("began"), F.col("variant").alias("had")
     )
     after = assignments.select("unit_id", "variant", "assigned_at", "valid_to")
-    held = (F.col("assigned_at") <= F.col("began")) & (
+    in_force = (F.col("assigned_at") <= F.col("began")) & (
         F.col("valid_to").isNull() | (F.col("began") < F.col("valid_to"))
     )
-    both = before.join(after, "unit_id").where(held & (F.col("had") != F.col("variant")))
+    both = before.join(after, "unit_id").where(in_force & (F.col("had") != F.col("variant")))
     return both.select("unit_id", "had", "variant")

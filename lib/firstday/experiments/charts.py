@@ -71,8 +71,8 @@ def to_date(title: str, curves: Sequence[Curve]) -> Figure:
 
 def has_band(rows: pd.DataFrame) -> bool:
     """Whether there is an interval that holds at all looks."""
-    held = rows[rows["method"] == "always_valid"]
-    return bool((held["low"].notna() | held["high"].notna()).any())
+    sequence = rows[rows["method"] == "always_valid"]
+    return bool((sequence["low"].notna() | sequence["high"].notna()).any())
 
 
 def by_age(title: str, curves: Sequence[Curve]) -> Figure:
@@ -207,7 +207,7 @@ def _arm(rows: pd.DataFrame, arm: str, amount: Amounts) -> list[Record]:
         rows,
         place="place",
         value=lambda row: _drawn(getattr(row, f"value_{arm}"), amount),
-        text=lambda row: amount.level(getattr(row, f"value_{arm}")),
+        text=lambda row: amount.arm_value(getattr(row, f"value_{arm}")),
         units=lambda row: words.number(getattr(row, f"n_{arm}")),
     )
 

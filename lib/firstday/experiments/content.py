@@ -63,7 +63,7 @@ class MeasureContent:
 
     `results`: experiment_results. Shares and their differences are 0..1, not percent. `shares`: the metrics
     that are shares; None: those that look like it. `methods`: by metric the method that decides, such as
-    'always_valid'; where it is not told, the one that fits what is there. Intervals hold at 1 - `alpha`.
+    'always_valid'; where it is not given, the one that fits what is there. Intervals hold at 1 - `alpha`.
     `units`: by metric that is no share, its unit, such as 'EUR per user'. `fall_is_good`: metrics of which
     less is better.
     """
@@ -101,7 +101,7 @@ class Rows:
         self.withheld = content.decision.verdict == WITHHELD
         named = content.results["treatment"].dropna().nunique()
         self._name_treatment = named > 1
-        self.level = f"{100 * (1 - content.alpha):.4g}%"
+        self.confidence = f"{100 * (1 - content.alpha):.4g}%"
 
     def of(self, *methods: str, population: str | None = EVERYONE, segments: bool = False) -> pd.DataFrame:
         """Rows of the methods among all units, or `segments`: of the parts of them."""
@@ -201,12 +201,12 @@ def verdict_and_span(row: Any, amount: Amounts, family: str) -> str:
     return words.sentence(f"{said}: {span} fits the data")
 
 
-def levels(row: Any, amount: Amounts) -> str:
+def arm_values(row: Any, amount: Amounts) -> str:
     """'44.82% against 44.23%'"""
     if words.absent(row.value_treatment) or words.absent(row.value_control):
         return ""
     unit = "" if amount.is_share else amount.unit
-    return f"{amount.level(row.value_treatment)} against {amount.level(row.value_control)}{unit}"
+    return f"{amount.arm_value(row.value_treatment)} against {amount.arm_value(row.value_control)}{unit}"
 
 
 def chance(row: Any, family: str) -> str:

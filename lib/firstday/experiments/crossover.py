@@ -102,7 +102,7 @@ def _before(arms: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
 
 
 def _check_estimable(arms: npt.NDArray[np.bool_], *, carry_over: bool) -> None:
-    """By the design with all cells full, so that a design at fault is told from data at fault."""
+    """By the design with all cells full, to distinguish a design at fault from data at fault."""
     groups, periods = arms.shape
     full = np.ones((groups, periods))
     square = np.broadcast_to(full[..., None], (groups, periods, periods))

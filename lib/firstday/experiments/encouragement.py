@@ -68,8 +68,8 @@ def encouragement(pushed: Sums, not_pushed: Sums, *, alpha: float = 0.05) -> Enc
     outcome, reaching, of_outcome, of_reaching, of_both = _effects(pushed, not_pushed)
     divisor = np.where(reaching != 0, reaching, np.nan)
     effect = outcome / divisor
-    spread = of_outcome - 2 * effect * of_both + effect**2 * of_reaching
-    delta = Estimate.normal(effect, np.sqrt(np.maximum(spread, 0.0)) / abs(divisor), alpha)
+    variance = of_outcome - 2 * effect * of_both + effect**2 * of_reaching
+    delta = Estimate.normal(effect, np.sqrt(np.maximum(variance, 0.0)) / abs(divisor), alpha)
     on_outcome = Estimate.normal(outcome, np.sqrt(of_outcome), alpha)
     low, high, bounded = _not_contradicted(outcome, reaching, of_outcome, of_reaching, of_both, alpha)
     known = np.isfinite(of_outcome) & np.isfinite(of_reaching)

@@ -42,7 +42,7 @@ SPENDING: dict[str, Callable[[float, Floats], Floats]] = {
 }
 LEAST_STEP = 0.001  # of information, between looks: the integration's grid is not made for less
 FARTHEST_BOUND = 8.0  # standard errors; what chance has beyond, 1e-15, is left for the next look
-LEVELS = np.geomspace(1e-6, 0.9, 24)  # between them p-values are interpolated
+ALPHAS = np.geomspace(1e-6, 0.9, 24)  # between them p-values are interpolated
 
 
 def boundaries(
@@ -98,11 +98,11 @@ def repeated(
     estimate, error = _by_look(estimate, bounds), _by_look(standard_error, bounds)
     error = np.where(error > 0, error, np.nan)
     z = estimate / error
-    levels = np.unique([*LEVELS, alpha])
-    by_level = [boundaries(fractions, alpha=level, spending=spending, ended=ended) for level in levels]
+    alphas = np.unique([*ALPHAS, alpha])
+    by_alpha = [boundaries(fractions, alpha=each, spending=spending, ended=ended) for each in alphas]
     # Bounds fall as alpha rises; at alpha 1 every look stops.
-    table = np.vstack([np.minimum.accumulate(by_level), np.zeros(len(bounds))])
-    logs = np.log([*levels, 1.0])
+    table = np.vstack([np.minimum.accumulate(by_alpha), np.zeros(len(bounds))])
+    logs = np.log([*alphas, 1.0])
     p_value = np.full(z.shape, np.nan)
     for look in np.flatnonzero(np.isfinite(bounds)):
         p_value[..., look] = np.exp(np.interp(abs(z[..., look]), table[::-1, look], logs[::-1]))
@@ -127,20 +127,20 @@ def stopping_probabilities(fractions: Floats, bounds: Floats, drift: float = 0.0
     return chances
 
 
-def _beyond(position: Floats, mass: Floats, step: float, reach: float) -> float:
-    """The chance that a walk, at positions with these masses, is outside ± reach a step later."""
-    spread = np.sqrt(step)
-    return float(mass @ (ndtr((-reach - position) / spread) + ndtr((position - reach) / spread)))
+def _beyond(position: Floats, mass: Floats, step: float, bound: float) -> float:
+    """The chance that a walk, at positions with these masses, is outside ± bound a step later."""
+    deviation = np.sqrt(step)
+    return float(mass @ (ndtr((-bound - position) / deviation) + ndtr((position - bound) / deviation)))
 
 
-def _within(position: Floats, mass: Floats, steps: Floats, reach: float) -> tuple[Floats, Floats]:
-    """Positions inside ± reach a step later, and their masses: the density at Gauss-Legendre nodes.
+def _within(position: Floats, mass: Floats, steps: Floats, bound: float) -> tuple[Floats, Floats]:
+    """Positions inside ± bound a step later, and their masses: the density at Gauss-Legendre nodes.
 
     steps: this one and the next, the finer of which says how near to each other the nodes must be.
     """
-    nodes, weights = _nodes(32 * int(np.ceil(0.15 * reach / np.sqrt(steps.min()) + 0.5)))
-    after, spread = nodes * reach, np.sqrt(steps[0])
-    return after, weights * reach * (norm.pdf((after[:, None] - position) / spread) / spread @ mass)
+    nodes, weights = _nodes(32 * int(np.ceil(0.15 * bound / np.sqrt(steps.min()) + 0.5)))
+    after, deviation = nodes * bound, np.sqrt(steps[0])
+    return after, weights * bound * (norm.pdf((after[:, None] - position) / deviation) / deviation @ mass)
 
 
 @lru_cache(maxsize=64)

@@ -164,8 +164,8 @@ def _slope_weights(days: Floats, variances: Floats) -> Floats:
     with np.errstate(invalid="ignore"):
         centre = (precision * days).sum(-1, keepdims=True) / precision.sum(-1, keepdims=True)
         lever = precision * (days - centre)
-        spread = (lever * (days - centre)).sum(-1, keepdims=True)
-        return lever / np.where(spread > 0, spread, np.nan)
+        squares = (lever * (days - centre)).sum(-1, keepdims=True)
+        return lever / np.where(squares > 0, squares, np.nan)
 
 
 def _check(sums: PanelSums, ages: npt.ArrayLike) -> Floats:

@@ -31,7 +31,7 @@ from firstday.windows import DAY
 MOST_PERIODS = 60
 MOST_GROUPS = 10_000  # ways in which units went through the periods
 PRODUCTS = ("yy", "yd", "dd")
-# A row a pair of periods; y and d are of `period`, and told where the pair is a period with itself.
+# A row a pair of periods; y and d are of `period`, and known where the pair is a period with itself.
 TABLE = pa.schema(
     [
         *((name, pa.string()) for name in ("metric", "group")),

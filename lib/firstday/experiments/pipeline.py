@@ -14,7 +14,7 @@ from firstday import logs
 from firstday.errors import DataError, OutputError
 from firstday.experiments import assign, results
 from firstday.experiments.aggregate import plain
-from firstday.experiments.analyse import Found, analyse
+from firstday.experiments.analyse import Analysis, analyse
 from firstday.experiments.analyse_tables import tables
 from firstday.experiments.assign_inputs import left_out_counts, read_units, unit_contract
 from firstday.experiments.content import MeasureContent
@@ -106,7 +106,7 @@ def _plain(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.astype(object).where(frame.notna(), None)
 
 
-def _content(inputs: Inputs, found: Found, used: dict[str, Any], run_id: str) -> MeasureContent:
+def _content(inputs: Inputs, found: Analysis, used: dict[str, Any], run_id: str) -> MeasureContent:
     question = inputs.question
     return MeasureContent(
         run_id=run_id,
@@ -124,7 +124,7 @@ def _content(inputs: Inputs, found: Found, used: dict[str, Any], run_id: str) ->
     )
 
 
-def _metrics(found: Found) -> dict[str, float | None]:
+def _metrics(found: Analysis) -> dict[str, float | None]:
     """estimate, low, high and p of each metric and method among all units; the last look of looks."""
     rows = found.results[(found.results["segment"] == "all") & found.results["part"].isna()]
     figures: dict[str, float | None] = {}
@@ -227,8 +227,10 @@ def _summary(
 
 def _checked(counts: pd.DataFrame, span: assign.Span, name: str) -> tuple[dict[str, float], str, bool]:
     """Who got what, whether that is what was planned in a sentence, and whether it is a warning."""
-    units = {variant: int(counts.loc[counts["variant"] == variant, "dealt"].sum()) for variant in span.shares}
-    figures: dict[str, float] = {f"dealt {variant}": count for variant, count in units.items()}
+    units = {
+        variant: int(counts.loc[counts["variant"] == variant, "assigned"].sum()) for variant in span.shares
+    }
+    figures: dict[str, float] = {f"assigned {variant}": count for variant, count in units.items()}
     since = f"{name}from {span.starts_at:%Y-%m-%d %H:%M} UTC"
     empty = [variant for variant, count in units.items() if not count]
     if empty:

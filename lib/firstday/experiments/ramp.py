@@ -136,5 +136,5 @@ def _same_effect(difference: Floats, covariance: Floats, compared: npt.NDArray[n
     common = np.einsum("...pq,...q->...", inverse, difference) / np.where(precision > 0, precision, np.nan)
     apart = np.where(compared, difference - common[..., None], 0.0)
     statistic = np.einsum("...p,...pq,...q->...", apart, inverse, apart)
-    freedom = compared.sum(-1) - 1
-    return np.where(freedom > 0, chi2.sf(statistic, np.maximum(freedom, 1)), np.nan)
+    degrees = compared.sum(-1) - 1
+    return np.where(degrees > 0, chi2.sf(statistic, np.maximum(degrees, 1)), np.nan)

@@ -15,9 +15,9 @@ from firstday.experiments.content import (
     WORSE,
     MeasureContent,
     Rows,
+    arm_values,
     chance,
     joined,
-    levels,
     method_names,
     probability,
     segment,
@@ -87,7 +87,7 @@ def measure_text(content: MeasureContent) -> str:
     text = lines(sentences)
     if rows.withheld:
         return text
-    columns = ("metric", "treatment", "control", "effect", f"{rows.level} interval", "p", "verdict")
+    columns = ("metric", "treatment", "control", "effect", f"{rows.confidence} interval", "p", "verdict")
     guards = rows.guardrails()
     guarded = {(row.metric, row.treatment) for row in guards}
     shown = [row for row in rows.deciding() if (row.metric, row.treatment) not in guarded] + guards
@@ -100,8 +100,8 @@ def measure_text(content: MeasureContent) -> str:
         cells.append(
             (
                 rows.label(row),
-                amount.level(row.value_treatment),
-                amount.level(row.value_control),
+                amount.arm_value(row.value_treatment),
+                amount.arm_value(row.value_control),
                 amount.effect(row.estimate) if known else words.NOTHING,
                 amount.bounds(row.low, row.high) if known else words.NOTHING,
                 probability(p_value),
@@ -176,7 +176,7 @@ def _effects(rows: Rows) -> Block:
     ]
     methods = words.listed(sorted({method_names().get(row.method, row.method) for row in shown}))
     against = words.listed([words.name(each, 40) for each in _once(row.control for row in shown)])
-    caption = f"Treatment less {against}, among all units, by {rows.level} intervals ({methods})."
+    caption = f"Treatment less {against}, among all units, by {rows.confidence} intervals ({methods})."
     if len(shown) > MOST_FACTS:
         caption += f" The first {MOST_FACTS} of {len(shown)}; all are in the tables."
     sentences = () if shown else ("No metric was compared, beside guardrails.",)
@@ -186,7 +186,7 @@ def _effects(rows: Rows) -> Block:
 def _effect(rows: Rows, row: Any, label: str) -> Tile:
     """The effect, and what it means: verdict and interval, both values, the chance, what to mind."""
     amount = rows.amount(row)
-    figures = joined([levels(row, amount), rows.chance(row)])
+    figures = joined([arm_values(row, amount), rows.chance(row)])
     note = "" if row.method == "cuped" else words.sentence(row.note)  # how much variance it took: a table
     parts = [verdict_and_span(row, amount, rows.family(row)), f"{figures}." if figures else "", note]
     if row.verdict == CANNOT_TELL:  # a figure would be quoted
@@ -256,7 +256,7 @@ def _harm(rows: Rows) -> Block:
     excluded = [text for row in others if row.verdict != WORSE and (text := _excluded(rows, row))]
     if excluded:
         less = " Smaller harm is not excluded." if any(" by more than " in text for text in excluded) else ""
-        sentences.append(f"At {rows.level}, the data exclude {words.listed(excluded)}.{less}")
+        sentences.append(f"At {rows.confidence}, the data exclude {words.listed(excluded)}.{less}")
     if not guards:
         sentences.append("No guardrail was planned, so nothing was tested for being free of harm.")
     facts = []

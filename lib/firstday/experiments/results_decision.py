@@ -69,13 +69,13 @@ def deciding_method(question: Question, metric: Metric) -> str:
 def decide(
     question: Question, results: pd.DataFrame, ratio: SampleRatio, shares: Collection[str] = ()
 ) -> Decision:
-    """The verdict over all metrics and treatments among all units. shares: metrics told in points."""
+    """The verdict over all metrics and treatments among all units. shares: metrics shown in points."""
     by_metric = [(metric, deciding_method(question, metric)) for metric in question.metrics]
     deciding = [row for metric, method in by_metric for row in _rows(results, metric, method)]
     guards = [row for metric, _ in by_metric for row in _rows(results, metric, "non_inferiority")]
     guarded = {row["metric"] for row in guards}
     verdict = _overall(ratio, [row for row in deciding if row["metric"] not in guarded], guards)
-    teller = _Teller(question, results, shares)
+    teller = _Messages(question, results, shares)
     warning = interference_warning(
         shared_pool=question.shared_pool, assigned_by="cluster" if question.clustered else "unit"
     )
@@ -209,7 +209,7 @@ MINUS = "\u2212"
 
 
 @dataclass(frozen=True)
-class _Teller:
+class _Messages:
     """Rows in words."""
 
     question: Question
@@ -254,7 +254,7 @@ class _Teller:
         return "; ".join(sentences)
 
     def sentence(self, row: Row) -> str:
-        metric, level = row["metric"], f"{1 - self.question.alpha:.0%}"
+        metric, confidence = row["metric"], f"{1 - self.question.alpha:.0%}"
         about = f"{metric}, {row['treatment']} against {self.question.control}"
         if not _known(row["p_value"]):
             return f"{about}: nothing can be said{': ' if row['note'] else ''}{row['note']}."
@@ -265,7 +265,8 @@ class _Teller:
         low, high = (
             self.amount(metric, row[end]) if _known(row[end]) else "unbounded" for end in ("low", "high")
         )
-        text = f"{about}: {self.amount(metric, row['estimate'])}{values}, {level} interval {low} to {high}, "
+        effect = self.amount(metric, row["estimate"])
+        text = f"{about}: {effect}{values}, {confidence} interval {low} to {high}, "
         corrected = _known(row["p_adjusted"]) and row["p_adjusted"] != row["p_value"]
         text += f"p {row['p_adjusted' if corrected else 'p_value']:.2g}{self.how(row['method'])}"
         text += ", corrected for all comparisons" if corrected else ""

@@ -9,7 +9,7 @@ from firstday.errors import DataError, SettingsError
 from firstday.settings.kinds import ROUNDING
 
 LIMIT = 0.001  # a daily check of many experiments cries wolf once in a thousand
-STRICT_LIMIT = 0.01  # told beside it, as other tools use it
+STRICT_LIMIT = 0.01  # reported beside it, as other tools use it
 
 
 @dataclass(frozen=True)

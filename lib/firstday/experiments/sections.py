@@ -138,18 +138,18 @@ def _to_date(rows: Rows) -> Section | None:
 def clear_since(own: pd.DataFrame) -> str:
     """Since when the band lies on one side of 0, without coming back; of the dates that have a band."""
     every = own[own["method"] == "always_valid"].sort_values("date")
-    held = every[every["low"].notna() | every["high"].notna()]
-    if held.empty:
+    known = every[every["low"].notna() | every["high"].notna()]
+    if known.empty:
         notes = [str(note) for note in every["note"].unique() if not words.absent(note) and note]
         return f"there is no band{f' ({notes[0]})' if notes else ''}, so do not stop by this"
-    clear = (held["low"].astype(float) > 0) | (held["high"].astype(float) < 0)
+    clear = (known["low"].astype(float) > 0) | (known["high"].astype(float) < 0)
     if not clear.any():
-        if len(held) == len(every):
+        if len(known) == len(every):
             return "the band has 0 in it on every date"
-        return f"the band, which begins on {words.iso_date(held['date'].iloc[0])}, has 0 in it on every date"
-    since = held.loc[clear[::-1].cummin()[::-1], "date"]
+        return f"the band, which begins on {words.iso_date(known['date'].iloc[0])}, has 0 in it on every date"
+    since = known.loc[clear[::-1].cummin()[::-1], "date"]
     if since.empty:
-        return f"the band left 0 on {words.iso_date(held.loc[clear, 'date'].iloc[0])} and has come back"
+        return f"the band left 0 on {words.iso_date(known.loc[clear, 'date'].iloc[0])} and has come back"
     return f"the band has been clear of 0 since {words.iso_date(since.iloc[0])}"
 
 
@@ -304,11 +304,11 @@ def _note(rows: Rows, row: Any) -> str:
 
 def _arm(rows: Rows, row: Any, arm: str) -> str:
     """'44.82% (n 44,700)'"""
-    level, units = getattr(row, f"value_{arm}"), getattr(row, f"n_{arm}")
+    value, units = getattr(row, f"value_{arm}"), getattr(row, f"n_{arm}")
     known = rows.amounts.get(row.metric, Amounts())
-    if words.absent(level):
+    if words.absent(value):
         return words.number(units)
-    return f"{known.level(level)} (n\u00a0{words.number(units)})"
+    return f"{known.arm_value(value)} (n\u00a0{words.number(units)})"
 
 
 def _units(row: Any) -> int:

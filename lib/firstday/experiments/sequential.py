@@ -79,10 +79,10 @@ def always_valid(
     )
     error = np.where((units >= least_units) & (error > 0), error, np.nan)
     x = mixture(planned_units, alpha) * _time(error, units)
-    reach = error * np.sqrt((x + 1) / x * np.log((x + 1) / alpha**2))
+    margin = error * np.sqrt((x + 1) / x * np.log((x + 1) / alpha**2))
     statistic = estimate / error
     p_value = np.minimum(1, np.sqrt(x + 1) * np.exp(-x / (x + 1) * statistic**2 / 2))
-    low, high = estimate - reach, estimate + reach
+    low, high = estimate - margin, estimate + margin
     if running:
         low, high = np.fmax.accumulate(low, axis=-1), np.fmin.accumulate(high, axis=-1)
         low, high = np.where(low <= high, (low, high), np.nan)

@@ -37,7 +37,7 @@ def unit_outcomes(
     assigned_at: column with the date or instant of the assignment; without it all units have one date, null.
     triggered: boolean column, whether the unit met the change. A metric's null is an outcome that is not
     known; so is a null denominator; a null covariate is 0. `checked_units`
-    tells what is wrong with them.
+    says what is wrong with them.
     """
     assigned = column(assigned_at).cast("timestamp") if assigned_at else None
     on = F.lit(None).cast("date") if assigned is None else local_date(F.unix_micros(assigned), time_zone)

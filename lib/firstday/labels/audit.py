@@ -1,8 +1,8 @@
-"""Rows checked by hand: which ones tell most, what they say of all rows, and probabilities set right by them.
+"""Rows checked by hand: which ones, what they say of all rows, and probabilities corrected by them.
 
-Rows are drawn from strata of the label model's probability, more where an answer tells more (Neyman 1934), at
-least LEAST from each: few rows are as surely positive as a model says, and only answers from all strata can
-show it. What is said of all rows weighs each answer by the rows that it stands for.
+Rows are drawn from strata of the label model's probability, more where an answer is more informative (Neyman
+1934), at least LEAST from each: few rows are as surely positive as a model says, and only answers from all
+strata can show it. What is said of all rows weighs each answer by the rows that it stands for.
 """
 
 from dataclasses import dataclass

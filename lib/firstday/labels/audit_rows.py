@@ -16,7 +16,7 @@ from firstday.labels.models.base import Floats, LabelModel
 from firstday.labels.models.calibrated import graded
 from firstday.labels.soft import UNKNOWN
 from firstday.labels.votes import Votes, class_of
-from firstday.spark.frames import drawn, to_driver
+from firstday.spark.frames import to_driver, uniform_hash
 from firstday.spark.local_rows import local_rows
 from firstday.tables.schemas import column
 
@@ -63,7 +63,7 @@ def draw(
     seed: int,
     class_names: Sequence[str] = (),
 ) -> DataFrame:
-    """AUDIT: so many rows, those that tell most. labelled: soft_labels; patterns: label_patterns.
+    """AUDIT: so many rows, the most informative ones. labelled: soft_labels; patterns: label_patterns.
 
     A stratum is a span of P(positive), rows that nobody speaks on apart, and whether the row is called.
     Raises SettingsError where too few are wanted.
@@ -75,7 +75,7 @@ def draw(
         probability.alias("probability"),
         (F.col("label") == positive).cast("int").alias("called"),
         _stratum(probability, positive).alias("stratum"),
-        drawn("row_id", F.lit(seed)).alias("place"),
+        uniform_hash("row_id", F.lit(seed)).alias("place"),
     )
     sizes: pd.DataFrame = (
         rows.groupBy("stratum").agg(F.count("*").alias("n"), F.avg("probability").alias("p")).toPandas()

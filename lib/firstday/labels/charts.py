@@ -26,7 +26,7 @@ from firstday.report.palette import (
 )
 from firstday.stats.shares import wilson
 
-DIGITS = 6  # of a score that is nearly 0 or 1: so many tell rows apart
+DIGITS = 6  # of a score that is nearly 0 or 1: so many distinguish rows
 BINS = 40  # of the score
 FEWEST = 0.7  # rows where a logarithmic axis of counts begins, so that one row is seen
 SILENT = (-0.09, -0.05)  # where the bar of rows without votes stands, left of the score 0

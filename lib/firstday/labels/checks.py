@@ -4,19 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 
-from firstday.labels.models.base import Counted, LabelModel
+from firstday.labels.models.base import LabelModel, VotePatterns
 from firstday.labels.models.precision import ALWAYS
 
 VANISHED = 1e-3  # share of all rows below which a class is as good as gone
 MOST_NAMED = 5
 
 
-def with_warnings(model: LabelModel, counted: Counted) -> LabelModel:
+def with_warnings(model: LabelModel, counted: VotePatterns) -> LabelModel:
     """The model, with what to be wary of added to its notes."""
     return replace(model, notes=(*model.notes, *_warnings(model, counted)))
 
 
-def _warnings(model: LabelModel, counted: Counted) -> list[str]:
+def _warnings(model: LabelModel, counted: VotePatterns) -> list[str]:
     votes = counted.given.sum(axis=1)
     found = []
     if not model.converged:
@@ -40,7 +40,7 @@ def _warnings(model: LabelModel, counted: Counted) -> list[str]:
     return found
 
 
-def _named(counted: Counted, which: np.ndarray, what: str) -> list[str]:
+def _named(counted: VotePatterns, which: np.ndarray, what: str) -> list[str]:
     names = [counted.voters[voter] for voter in np.flatnonzero(which)]
     # Where all do so, as in a small crowd, there is nothing to say.
     if not names or len(names) == len(counted.voters):

@@ -22,7 +22,7 @@ def wide_voters(names: Sequence[str], others: Iterable[str]) -> tuple[str, ...]:
 
 
 def positive_class(name: str | None, names: Sequence[str]) -> int:
-    """The class that is looked for, by name or number; the last, if nothing is told."""
+    """The class that is looked for, by name or number; the last, if none is given."""
     wanted = name or names[-1]
     numbers = [str(number) for number in range(len(names))]
     if wanted not in (*names, *numbers):

@@ -151,7 +151,7 @@ def thresholds(found: Distribution) -> pd.DataFrame:
 
 def with_labels(answered: DataFrame, decision: Decision, positive: int) -> DataFrame:
     """The patterns, their label decided anew: positive from the threshold on, else the likeliest other class;
-    -1 where nobody votes. Of the rows that have just the threshold, `first_ones` tells who is not called.
+    -1 where nobody votes. Of the rows that have just the threshold, `first_ones` says who is not called.
     """
     is_called = F.round(F.col("probabilities")[positive], DIGITS) >= decision.threshold
     silent = F.col("status") == UNKNOWN

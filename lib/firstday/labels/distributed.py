@@ -12,16 +12,16 @@ import scipy.sparse as sp
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from firstday.labels.models.base import Adding, Counted, Floats, Sums
+from firstday.labels.models.base import Adding, Floats, Sums, VotePatterns
 from firstday.labels.patterns import Packing
 from firstday.labels.votes import KNOWN, ROWS, Votes, words_of
-from firstday.spark.frames import drawn
+from firstday.spark.frames import uniform_hash
 
 PARTIAL = "numbers array<double>"
 PRIORITY = "firstday_priority"
 
 
-class Distributed(Counted):
+class Distributed(VotePatterns):
     """`frame`: the words, ROWS and KNOWN (array of rows by known class) of each pattern, in Spark's cache."""
 
     def __init__(self, votes: Votes, frame: DataFrame) -> None:
@@ -56,7 +56,7 @@ class Distributed(Counted):
         greatest; the next priority is the least that a pattern stands for, so that sums are unbiased. u is a
         hash of the votes: the sample depends on nothing else.
         """
-        priority = (F.col(ROWS) / (1 - drawn(*self.words))).alias(PRIORITY)
+        priority = (F.col(ROWS) / (1 - uniform_hash(*self.words))).alias(PRIORITY)
         ranked = self.frame.select(*self.words, ROWS, priority).orderBy(F.desc(PRIORITY), *self.words)
         kept: pd.DataFrame = ranked.limit(most + 1).toPandas()
         least = kept[PRIORITY].iloc[most] if len(kept) > most else 0.0

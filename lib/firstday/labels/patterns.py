@@ -11,7 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from firstday.labels.models.base import Adding, Counted, Sums
+from firstday.labels.models.base import Adding, Sums, VotePatterns
 
 ABSTAIN = -1
 
@@ -65,7 +65,7 @@ class Packing:
 
 
 @dataclass(frozen=True)
-class Patterns(Counted):
+class Patterns(VotePatterns):
     """`votes`: a 1 for each vote given, patterns × (voters · classes); column voter · classes + class.
 
     `words`: the same packed, patterns × words; `rows`: rows that have each pattern. `gold`: of these, rows
@@ -80,7 +80,7 @@ class Patterns(Counted):
     gold: NDArray[np.float64] | None = None
 
     @classmethod
-    def sampled(cls, counted: Counted, most: int) -> "Patterns":
+    def sampled(cls, counted: VotePatterns, most: int) -> "Patterns":
         """At most so many patterns of `counted`, without words and known labels."""
         votes, rows = counted.sample(most)
         return cls(votes, np.empty((len(rows), 0), np.int64), rows, counted.voters, counted.classes)

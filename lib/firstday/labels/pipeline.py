@@ -17,7 +17,7 @@ from firstday.labels.content import LabelContent
 from firstday.labels.distributed import Distributed
 from firstday.labels.inputs import Inputs, read, read_audited
 from firstday.labels.models import dependencies, fitting
-from firstday.labels.models.base import Counted, LabelModel
+from firstday.labels.models.base import LabelModel, VotePatterns
 from firstday.labels.models.calibrated import calibrated
 from firstday.labels.patterns import Patterns
 from firstday.labels.periods import by_period
@@ -86,7 +86,7 @@ class Counts:
     """The distinct patterns: as a table in Spark's cache, and as what models are fitted to."""
 
     frame: DataFrame
-    counted: Counted
+    counted: VotePatterns
 
 
 def _patterns(stack: ExitStack, inputs: Inputs, settings: LabelSettings) -> Counts:
@@ -112,7 +112,7 @@ class Fitted:
     among: dependencies.Dependencies
 
 
-def _fitted(counted: Counted, inputs: Inputs, settings: LabelSettings) -> Fitted:
+def _fitted(counted: VotePatterns, inputs: Inputs, settings: LabelSettings) -> Fitted:
     among = dependencies.learned(counted, settings.model_kind)
     balance = np.array(settings.balance) if settings.balance else None
     model = inputs.earlier or fitting.fit(counted, settings.model_kind, balance, among.groups)
@@ -129,7 +129,7 @@ class Audited:
 
 
 def _audited(
-    sources: Sources, counted: Counted, inputs: Inputs, fitted: Fitted, settings: LabelSettings
+    sources: Sources, counted: VotePatterns, inputs: Inputs, fitted: Fitted, settings: LabelSettings
 ) -> Audited | None:
     rows = read_audited(sources, settings, inputs)
     if rows is None:
@@ -328,7 +328,7 @@ def _published(
     )
 
 
-def _metrics(counted: Counted, model: LabelModel, inputs: Inputs) -> dict[str, float | None]:
+def _metrics(counted: VotePatterns, model: LabelModel, inputs: Inputs) -> dict[str, float | None]:
     profile = inputs.checked.profile
     shares = {f"balance_{at}": float(share) for at, share in enumerate(model.balance)}
     return {

@@ -156,12 +156,12 @@ def label_sentences(content: LabelContent) -> list[str]:
     if decision is not None:
         about = "By the scores about" if content.doubt else "About"
         missed = f"{about} {words.number(decision.missed)} {name} rows are expected to be missed"
-        spread = content.distribution
-        if spread is not None and spread.silent_rows:
-            silent = spread.silent * spread.silent_rows
+        distribution = content.distribution
+        if distribution is not None and distribution.silent_rows:
+            rows = distribution.silent_rows
             missed += (
-                f", {words.number(silent)} of them among the {words.number(spread.silent_rows)} rows that no "
-                "rule votes on"
+                f", {words.number(distribution.silent * rows)} of them among the {words.number(rows)} rows "
+                "that no rule votes on"
             )
         found.append(f"{missed}.")
     found.append(_share_sentence(content))

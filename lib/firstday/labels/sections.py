@@ -30,8 +30,8 @@ def expected_share(value: Any) -> str:
 
 def scores(content: LabelContent) -> Section | None:
     """The distribution of the score, with the threshold."""
-    spread, decision, name = content.distribution, content.decision, content.called_name
-    if spread is None:
+    distribution, decision, name = content.distribution, content.decision, content.called_name
+    if distribution is None:
         return None
     findings = []
     if decision is not None and decision.called:
@@ -46,10 +46,10 @@ def scores(content: LabelContent) -> Section | None:
             )
     elif decision is not None:
         findings.append(f"No score reaches the threshold; no row is called {name}.")
-    if spread.silent_rows:
+    if distribution.silent_rows:
         findings.append(
-            f"{words.number(spread.silent_rows)} rows have no vote. Their score is "
-            f"{charts.score(spread.silent)}; they are never called."
+            f"{words.number(distribution.silent_rows)} rows have no vote. Their score is "
+            f"{charts.score(distribution.silent)}; they are never called."
         )
     title = "Which rows are called"
     return Section(
@@ -59,7 +59,7 @@ def scores(content: LabelContent) -> Section | None:
         how_to_read="Each bar counts the rows with such a score. The axis is logarithmic, so that rare rows "
         "are seen: a bar twice as high stands for far more than twice the rows. Bars grey and apart: rows "
         f"without votes. Marks: how many of the bar's rows are expected to be {name}.",
-        figure=charts.scores(title, spread, decision, content.called_name),
+        figure=charts.scores(title, distribution, decision, content.called_name),
     )
 
 

@@ -11,7 +11,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.stats import chi2_contingency
 
-from firstday.labels.models.base import Counted, Floats, LabelModel, Sums, Weights, tally
+from firstday.labels.models.base import Floats, LabelModel, Sums, VotePatterns, Weights, tally
 from firstday.labels.models.dependencies import Groups
 from firstday.labels.models.latent_class import likelihood_ratios
 from firstday.labels.patterns import ABSTAIN
@@ -22,7 +22,7 @@ DEAD, REDUNDANT, AGAINST, FINE = "dead", "redundant", "speaks against its class"
 LEAST_RATIO = 0.8  # P(vote | its class) / P(vote | another), below which a vote speaks against its own class
 
 
-def summarise(counted: Counted, model: LabelModel, groups: Groups) -> pd.DataFrame:
+def summarise(counted: VotePatterns, model: LabelModel, groups: Groups) -> pd.DataFrame:
     """A row a function, in the voters' order.
 
     polarity: the classes that it votes for. coverage, overlaps, conflicts: shares of all rows on which it
@@ -64,7 +64,7 @@ def summarise(counted: Counted, model: LabelModel, groups: Groups) -> pd.DataFra
     )
 
 
-def pairs(counted: Counted, agreements: Floats) -> pd.DataFrame:
+def pairs(counted: VotePatterns, agreements: Floats) -> pd.DataFrame:
     """A row for each two functions that ever vote together: rows with both, share on which they agree, and
     the log odds of agreement beyond what the class explains.
     """

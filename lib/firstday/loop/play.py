@@ -40,10 +40,12 @@ def play(settings: LoopSettings, run_id: str) -> Path | None:
     """Run what has to run. Returns where the index page is; None if the output is a schema."""
     if settings.world is not None:
         return InWorld(settings, run_id).play()
-    steps = steps_of(settings)  # what is wrong in the last step's settings is told before the first one runs
+    steps = steps_of(
+        settings
+    )  # what is wrong in the last step's settings is reported before the first one runs
     spark = get_session("firstday loop")
     for step in steps:
-        if step.job == "train":  # told before the steps that come first
+        if step.job == "train":  # refused before the steps that come first
             synapseml.require(spark, f"the step {step.name}")
     runner = _runner(spark, settings, run_id)
     runner.run(steps, settings.again)
@@ -156,7 +158,7 @@ class InWorld:
     def index(
         self, truths: Mapping[str, str] = MappingProxyType({}), effects: TrueEffects = MappingProxyType({})
     ) -> Path:
-        """Write the page. told: by step, what is true beside labels and moment; effects: the true ones."""
+        """Write the page. truths: by step, what is true beside labels and moment; effects: the true ones."""
         from firstday.loop import truth
 
         known = {

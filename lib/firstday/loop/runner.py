@@ -34,7 +34,7 @@ class Doors:
 
 @dataclass
 class Runner:
-    """Runs steps under run ids made of `run_id`; `ran` tells what came of each, in order."""
+    """Runs steps under run ids made of `run_id`; `ran` says what came of each, in order."""
 
     state: State
     run_id: str

@@ -1,4 +1,4 @@
-"""What the simulated app knows and no step was told: for the index page, beside each answer."""
+"""What the simulated app knows and no step knows: for the index page, beside each answer."""
 
 from dataclasses import dataclass
 

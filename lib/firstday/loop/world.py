@@ -135,7 +135,7 @@ def month_steps(world: World) -> dict[str, dict[str, Any]]:
             "days": [1],
             "quick": True,  # pictures and resamples take as long as all the rest
         },
-        # The moment is reached by a whole list; which of its contents helped is told by the clicks.
+        # The moment is reached by a whole list; which of its contents helped is known from the clicks.
         "train": NAMED
         | tables
         | {
@@ -143,7 +143,7 @@ def month_steps(world: World) -> dict[str, dict[str, Any]]:
             "moment_share": 0.5,
             "registered_model": "firstday-loop-ranker",
         },
-        # Also by a ranker that is not shown to beat the simple ways: the test tells, and the page says so.
+        # Also by a ranker that is not shown to beat the baselines: the test shows it, and the page says so.
         "recommend": NAMED | tables | {"force": True},
     }
 
@@ -178,8 +178,8 @@ def ramp_steps(world: World, moment: Moment) -> dict[str, dict[str, Any]]:
 
 def _experiment(world: World, name: str, plan: dict[str, Any], **assigned: Any) -> dict[str, dict[str, Any]]:
     log = {table: world.path(table) for table in ("users", "events", "impressions", "reactions")}
-    deal = {"plan": world.plan(name, plan), "units": world.path(name)}
-    return {f"assign_{name}": NAMED | deal | assigned, f"measure_{name}": NAMED | log}
+    planned = {"plan": world.plan(name, plan), "units": world.path(name)}
+    return {f"assign_{name}": NAMED | planned | assigned, f"measure_{name}": NAMED | log}
 
 
 def _metrics(moment: Moment, day: int) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
-"""What is left of a difference in retention when strata are held: standardisation, and how robust it is.
+"""A difference in retention, adjusted for strata by standardisation, and how robust it is.
 
-Arrays are (strata, thresholds) unless said otherwise; strata are segments, or segments x level of all other
+Arrays are (strata, thresholds) unless said otherwise; strata are segments, or segments x bin of all other
 activity. Plain NumPy over small arrays.
 """
 
@@ -71,8 +71,8 @@ def stratified_phi(users: Floats, retained: Floats, experienced: Floats, both: F
     share = _share(experienced, users[:, None])
     retention = _share(retained, users)
     covariance = (both - experienced * retention[:, None]).sum(axis=0)
-    spread = (experienced * (1 - share)).sum(axis=0) * (retained * (1 - retention)).sum()
-    return np.divide(covariance, np.sqrt(spread), out=np.full_like(covariance, np.nan), where=spread > 0)
+    variance = (experienced * (1 - share)).sum(axis=0) * (retained * (1 - retention)).sum()
+    return np.divide(covariance, np.sqrt(variance), out=np.full_like(covariance, np.nan), where=variance > 0)
 
 
 def p_values(difference: Floats, error: Floats) -> Floats:
@@ -82,8 +82,8 @@ def p_values(difference: Floats, error: Floats) -> Floats:
 
 
 def e_value(risk: Floats, other_risk: Floats) -> Floats:
-    """How strongly a hidden confounder would have to be tied to both (as risk ratios) to explain the
-    difference away (VanderWeele & Ding 2017). 1: there is none; NaN where a risk is 0 or unknown.
+    """How strongly a hidden confounder would have to be associated with both (as risk ratios) to explain
+    the difference away (VanderWeele & Ding 2017). 1: there is none; NaN where a risk is 0 or unknown.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = risk / other_risk
@@ -93,7 +93,7 @@ def e_value(risk: Floats, other_risk: Floats) -> Floats:
 
 
 def simpson(low: Floats, high: Floats, adjusted_low: Floats, adjusted_high: Floats) -> NDArray[np.bool_]:
-    """Whether holding the strata turns the sign round, both intervals being clear of 0 (Simpson 1951)."""
+    """Whether adjusting for strata turns the sign round, both intervals being clear of 0 (Simpson 1951)."""
     return ((low > 0) & (adjusted_high < 0)) | ((high < 0) & (adjusted_low > 0))
 
 

@@ -1,7 +1,7 @@
 """What each candidate of a segment is worth beyond its crude figures: one kernel a segment.
 
-The kernel sees the segment's histogram, twice: summed over dates for the strata, and over strata and levels
-for the dates. Its size is bounded by dates, counts and levels, never by users.
+The kernel sees the segment's histogram, twice: summed over dates for the strata, and over strata and activity
+bins for the dates. Its size is bounded by dates, counts and activity bins, never by users.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,8 +23,8 @@ from firstday.moments.cells import (
     DateCells,
     Floats,
     Integers,
+    activity_strata,
     date_series,
-    level_strata,
     reached,
     split,
     split_dates,
@@ -65,7 +65,7 @@ class Plan:
     seed: int = 7
 
 
-# Of `analyse`'s rows; `half` tells over which anchor dates they are.
+# Of `analyse`'s rows; `half` says over which anchor dates they are.
 SCHEMA = ", ".join(
     [
         "half string, segment string, action string, threshold int, day int",
@@ -110,7 +110,7 @@ def analyse(counts: DataFrame, segments: Sequence[str], plan: Plan) -> DataFrame
 
 
 def level_sums(days: Sequence[int]) -> list[str]:
-    """Names of the columns with the sums that `cells.DateCells` has instead of levels."""
+    """Names of the columns with the sums that `cells.DateCells` has instead of activity bins."""
     return [f"{name}_d{day}" for day in days for name in LEVEL_SUMS]
 
 
@@ -237,27 +237,27 @@ def _thinned(experienced: Floats, least: int) -> Integers:
 
 
 def _adjusted(cohort: Cohort, cells: Cells, thresholds: Integers) -> dict[str, Floats]:
-    """Figures of one action with the strata held, and strata x level; all (thresholds,)."""
+    """Figures of one action adjusted for the strata, and for strata x activity bin; all (thresholds,)."""
     users, retained = (
         sums(cohort.place, values, cohort.places) for values in (cohort.users, cohort.retained)
     )
     by_segment, _ = _standardised(cells, cells.place, users, retained, thresholds)
-    by_level, phi = _standardised(cells, *level_strata(cohort, cells), thresholds)
+    by_activity, phi = _standardised(cells, *activity_strata(cohort, cells), thresholds)
     return {
         "segment_adjusted": by_segment.difference,
         "segment_adjusted_error": by_segment.error,
-        "adjusted": by_level.difference,
-        "adjusted_error": by_level.error,
-        "adjusted_coverage": by_level.coverage,
+        "adjusted": by_activity.difference,
+        "adjusted_error": by_activity.error,
+        "adjusted_coverage": by_activity.coverage,
         "adjusted_phi": phi,
-        "e_value": adjust.e_value(by_level.risk, by_level.other_risk),
+        "e_value": adjust.e_value(by_activity.risk, by_activity.other_risk),
     }
 
 
 def _standardised(
     cells: Cells, place: Integers, users: Floats, retained: Floats, thresholds: Integers
 ) -> tuple[adjust.Standardised, Floats]:
-    """Differences, and phi, with these strata held. place: (cells,); users, retained: (strata,)."""
+    """Differences, and phi, adjusted for these strata. place: (cells,); users, retained: (strata,)."""
     experienced = reached(cells, place, len(users), thresholds, cells.users)
     both = reached(cells, place, len(users), thresholds, cells.retained)
     return (

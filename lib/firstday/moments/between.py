@@ -1,4 +1,4 @@
-"""What the dates tell: on dates when an action rises by itself, does retention rise with it.
+"""Evidence between dates: on dates when an action rises by itself, does retention rise with it.
 
 Changed buttons, campaigns for one feature: such shocks are instruments (Wald 1940). What moves all actions on
 a date is controlled for, and a date's mean is a noisy measure of the date (its users are few): both are
@@ -35,11 +35,11 @@ class Between:
 
     def log_factors(self, scale: float) -> Floats:
         """(actions, effects) log Bayes factor of each of EFFECTS (times `scale`) against none."""
-        freedom = max(self.dates - FITTED_TO_DATES, 1)
+        degrees = max(self.dates - FITTED_TO_DATES, 1)
         ratio = self.effect / self.error
         expected = scale * EFFECTS[:, None] * np.array(EXPECTED_RANGE)
-        some = stats.t.pdf(ratio[:, None, None] - expected / self.error[:, None, None], freedom).mean(axis=-1)
-        factor = np.log(np.maximum(some, 1e-300)) - stats.t.logpdf(ratio, freedom)[:, None]
+        some = stats.t.pdf(ratio[:, None, None] - expected / self.error[:, None, None], degrees).mean(axis=-1)
+        factor = np.log(np.maximum(some, 1e-300)) - stats.t.logpdf(ratio, degrees)[:, None]
         return np.clip(factor, -MOST_LOG_FACTOR, MOST_LOG_FACTOR)
 
 
@@ -104,8 +104,8 @@ def _slopes(data: DateProducts, within: Floats, moving: Floats, together: Flags)
     squares = np.maximum((left**2).sum(axis=0), least)
     slope = left.T @ y / squares
     residual = np.maximum((y**2).sum() - slope**2 * squares, 0.0)
-    freedom = max(len(weights) - FITTED_TO_DATES, 1)
-    return slope, np.maximum(np.sqrt(residual / freedom / squares), 1e-9)
+    degrees = max(len(weights) - FITTED_TO_DATES, 1)
+    return slope, np.maximum(np.sqrt(residual / degrees / squares), 1e-9)
 
 
 def _orthonormal(columns: Floats) -> Floats:

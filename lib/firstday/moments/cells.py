@@ -17,7 +17,7 @@ LEVEL_SUMS = ("other_level", "level_change", "level_change_retained", "level_cha
 
 @dataclass(frozen=True)
 class Cohort:
-    """All users of a segment whose Dn is known, by place (a stratum) and total level."""
+    """All users of a segment whose Dn is known, by place (a stratum) and bin of all activity."""
 
     place: Integers
     level: Integers
@@ -31,7 +31,7 @@ class Cohort:
 
 @dataclass(frozen=True)
 class Cells:
-    """Users that did one action, by place, count, total level and level of other activity; all (cells,)."""
+    """Users that did one action, by place, count, bin of all activity and of other activity; all (cells,)."""
 
     place: Integers
     count: Integers
@@ -45,8 +45,8 @@ class Cells:
 class DateCells:
     """Users by date (place) and count of one action, or all users of each date; all (cells,).
 
-    `other_level`: sum over the users of the level of other activity. `level_change`: sum of what that is more
-    than the level of all activity; `level_change_retained`: over the retained; `level_change_squared`: of the
+    `other_level`: sum over the users of the bin of other activity. `level_change`: sum of what that is more
+    than the bin of all activity; `level_change_retained`: over the retained; `level_change_squared`: of the
     squares. For all users other activity is none: their change is what is to be taken away.
     """
 
@@ -133,16 +133,16 @@ def reached(
     return np.cumsum(table[:, ::-1], axis=1)[:, ::-1]
 
 
-def level_strata(cohort: Cohort, cells: Cells) -> tuple[Integers, Floats, Floats]:
-    """Strata of place x level of other activity: the stratum of each cell, and users and retained, (strata,).
+def activity_strata(cohort: Cohort, cells: Cells) -> tuple[Integers, Floats, Floats]:
+    """Strata of place x bin of other activity: the stratum of each cell, and users and retained, (strata,).
 
     For those that did not do the action other activity is all activity: the cohort less the action's users,
-    by total level. So the histogram needs no rows for what did not happen.
+    by the bin of all activity. So the histogram needs no rows for what did not happen.
     """
-    levels = int(max(cohort.level.max(initial=0), cells.other_level.max(initial=0))) + 1
-    at_total = cells.place * levels + cells.total_level
-    at_other = cells.place * levels + cells.other_level
-    of_cohort = cohort.place * levels + cohort.level
+    bins = int(max(cohort.level.max(initial=0), cells.other_level.max(initial=0))) + 1
+    at_total = cells.place * bins + cells.total_level
+    at_other = cells.place * bins + cells.other_level
+    of_cohort = cohort.place * bins + cohort.level
     known, codes = np.unique(np.concatenate([of_cohort, at_total, at_other]), return_inverse=True)
     bounds = np.cumsum([len(of_cohort), len(at_total)])
     of_cohort, at_total, at_other = np.split(codes, bounds)
@@ -155,9 +155,9 @@ def level_strata(cohort: Cohort, cells: Cells) -> tuple[Integers, Floats, Floats
 
 
 def date_series(cohort: DateCells, cells: DateCells, thresholds: Integers) -> Series:
-    """Sums by date and threshold over all users; the level is that of other activity.
+    """Sums by date and threshold over all users; `level` is the bin of other activity.
 
-    For those that did not do the action other activity is all activity, as in `level_strata`.
+    For those that did not do the action other activity is all activity, as in `activity_strata`.
     """
     dates = cohort.places
 

@@ -343,7 +343,7 @@ def _difference(series: Series, value: Any, low: Any, high: Any) -> Mark:
 
 
 def _series_rows(series: Series, dates: pd.DataFrame, column: str, values: pd.Series) -> list[Record]:
-    """Rows for `lines_by_date`: what is drawn (`values`) and the share that hovering tells (`column`)."""
+    """Rows for `lines_by_date`: what is drawn (`values`) and the share that hovering shows (`column`)."""
     rows = records(dates.assign(drawn=values), date="anchor_date", value="drawn", share=column, users="users")
     return [row | {"series": series.label} for row in rows]
 
@@ -369,8 +369,8 @@ def _against(retention: pd.DataFrame, first: int, day: int, series: Series, days
 
 def _standardised(values: pd.Series) -> pd.Series:
     known = values.astype(float)
-    spread = known.std()
-    return (known - known.mean()) / spread if spread > 0 else known * 0.0
+    deviation = known.std()
+    return (known - known.mean()) / deviation if deviation > 0 else known * 0.0
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ MOMENT, SHORTLIST, NONE = "moment", "shortlist", "none"
 VERDICTS = (MOMENT, SHORTLIST, NONE)
 CHOSEN, LISTED, KEPT, DROPPED = "chosen", "listed", "kept", "dropped"
 # Limits set on invented apps: see docs/method.md.
-LEAST_P_CAUSE = 0.8  # of a moment: of actions told more, about nine in ten are the cause
+LEAST_P_CAUSE = 0.8  # of a moment: of actions above it, about nine in ten are the cause
 LEAST_P_WORKS = 0.2  # of a place on the shortlist
 LONGEST_LIST = 4
 ENDS = ("sides", "data", "settled", "trends", "works", "later", "test")
@@ -173,7 +173,7 @@ def _steps(
             return pd.Series(True, index=left.index)
         days = days_needed(left)
         needed.update(days.to_dict())
-        # A moment is told also where its test takes longer: it stands out by itself.
+        # A moment is reported also where its test takes longer: it stands out by itself.
         return (days <= most_test_days) | (days.notna() & (left["p_cause"] >= LEAST_P_CAUSE))
 
     def too_long(row: pd.Series) -> str:
@@ -262,9 +262,9 @@ def _best(rows: pd.DataFrame) -> pd.Series | None:
 def phi(rows: pd.DataFrame) -> pd.Series:
     """Correlation of experienced and retained, from the four counts."""
     users, experienced, retained = (rows[name].astype(float) for name in ("users", "experienced", "retained"))
-    spread = experienced * (users - experienced) * retained * (users - retained)
+    variance = experienced * (users - experienced) * retained * (users - retained)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (rows["both"] * users - experienced * retained) / np.sqrt(spread.where(spread > 0))
+        return (rows["both"] * users - experienced * retained) / np.sqrt(variance.where(variance > 0))
 
 
 def _row(

@@ -37,26 +37,26 @@ def cohorts_by_date(counts: DataFrame, days: Sequence[int]) -> pd.DataFrame:
 def products_by_date(
     products: DataFrame, segments: Sequence[str], day: int, until: date
 ) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Rows of moment_products up to an anchor date, and the segment columns that are held in them.
+    """Rows of moment_products up to an anchor date, and the segment columns that they keep.
 
     Where dates times segments are too many for the driver, the last segment columns are summed over. The rows
     are sorted: sums of floats over them depend on their order.
     """
     rows = products.where((F.col("day") == day) & (F.col("anchor_date") <= F.lit(until)))
-    held = tuple(segments)
+    adjusted_for = tuple(segments)
     while True:
         size = rows.agg(F.count("*").alias("rows"), F.max(F.size("sum_xx")).alias("width")).first()
         if size is None or (size["rows"] or 0) * (size["width"] or 1) <= MOST_NUMBERS:
             frame = to_driver(rows, "cross products")
-            return frame.sort_values(["anchor_date", *held], ignore_index=True), held
-        if not held:
+            return frame.sort_values(["anchor_date", *adjusted_for], ignore_index=True), adjusted_for
+        if not adjusted_for:
             raise LimitError(
                 f"cross products may have at most {MOST_NUMBERS:,} numbers",
                 value=f"{size['rows']:,} dates with {size['width']:,} numbers each",
                 next_step="lower --leading-actions",
             )
-        held = held[:-1]
-        rows = summed(rows, held)
+        adjusted_for = adjusted_for[:-1]
+        rows = summed(rows, adjusted_for)
 
 
 def timing_until(timing: DataFrame, until: date) -> Timing | None:

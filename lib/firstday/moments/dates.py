@@ -1,6 +1,6 @@
 """The cross products of a cohort by anchor date, with the segments' own differences taken out.
 
-Everything that tells a cause from its companions is computed from these few small arrays. Actions are
+Everything that distinguishes a cause from its proxies is computed from these few small arrays. Actions are
 measured as log(1 + count); the last column of every array is retention (0 or 1).
 """
 
@@ -40,7 +40,7 @@ class DateProducts:
         return np.asarray(self.users @ self.means / self.users.sum())
 
     @property
-    def freedom(self) -> Floats:
+    def degrees_of_freedom(self) -> Floats:
         """(dates,) degrees of freedom of `products`."""
         return np.maximum(self.users - 1, 0)
 
@@ -50,12 +50,12 @@ class DateProducts:
 
     def within(self) -> Floats:
         """Covariance within dates, (actions + 1, actions + 1)."""
-        return np.asarray(self.products.sum(axis=0) / max(self.freedom.sum(), 1.0))
+        return np.asarray(self.products.sum(axis=0) / max(self.degrees_of_freedom.sum(), 1.0))
 
     def within_left_out(self) -> Floats:
         """(dates, actions + 1, actions + 1) `within` without each date in turn."""
-        freedom = np.maximum(self.freedom.sum() - self.freedom, 1.0)
-        return np.asarray((self.products.sum(axis=0) - self.products) / freedom[:, None, None])
+        degrees = np.maximum(self.degrees_of_freedom.sum() - self.degrees_of_freedom, 1.0)
+        return np.asarray((self.products.sum(axis=0) - self.products) / degrees[:, None, None])
 
     def between(self, within: Floats | None = None) -> Floats:
         """Covariance of the dates' means without the sampling noise that users of one date share.

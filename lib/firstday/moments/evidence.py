@@ -94,12 +94,12 @@ def assess(
     cause_share: float = CAUSE_SHARE,
     passing_on: float = PASSING_ON,
 ) -> ActionEvidence | None:
-    """Evidence for each action that is not too rare; None where actions or dates are too few to tell."""
+    """Evidence for each action that is not too rare; None where actions or dates are too few."""
     data = data.only(np.flatnonzero(np.diag(data.within())[:-1] >= LEAST_VARIANCE).tolist())
     if len(data.actions) < FEWEST_ACTIONS or data.dates < FEWEST_DATES:
         return None
     known = None if timing is None else timing.only(data.actions)
-    related = families(data.within()[:-1, :-1], float(data.freedom.sum()), known)
+    related = families(data.within()[:-1, :-1], float(data.degrees_of_freedom.sum()), known)
     inside, dates = within_dates(data, related), between_dates(data, related)
     if related.anchorless:
         inside = inside.tempered(ANCHORLESS_POWER)

@@ -113,10 +113,10 @@ def unexplained(covariance: Floats, loadings: Floats, free: Flags) -> float:
     explained = loadings @ loadings.T / np.outer(scale, scale)
     left = covariance / np.outer(scale, scale) - explained
     pairs = np.triu(~free, 1)
-    freedom = pairs.sum() - factors * actions + factors * (factors - 1) / 2
-    if freedom <= 0:
+    degrees = pairs.sum() - factors * actions + factors * (factors - 1) / 2
+    if degrees <= 0:
         return np.inf
-    return float(np.sqrt((left[pairs] ** 2).sum() / freedom / max((explained[pairs] ** 2).mean(), 1e-12)))
+    return float(np.sqrt((left[pairs] ** 2).sum() / degrees / max((explained[pairs] ** 2).mean(), 1e-12)))
 
 
 def _misfit(covariance: Floats, loadings: Floats, users: float, free: Flags | None) -> float:
@@ -127,5 +127,5 @@ def _misfit(covariance: Floats, loadings: Floats, users: float, free: Flags | No
     pairs = np.triu(np.ones((actions, actions), dtype=bool), 1)
     if free is not None:
         pairs &= ~free
-    freedom = pairs.sum() - factors * actions + factors * (factors - 1) / 2
-    return float(users * (residual[pairs] ** 2).sum() / max(freedom, 1.0))
+    degrees = pairs.sum() - factors * actions + factors * (factors - 1) / 2
+    return float(users * (residual[pairs] ** 2).sum() / max(degrees, 1.0))

@@ -28,7 +28,7 @@ SHOWN_TRENDS = 6
 # interval that reaches as far to both sides is of an action that hardly moves by itself: not estimable.
 MOST_SLOPE = 1 / np.log(2)
 BEFORE_ALL = date(1970, 1, 1)  # earlier than any anchor that the contract lets through
-OTHER_SHARES = (0.2, 0.8)  # of apps with a cause, told beside the one that was set
+OTHER_SHARES = (0.2, 0.8)  # of apps with a cause, reported beside the one that was set
 EVIDENCE_COLUMNS = [
     "action", "day", "share_experienced_once", "family", "observed", "expected", "effect", "within_factor",
     "trend_effect", "trend_low", "trend_high", "trend_factor", "p_cause", "p_works", "verdict", "reason",
@@ -41,8 +41,8 @@ TREND_COLUMNS = [
 
 @dataclass(frozen=True)
 class Findings:
-    """Small pandas tables, with the columns of `outputs`. held: the segments that the evidence adjusts for.
-    posterior: None where actions or dates are too few.
+    """Small pandas tables, with the columns of `outputs`. adjusted_for: the segments that the
+    evidence is adjusted for. posterior: None where actions or dates are too few.
     """
 
     choice: choose.Choice
@@ -51,7 +51,7 @@ class Findings:
     evidence: pd.DataFrame
     links: pd.DataFrame
     trends: pd.DataFrame
-    held: tuple[str, ...]
+    adjusted_for: tuple[str, ...]
     day: int
     posterior: ActionEvidence | None
     tested: Mapping[str, Tested]
@@ -101,11 +101,11 @@ def find(
     table = halves.sort_values(["half", "day", "action", "threshold"], ignore_index=True)
     first = table[table["day"] == day]
     choosing, reporting = (first[first["half"] == half] for half in (analyse.CHOOSING, analyse.REPORTING))
-    rows, held = products_by_date(products, settings.segments, day, until)
+    rows, adjusted_for = products_by_date(products, settings.segments, day, until)
     known = None if timing is None else timing_until(timing, until)
     evidence, comparable = None, 0
     if len(rows):
-        data = date_products(rows, held)
+        data = date_products(rows, adjusted_for)
         comparable = int((np.diag(data.within())[:-1] >= LEAST_VARIANCE).sum())
         evidence = assess(data, known, cause_share=settings.cause_share, passing_on=settings.passing_on)
     expected = settings.users_a_day
@@ -138,7 +138,7 @@ def find(
         _evidence_table(evidence, choice, choosing, day),
         _links(evidence, day),
         trends,
-        held,
+        adjusted_for,
         day,
         evidence,
         tested or {},

@@ -121,7 +121,7 @@ def _refuse_empty(
 
 
 def horizon_of(settings: DiscoverSettings, inputs: Sequence[Checked], now: datetime) -> datetime:
-    """Up to when the log is complete: as told, else up to where its dates are full (`complete_until`).
+    """Up to when the log is complete: as given, else up to where its dates are full (`complete_until`).
 
     Not beyond now: a clock that runs ahead would close days which are not over, for good in a daily run.
     """

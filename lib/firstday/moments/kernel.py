@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from firstday.moments.levels import level
+from firstday.moments.activity_bins import activity_bin
 from firstday.moments.pairs import PairSums, pair_sums, pairs_of
 from firstday.moments.products import Flags, Products, Sample, scaled_log
 from firstday.moments.tally import UNPAIRED, Integers, Tally, tally
@@ -172,7 +172,7 @@ class Kernel:
             }
 
     def _cohort_cells(self, partition: "Partition") -> dict[str, Integers]:
-        keys = {"cohort": partition.cohort, "total_level": level(partition.total)}
+        keys = {"cohort": partition.cohort, "total_level": activity_bin(partition.total)}
         cells = _summed(keys, partition.measures(self.days))
         return {"count": np.zeros(len(cells["cohort"]), np.int64), **cells}
 
@@ -182,8 +182,8 @@ class Kernel:
             "cohort": partition.cohort[who],
             "action": partition.action,
             "count": partition.count,
-            "total_level": level(partition.total)[who],
-            "other_level": level(partition.total[who] - partition.count),
+            "total_level": activity_bin(partition.total)[who],
+            "other_level": activity_bin(partition.total[who] - partition.count),
         }
         return _summed(keys, {name: value[who] for name, value in partition.measures(self.days).items()})
 

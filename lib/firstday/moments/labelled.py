@@ -20,7 +20,7 @@ from firstday.moments.analyse import COUNTS, WHOLE
 from firstday.moments.collect import summed
 from firstday.moments.findings import Findings
 from firstday.moments.members import LEFT_OUT, NO, YES
-from firstday.spark.frames import drawn
+from firstday.spark.frames import uniform_hash
 
 KEPT, EVERYONE = "kept", "everyone"
 SAME = 1e-9  # probabilities that differ by less are equal
@@ -77,7 +77,7 @@ def with_left_out(
     refuse_strangers(users, labels)
     probability = F.col("probabilities")[class_of(labels, label_class)]
     differ = F.array_max("probabilities") - F.array_min("probabilities") > SAME
-    above = drawn("user_id", SALT) < probability if use == "weigh" else probability > limit
+    above = uniform_hash("user_id", SALT) < probability if use == "weigh" else probability > limit
     doubted = labels.select("user_id", (differ & above).alias(LEFT_OUT))
     word = F.when(F.col(LEFT_OUT), YES).otherwise(NO)
     return users.join(doubted, "user_id", "left").withColumn(LEFT_OUT, word)

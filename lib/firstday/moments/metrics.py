@@ -108,7 +108,7 @@ def _ratios(rows: DataFrame) -> DataFrame:
         F.col(name).cast("double") for name in ("users", "experienced", "retained", "both")
     )
     precision, recall = F.try_divide(both, experienced), F.try_divide(both, retained)
-    spread = F.sqrt(experienced * (users - experienced) * retained * (users - retained))
+    deviation = F.sqrt(experienced * (users - experienced) * retained * (users - retained))
     others, others_retained = users - experienced, retained - both
     return rows.select(
         *KEYS,
@@ -119,7 +119,7 @@ def _ratios(rows: DataFrame) -> DataFrame:
         *_wilson(both, retained, "recall"),
         F.try_divide(both * users, experienced * retained).alias("lift"),
         F.try_divide(2 * both, experienced + retained).alias("f1"),
-        F.try_divide(both * users - experienced * retained, spread).alias("phi"),
+        F.try_divide(both * users - experienced * retained, deviation).alias("phi"),
         *_newcombe(both, experienced, others_retained, others),
     )
 
@@ -128,8 +128,8 @@ def _wilson_bounds(part: Column, whole: Column) -> tuple[Column, Column]:
     """Wilson's score interval (1927) for a share, 95 %."""
     square = Z_95**2
     centre = part + square / 2
-    reach = Z_95 * F.sqrt(F.try_divide(part * (whole - part), whole) + square / 4)
-    return F.try_divide(centre - reach, whole + square), F.try_divide(centre + reach, whole + square)
+    margin = Z_95 * F.sqrt(F.try_divide(part * (whole - part), whole) + square / 4)
+    return F.try_divide(centre - margin, whole + square), F.try_divide(centre + margin, whole + square)
 
 
 def _wilson(part: Column, whole: Column, name: str) -> tuple[Column, Column]:

@@ -75,7 +75,7 @@ def discover_stage(sources: Sources, settings: DiscoverSettings, run_id: str) ->
         tallies=counted.tallies,
         cut_days=windows.cut_days,
         counted_from=since,
-        held=found.findings.held,
+        adjusted_for=found.findings.adjusted_for,
     )
     content = _content(cohorts, found, shown, together, facts, changed, settings, inputs, run_id)
     from firstday.moments.report import discover_answer, discover_report, discover_text
@@ -161,7 +161,7 @@ def _tested(settings: DiscoverSettings, sources: Sources) -> Mapping[str, Tested
 
 
 @dataclass(frozen=True)
-class Counted:
+class Counts:
     """The counts of the users kept and of those that labels left out (None without labels), over all anchor
     dates and in Spark's cache; how many events they are of.
     """
@@ -182,7 +182,7 @@ def _counted(
     settings: DiscoverSettings,
     windows: Windows,
     sources: Sources,
-) -> Counted:
+) -> Counts:
     """The tables of counts: new counts, and for dates before `since` the earlier ones."""
     users, segments = users_of(inputs, settings)
     tables: dict[str, DataFrame] = {}
@@ -220,7 +220,7 @@ def _counted(
         counted.release()  # all is in the tables' own caches now
         tallies = {name: value for name, value in counted.tallies.items() if value is not None}
         step.note(events=tallies["events"])
-    return Counted(kept, left_out, timing, pairs, tables, tallies)
+    return Counts(kept, left_out, timing, pairs, tables, tallies)
 
 
 def _dates(first: date, latest: datetime | None) -> list[date]:
@@ -274,7 +274,7 @@ def _measured(
 
 def _changed(
     stack: ExitStack,
-    counted: Counted,
+    counted: Counts,
     cohorts: pd.DataFrame,
     found: Measured,
     settings: DiscoverSettings,

@@ -1,4 +1,4 @@
-"""Small tables that tell the story of a run: verdicts, retention by date, the largest segments."""
+"""Small tables that describe a run: verdicts, retention by date, the largest segments."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ class Facts:
     """What a reader must know of how a run was made.
 
     unmatured: users left out of each Dn. cut_days: days whose label window lost its overlap with the action
-    window. counted_from: first anchor date counted anew. held: segment columns held in the evidence.
+    window. counted_from: first anchor date counted anew. adjusted_for: segment columns of the evidence.
     """
 
     unmatured: Mapping[int, int]
     tallies: Mapping[str, int]
     cut_days: Sequence[int]
     counted_from: date | None
-    held: Sequence[str]
+    adjusted_for: Sequence[str]
 
     def sentences(self) -> list[str]:
         """For the report."""
@@ -49,8 +49,8 @@ class Facts:
         ]
         if self.counted_from:
             sentences.append(f"Anchor dates before {self.counted_from} are as an earlier run counted them.")
-        if self.held:
-            sentences.append(f"The evidence is adjusted for segments ({', '.join(self.held)}).")
+        if self.adjusted_for:
+            sentences.append(f"The evidence is adjusted for segments ({', '.join(self.adjusted_for)}).")
         return [*sentences, OTHER_ACTIVITY]
 
 

@@ -1,4 +1,4 @@
-"""What experiments have said of actions that an earlier run told to test: the loop learns."""
+"""What experiments have said of actions that an earlier run proposed: the loop learns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -25,7 +25,7 @@ GRANGER_DATES = 30
 class Series:
     """One segment's dates: users, retained (dates,); experienced, both (dates, thresholds).
 
-    other_level is the level of a user's other activity; its sums over users: level, level_retained,
+    other_level is the bin of a user's other activity; its sums over users: level, level_retained,
     level_squared (dates,), level_experienced (dates, thresholds). It stands for what moves everybody.
     """
 
@@ -40,9 +40,9 @@ class Series:
 
 
 def date_effect(series: Series) -> tuple[Floats, Floats]:
-    """Slope of retention on the share experienced over dates, the mean level of other activity held, and its
-    standard error; both (thresholds,), NaN where the share moves no more than by chance. A date's shock to
-    one action is the instrument (Wald 1940); the error is from leaving out a date at a time (Efron & Stein
+    """Slope of retention on the share experienced over dates, controlling for the mean of other activity, and
+    its standard error; both (thresholds,), NaN where the share moves no more than by chance. A date's shock
+    to one action is the instrument (Wald 1940); the error is from leaving out a date at a time (Efron & Stein
     1981).
     """
     by_date = _by_date(series)
@@ -125,7 +125,7 @@ def _slope(sums: Floats, dates: int) -> Floats:
     )
     # What sampling noise shows at most (two standard errors) of a variance over dates that is 0.
     _, least_variance, _, _, least_common = (np.sqrt(8 * dates) * own + 1e-9 for own in noise)
-    common = np.maximum(level_own, least_common)  # where nothing moves everybody there is little to hold
+    common = np.maximum(level_own, least_common)  # where nothing moves everybody there is little to control
     covariance = covariance - share_level * level_retention / common
     own_variance = np.maximum(variance - share_level**2 / common, 0.1 * variance)
     moves = variance > least_variance
@@ -138,7 +138,7 @@ def verdicts(
     """Do the dates bear out the adjusted difference? (thresholds,), one of SIMILAR, DIFFERS, TOO_LITTLE.
 
     DIFFERS: the dates' effect lies below the adjusted difference, at 2.5 % one-sided. SIMILAR only where the
-    dates could have told: the difference is at least two standard errors of the dates' effect.
+    dates could have shown: the difference is at least two standard errors of the dates' effect.
     """
     if dates < min_dates:
         return np.full(effect.shape, TOO_LITTLE)
@@ -199,10 +199,10 @@ def _correlation(weight: Floats, one: Floats, other: Floats, shared: float = 0.0
     if len(weight) < FEWEST_DATES:
         return np.nan
     one, other = one - weight @ one, other - weight @ other
-    spread = (weight @ one**2) * (weight @ other**2)
-    if spread < 1e-18:
+    variance = (weight @ one**2) * (weight @ other**2)
+    if variance < 1e-18:
         return np.nan
-    return float(np.clip((weight @ (one * other) - shared) / np.sqrt(spread), -1, 1))
+    return float(np.clip((weight @ (one * other) - shared) / np.sqrt(variance), -1, 1))
 
 
 def _granger(share: Floats, retention: Floats) -> float:
@@ -221,6 +221,6 @@ def _granger(share: Floats, retention: Floats) -> float:
     if rank < columns.shape[1] or unexplained[0] <= 1e-15 * now.var() * len(now):
         return np.nan
     by_own_past = np.linalg.lstsq(columns[:, : 1 + GRANGER_LAG], now, rcond=None)[1]
-    freedom = len(now) - rank
-    f = (by_own_past[0] / unexplained[0] - 1) * freedom / GRANGER_LAG
-    return float(special.fdtrc(GRANGER_LAG, freedom, max(f, 0.0)))  # rounding may take it below 0
+    degrees = len(now) - rank
+    f = (by_own_past[0] / unexplained[0] - 1) * degrees / GRANGER_LAG
+    return float(special.fdtrc(GRANGER_LAG, degrees, max(f, 0.0)))  # rounding may take it below 0

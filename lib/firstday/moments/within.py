@@ -1,4 +1,4 @@
-"""What the users of one date tell: which covariance with retention is more than engagement explains.
+"""Evidence within dates: which covariance with retention is more than engagement explains.
 
 Engagement drives all actions and retention, so every action's covariance with retention is in proportion to
 how well it measures engagement. A cause has one of its own on top, and so has, less, what goes with it: its
@@ -17,8 +17,8 @@ from firstday.moments.factors import Floats, engagement_loadings, principal_axes
 from firstday.moments.families import Families, common_loadings
 from firstday.stats.jackknife import jackknife_error
 
-# How far a mere companion's covariance may be from what the factors explain, as a share of that (and of a
-# quarter of the usual one); which, is not known, so all count equally.
+# How far the covariance of an action that is a mere proxy may be from what the factors explain, as a share of
+# that (and of a quarter of the usual one); which, is not known, so all count equally.
 MISFITS = (0.01, 0.03, 0.06, 0.12, 0.25)
 TRAIT = 0.25  # standard deviation of what a trait adds, in retention's variance times an action's deviation
 TRAIT_SHARED = 0.8  # share of that variance that the family's actions have in common
@@ -94,12 +94,12 @@ def within_dates(data: DateProducts, families: Families) -> Within:
     covariance, observed = both[:-1, :-1], both[:-1, -1]
     actions, together = len(observed), families.together
     sizes = families.sizes
-    users = float(data.freedom.sum())
+    users = float(data.degrees_of_freedom.sum())
     loadings = common_loadings(covariance, users, families)
     frequency = engagement_loadings(covariance, together) * data.mean[:-1]
     # Actions that are done more often follow engagement along another curve, and retention has a curve of its
     # own: where it saturates, the covariance falls, for the same loading, with how often an action is done.
-    companions = np.column_stack([loadings, frequency])
+    proxies = np.column_stack([loadings, frequency])
     left_out = data.within_left_out()
     turned = _turned(left_out[:, :-1, :-1], loadings, families)
     observed_left_out = left_out[:, :-1, -1]
@@ -111,12 +111,12 @@ def within_dates(data: DateProducts, families: Families) -> Within:
     deviations = residual - residual.mean(axis=0)
     deviation = np.sqrt(np.diag(covariance))
     correlation = covariance / np.outer(deviation, deviation)
-    # From few dates alone correlations of errors cannot be told: most of it is what theory gives.
-    spread = deviations / np.maximum(np.sqrt((deviations**2).sum(axis=0)), 1e-300)
-    sampling = SAMPLING_SHARE * correlation + (1 - SAMPLING_SHARE) * (spread.T @ spread)
+    # From few dates alone correlations of errors cannot be estimated: most of it is what theory gives.
+    directions = deviations / np.maximum(np.sqrt((deviations**2).sum(axis=0)), 1e-300)
+    sampling = SAMPLING_SHARE * correlation + (1 - SAMPLING_SHARE) * (directions.T @ directions)
     np.fill_diagonal(sampling, 1.0)
     sampling = sampling * np.outer(error, error)
-    expected = companions @ _fit(companions, observed, error)
+    expected = proxies @ _fit(proxies, observed, error)
     rough = np.abs(expected) + 0.25 * np.median(np.abs(expected))
     retained = float(np.clip(data.mean[-1], 0.0, 1.0))
     scale = max(retained * (1 - retained), 1e-9)
@@ -129,8 +129,8 @@ def within_dates(data: DateProducts, families: Families) -> Within:
     misfit = np.array(MISFITS)[:, None, None] ** 2 * np.diag(rough**2)
     covariances = sampling + misfit + traits[:, None]
     inverse = np.linalg.inv(covariances)
-    inverse_x = inverse @ companions
-    normal = companions.T @ inverse_x
+    inverse_x = inverse @ proxies
+    normal = proxies.T @ inverse_x
     kernel = inverse - inverse_x @ np.linalg.solve(normal, np.swapaxes(inverse_x, -1, -2))
     log_none = -0.5 * (
         np.linalg.slogdet(covariances)[1]

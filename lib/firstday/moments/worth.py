@@ -18,7 +18,7 @@ from firstday.moments.power import UPTAKE
 INTERVAL = (0.05, 0.95)
 
 
-# Standard deviation of the logarithm of what is told over what is true, beside the slope's own error: of the
+# Standard deviation of the logarithm of the estimate over the truth, beside the slope's own error: of the
 # curves by which retention may follow a count. Learned on invented apps (`benchmarks.gains`).
 MISFIT = 0.2
 MISFITS = np.exp(MISFIT * np.array([-1.645, -0.842, -0.253, 0.253, 0.842, 1.645]))  # equally likely ones

@@ -36,7 +36,7 @@ def facts(
     """All facts that the tables given hold; of `events` only those of `actions`.
 
     A reaction has the customer and the category of its impression and an instant of its own, never before its
-    impression's: a clock that is wrong would tell the answer before the question. Of several reactions of one
+    impression's: a wrong clock would give the answer before the question. Of several reactions of one
     kind to one impression the first counts. A holding begins and ends (`since`, `until`), and doesn't end
     before it began. Amounts that are no number, or above LARGEST in size, are null; preferences without a
     finite strength are no facts. Raises DataError where there is no table, or reactions without impressions.

@@ -31,7 +31,7 @@ from firstday.ranking.examples import (
 from firstday.ranking.slot_sums import shown
 from firstday.settings import TrainSettings
 from firstday.settings.train import Boosting
-from firstday.spark.frames import drawn, matching, with_vector
+from firstday.spark.frames import matching, uniform_hash, with_vector
 from firstday.tables import Checked, Input, Sources, check, column
 from firstday.tables.reading import reading
 from firstday.tables.schemas import Contract, Field
@@ -254,7 +254,7 @@ def _order(rows: DataFrame, settings: TrainSettings) -> tuple[Column, Column]:
 def _split(rows: DataFrame, settings: TrainSettings) -> DataFrame:
     """The latest lists to measure on, or, without times, some by a hash."""
     if settings.time is None:
-        later = drawn(LIST, SPLIT_SALT) < settings.valid_share
+        later = uniform_hash(LIST, SPLIT_SALT) < settings.valid_share
         return rows.withColumn(SPLIT, F.when(later, VALID).otherwise(TRAIN))
     at = F.unix_micros("firstday_time")
     cut = rows.agg(F.percentile_approx(at, 1 - settings.valid_share, 10_000).alias("cut"))

@@ -47,7 +47,7 @@ def train_stage(sources: Sources, settings: TrainSettings, run_id: str) -> Resul
     spark = sources.spark
     synapseml.require(spark, "firstday train")
     examples.refuse_session(spark)
-    # Before any work: a registry that cannot be reached is told at once.
+    # Before any work: a registry that cannot be reached is refused at once.
     champion = sources.registered(settings.registered_model, CHAMPION, DESCRIPTION_FILE)
     with ExitStack() as stack:
         with logs.step("Reading and checking the examples") as step:
@@ -163,7 +163,7 @@ def _measured(
     scored, others = with_baselines(ranker.scored(rows, MODEL, found.asked), found.categories)
     models, notes = [MODEL, *others], []
     if champion is not None:
-        features = json.loads(champion.told)["features"]
+        features = json.loads(champion.encoding)["features"]
         if features == list(ranker.features):
             scored = Ranker(champion.native, ranker.features).scored(scored, CHAMPION, found.asked)
             models.append(CHAMPION)

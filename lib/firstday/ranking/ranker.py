@@ -16,7 +16,7 @@ from pyspark.sql import functions as F
 
 from firstday.ranking.examples import IN_ORDER, LABEL, LAMBDARANK, LIST, SPLIT, TRAIN, VECTOR, WEIGHT
 from firstday.settings.train import Boosting
-from firstday.spark.frames import drawn, not_adaptive
+from firstday.spark.frames import not_adaptive, uniform_hash
 
 MOST_TOGETHER = 56  # values of a category that several workers learn from together
 TUNING, TUNED, TUNE_SALT = "firstday_tuning", 0.15, 17  # lists that say when to stop
@@ -85,7 +85,7 @@ def fit(
     spark = rows.sparkSession
     slots = [at for at, name in enumerate(features) if name in set(categorical)]
     tasks = tasks_for(rows, slots, workers(spark))
-    tuned = drawn(LIST, TUNE_SALT) < (TUNED if parameters.early_stopping_round else 0.0)
+    tuned = uniform_hash(LIST, TUNE_SALT) < (TUNED if parameters.early_stopping_round else 0.0)
     kept = rows.where(F.col(SPLIT) == TRAIN).select(*IN_ORDER, LABEL, WEIGHT, VECTOR, tuned.alias(TUNING))
     # Whole lists, in order: LambdaRank breaks ties of the first trees by it.
     placed = kept.repartition(tasks, LIST).sortWithinPartitions(*IN_ORDER)

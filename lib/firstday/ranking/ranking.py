@@ -95,7 +95,7 @@ def _figures(by_list: DataFrame, models: Sequence[str]) -> pd.DataFrame:
     def sums_of(name: str, value: Column) -> list[Column]:
         return [
             F.avg(value).alias(f"{name}_mean"),
-            F.stddev_samp(value).alias(f"{name}_spread"),
+            F.stddev_samp(value).alias(f"{name}_deviation"),
         ]
 
     own = models[0]
@@ -119,8 +119,8 @@ def _figures(by_list: DataFrame, models: Sequence[str]) -> pd.DataFrame:
 def _interval(
     found: "dict[str, float] | object", name: str, lists: int
 ) -> tuple[float | None, float | None, float | None]:
-    mean, spread = found[f"{name}_mean"], found[f"{name}_spread"]  # type: ignore[index]
+    mean, deviation = found[f"{name}_mean"], found[f"{name}_deviation"]  # type: ignore[index]
     if mean is None or lists < 2:
         return mean, None, None
-    reach = float(stdtrit(lists - 1, 1 - ALPHA / 2)) * spread / lists**0.5
-    return mean, mean - reach, mean + reach
+    margin = float(stdtrit(lists - 1, 1 - ALPHA / 2)) * deviation / lists**0.5
+    return mean, mean - margin, mean + margin

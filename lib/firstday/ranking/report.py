@@ -283,7 +283,7 @@ def _slots(content: SlotContent) -> Section:
         findings=tuple(map(words.sentence, content.notes)),
         how_to_read="What lists of the best 1, 2, ... of what was shown would earn, the best on top. How "
         "often a slot is looked at is in proportion to the first, and in 7 days for a customer who looks at "
-        f"the first each time; it is told by {content.way}. In brackets: 95% intervals.",
+        f"the first each time; it is found from {content.way}. In brackets: 95% intervals.",
         figure=figure,
         tables=(
             table("Lists by slots", content.table, cells, numeric=list(cells)[1:], opened=True, cards=True),

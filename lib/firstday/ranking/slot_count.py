@@ -100,7 +100,7 @@ def refuse_unseen(slots: int, most_slots: int) -> None:
         raise DataError(
             "a list may have no more slots than the log has shown, with clicks",
             value=slots,
-            next_step=f"it tells of {most_slots}: show more in an experiment first, or give --force",
+            next_step=f"it is known for {most_slots}: show more in an experiment first, or give --force",
         )
 
 

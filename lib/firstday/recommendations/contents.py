@@ -18,7 +18,7 @@ from firstday.ranking.history import CLICK, JOIN
 from firstday.recommendations.content_shares import COUNTS, DAYS, MEMORY_DAYS, shares
 from firstday.recommendations.fatigue import micros
 from firstday.recommendations.filters import live
-from firstday.spark.frames import drawn
+from firstday.spark.frames import uniform_hash
 from firstday.spark.local_rows import local_rows
 from firstday.windows import timestamp_literal
 
@@ -122,7 +122,7 @@ def choose(
     out: `filters.blocked` keeps them from lists.
     """
     rows = _pooled(lists, content_shares, reacted, refreshing).where(F.col("pool").isNotNull())
-    number = drawn("user_id", "category", F.lit(occasion), seed, DRAW)
+    number = uniform_hash("user_id", "category", F.lit(occasion), seed, DRAW)
     rows = rows.withColumn("chosen", _drawn_of("pool", number))
     return rows.select(
         *(name for name in lists.columns if name != "propensity"),

@@ -30,7 +30,7 @@ from firstday.recommendations.recall.merge import merge
 from firstday.recommendations.recall.sources import RECALL_FEATURES, VIEWS, recalled
 from firstday.recommendations.slots import Slots, fill, placements
 from firstday.recommendations.weights import weighted as weighted_by
-from firstday.spark.frames import break_lineage, drawn, from_pandas
+from firstday.spark.frames import break_lineage, from_pandas, uniform_hash
 from firstday.tables.schemas import table_schema
 from firstday.windows import timestamp_literal
 
@@ -202,7 +202,7 @@ def _scored(
     known = with_segment(customers, recipe.segment)
     rows = at_once(candidates, facts, now, settings, known).withColumn(SLOT, F.lit(0.0))
     encoded = as_asked(recipe.encoding.apply(rows), recipe.encoding)
-    some = drawn("user_id", SAMPLE_SALT) < sample_share
+    some = uniform_hash("user_id", SAMPLE_SALT) < sample_share
     sampled = F.when(some, vector_to_array(F.col(ASKED))).alias(SAMPLE)
     kept = ("user_id", "category", "source", "reason", "preference")
     asked = encoded.select(*kept, sampled, *recipe.encoding.columns)

@@ -199,7 +199,7 @@ def _filled(lists: DataFrame) -> DataFrame:
 
 
 def finished(sums: pd.DataFrame) -> pd.DataFrame:
-    """The table of RECOMMEND_MONITORING. told: dimension, value, figure, amount, SUMS of the rates."""
+    """The table of RECOMMEND_MONITORING. sums: dimension, value, figure, amount, SUMS of the rates."""
     amounts = ["amount", "low", "high"]
     found = sums.assign(amount=sums["amount"].astype(float), low=np.nan, high=np.nan)
     shares, means = sums["figure"].isin([*RATES.values(), SERENDIPITY]), sums["figure"] == MET_PER_CUSTOMER

@@ -11,7 +11,7 @@ before. What a ranker learned from was selected by another policy, and logs grow
 training finds half of the features shifted in a healthy bank. Rates of a whole category are left out: some
 forty values that are worked out anew each time say nothing of customers.
 
-What PSI cannot tell: whether the model is worse for it (a feature that it hardly uses may shift, and clicks
+What PSI does not show: whether the model is worse for it (a feature that it hardly uses may shift, and clicks
 may follow the same features otherwise than before while no share moves), why (a season, a broken feed, other
 customers), shifts of features only together, each with its old shares, and what changes slowly.
 

@@ -19,7 +19,7 @@ from firstday.errors import DataError
 from firstday.ranking.history import CLICK
 from firstday.recommendations.off_policy import LEAST_EFFECTIVE, OffPolicy, estimate
 from firstday.recommendations.off_policy_sums import table_sums
-from firstday.spark.frames import break_lineage, drawn, from_pandas
+from firstday.spark.frames import break_lineage, from_pandas, uniform_hash
 from firstday.tables.schemas import table_schema
 from firstday.windows import timestamp_literal
 
@@ -92,7 +92,7 @@ def _drawn(tables: Mapping[str, DataFrame], since: datetime, now: datetime) -> D
     rows = tables["impressions"].where(within & F.col("propensity").isNotNull())
     customers = rows.agg(F.approx_count_distinct("user_id")).collect()[0][0]
     if customers > JUDGED:
-        rows = rows.where(drawn("user_id", SAMPLE_SALT) < JUDGED / customers)
+        rows = rows.where(uniform_hash("user_id", SAMPLE_SALT) < JUDGED / customers)
     clicked = (
         tables["reactions"]
         .where((F.col("kind") == CLICK) & (F.col("reacted_at") < timestamp_literal(now)))
@@ -143,7 +143,7 @@ def _modelled(rows: DataFrame) -> DataFrame:
     """The rows with predicted, the reward that is expected of what was shown, and expected, of what the new
     lists would show.
     """
-    fold = F.floor(drawn("user_id", FOLD_SALT) * FOLDS).cast("int")
+    fold = F.floor(uniform_hash("user_id", FOLD_SALT) * FOLDS).cast("int")
     rows = rows.withColumn("fold", fold)
     by_fold: pd.DataFrame = (
         rows.where(F.col("score").isNotNull())

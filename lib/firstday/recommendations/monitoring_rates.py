@@ -8,7 +8,7 @@ that over p (1 - p) / N, the variance of rows that are independent; Wilson's int
 many fewer rows (as Korn & Graubard 1998, Survey Methodology 24, do for the exact one; Dean & Pagano 2015,
 Journal of Survey Statistics and Methodology 3, for Wilson's). It is not let below 1. Where no row, or each
 one, is a click, nothing says how rows move together, and customers count instead of rows: N² / Σ n² over
-customers, whose Σ n² is told from the groups: they scatter by it around N / GROUPS.
+customers, whose Σ n² is estimated from the groups: they scatter by it around N / GROUPS.
 """
 
 from collections.abc import Sequence
@@ -80,8 +80,8 @@ def with_means(sums: pd.DataFrame) -> pd.DataFrame:
     """SUMS with amount, low and high of a mean, by the normal distribution; null for a single group."""
     numbers = sums.astype(dict.fromkeys(SUMS, float))
     rate = numbers["part"] / numbers["whole"]
-    reach = NORMAL * np.sqrt(_variance(numbers, rate).clip(lower=0))
-    return sums.assign(amount=rate, low=(rate - reach).clip(lower=0), high=rate + reach)
+    margin = NORMAL * np.sqrt(_variance(numbers, rate).clip(lower=0))
+    return sums.assign(amount=rate, low=(rate - margin).clip(lower=0), high=rate + margin)
 
 
 def _variance(sums: pd.DataFrame, rate: pd.Series) -> pd.Series:

@@ -18,7 +18,7 @@ new policy shows more often count for more.
 What goes wrong: propensities that are not those the policy drew with make every estimate wrong, and a mean
 weight far from 1 is the only trace of it in the log; contents that the log could not show have no reward
 in it (refused beyond MOST_UNSUPPORTED); a few great weights carry the whole estimate (a small effective
-sample size, told as a warning); rows of one user move together (give `unit`).
+sample size, given as a warning); rows of one user move together (give `unit`).
 
 All is computed from `Sums`, which off_policy_sums makes of arrays or of a table in Spark.
 """
@@ -159,8 +159,8 @@ class _Linear:
         error = self.error(gradient)
         if self.gamma and (value > 0 or error == 0):
             return gamma_interval(value, error**2, jump, self.tail)
-        reach = float(-ndtri(self.tail)) * error
-        return value - reach, value + reach
+        margin = float(-ndtri(self.tail)) * error
+        return value - margin, value + margin
 
     def estimate(self, value: Value, jump: float) -> Estimate:
         """jump: what one more reward of 1 adds to the value."""

@@ -214,7 +214,7 @@ def _by_unit(parts: Floats, unit: ArrayLike) -> Floats:
 
 def _row_columns(columns: dict[str, Column], unit: str | None) -> list[Column]:
     right = columns["propensity"].between(RANGES["propensity"].low, RANGES["propensity"].high)
-    # Guarded: with ANSI SQL a division by 0 would end the query before the rule can be told.
+    # Guarded: with ANSI SQL a division by 0 would end the query before the rule can be reported.
     weight = F.when(right, columns["probability"] / columns["propensity"])
     error = columns["reward"] - columns.get("predicted", F.lit(0.0))
     values = (

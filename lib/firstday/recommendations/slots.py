@@ -23,7 +23,7 @@ from pyspark.sql import functions as F
 
 from firstday.errors import SettingsError
 from firstday.recommendations.weights import TIE
-from firstday.spark.frames import drawn
+from firstday.spark.frames import uniform_hash
 
 REFILL, EXPLORING, RANDOM = "refill", "exploring", "random"
 REFILLED = "fills an empty slot: the best that is left"
@@ -104,7 +104,7 @@ def fill(
     Candidates are shuffled once, by user_id, and `blocked` only where it is not by user_id yet.
     """
     rows = _ranked(candidates, blocked, categories, slots, seed)
-    number = drawn("user_id", F.lit(occasion), seed, DRAW)
+    number = uniform_hash("user_id", F.lit(occasion), seed, DRAW)
     explored = F.col("share").isNotNull() & (F.col("low") <= number) & (number < F.col("high"))
     ranked = F.col("sure") | explored
     if slots.random_share:
@@ -194,7 +194,7 @@ def _ranked(
     which a number draws it; drawing, the size of what is drawn from.
     """
     rows = _allowed(candidates, blocked, categories, slots)
-    rows = rows.withColumn("tie", drawn("user_id", "category", seed, TIE))
+    rows = rows.withColumn("tie", uniform_hash("user_id", "category", seed, TIE))
     precedence = (F.col("recalled").desc(), *_by_score())
     if slots.per_group is not None:
         of_group = Window.partitionBy("user_id", "category_group").orderBy(*precedence)
@@ -212,8 +212,8 @@ def _ranked(
 def _some_random(rows: DataFrame, ranked: Column, slots: Slots, seed: int, occasion: str) -> DataFrame:
     """The rows that are taken, in ranked lists or in those of the customers who have random ones."""
     user = Window.partitionBy("user_id")
-    luck = drawn("user_id", "category", F.lit(occasion), seed, RANDOM_ORDER)
-    is_random = drawn("user_id", F.lit(occasion), seed, RANDOM_CUSTOMER) < slots.random_share
+    luck = uniform_hash("user_id", "category", F.lit(occasion), seed, RANDOM_ORDER)
+    is_random = uniform_hash("user_id", F.lit(occasion), seed, RANDOM_CUSTOMER) < slots.random_share
     known = rows.withColumns(
         {
             "random": is_random,

@@ -4,7 +4,7 @@ from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from firstday.errors import SettingsError
-from firstday.spark.frames import drawn
+from firstday.spark.frames import uniform_hash
 from firstday.tables.schemas import column
 
 UNWEIGHTED = "unweighted"
@@ -41,7 +41,7 @@ def changed(weighted: DataFrame, size: int, seed: int) -> DataFrame:
     """What the weights did, in one row: candidates, customers, and `lists`, the customers whose top `size`
     of candidates are others than without weights.
     """
-    tie = drawn("user_id", "category", seed, TIE)
+    tie = uniform_hash("user_id", "category", seed, TIE)
     places = {
         name: F.row_number().over(
             Window.partitionBy("user_id").orderBy(F.col(name).desc_nulls_last(), tie, "category")

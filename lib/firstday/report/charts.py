@@ -12,7 +12,7 @@ from firstday.report.palette import FAINT, GREY, MUTED, Key
 
 @dataclass(frozen=True)
 class Series:
-    """One of several measures in a chart, told apart by colour, by shape and, as a line, by dash."""
+    """One of several measures in a chart, distinguished by colour, by shape and, as a line, by dash."""
 
     label: str
     colour: str
@@ -26,7 +26,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Mark:
-    """A measure's value in a row, its interval if it has one, and what hovering tells."""
+    """A measure's value in a row, its interval if it has one, and what hovering shows."""
 
     series: Series
     value: float | None

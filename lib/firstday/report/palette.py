@@ -45,7 +45,7 @@ LEADING = len(SHAPES)
 
 @dataclass(frozen=True)
 class Style:
-    """How one action is drawn. `label` is its name, cleaned, cut and told apart from every other label."""
+    """How one action is drawn. `label` is its name, cleaned, shortened, and unlike every other label."""
 
     label: str
     colour: str

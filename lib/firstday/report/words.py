@@ -128,15 +128,6 @@ def probability(value: Any) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def odds(value: Any) -> str:
-    """25.3 → '25 to 1', 0.25 → '1 to 4'"""
-    if absent(value):
-        return NOTHING
-    if value >= 1:
-        return "over 1,000 to 1" if value > 1000 else f"{_plain(value)} to 1"
-    return "1 to over 1,000" if value < 0.001 else f"1 to {_plain(1 / value)}"
-
-
 def factor(value: Any) -> str:
     """A Bayes factor: '12', '1/40', 'over 1,000'."""
     if absent(value):
@@ -204,10 +195,6 @@ def stopped(value: Any) -> str:
     """Text with a full stop."""
     words = name(str(value).strip())
     return words if words.endswith((".", "!", "?", "…")) else f"{words}."
-
-
-def _plain(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0") if value < 10 else f"{value:,.0f}"
 
 
 def _visible(character: str) -> str:

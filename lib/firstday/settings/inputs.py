@@ -1,4 +1,4 @@
-"""What all jobs may be told of their inputs, and those that read a log of theirs."""
+"""The settings of all jobs' inputs, and those that read a log of theirs."""
 
 import codecs
 from typing import Annotated, Any, Literal

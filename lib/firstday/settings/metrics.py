@@ -14,7 +14,7 @@ Name = Annotated[str, Field(min_length=1)]
 PRE = "pre"  # as covariate: the metric's own quantity before the assignment
 MOMENT_WINDOW = timedelta(hours=24)
 FROM_IMPRESSIONS = ("click_rate", "categories")
-# What a kind is told by, beside its name, covariate and guardrail: (must be given, may be given).
+# What describes a kind, beside its name, covariate and guardrail: (must be given, may be given).
 OPTIONS: dict[str, tuple[set[str], set[str]]] = {
     "retention": ({"day"}, {"retention", "retention_kind", "actions", "window"}),
     "moment": ({"actions", "threshold"}, {"window"}),

@@ -15,7 +15,7 @@ Whole = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
 MOST_LOG_RATE = 4.0
-TOLD = 0.4  # share of the variance of tastes that the segment columns tell
+BY_SEGMENT = 0.4  # share of the variance of tastes that the segment columns determine
 LIKING = 0.3  # what liking an action's categories adds to the log of its rate
 BOT_SHARE = 0.05
 WEEKEND = 1.2  # factor on sign-ups
@@ -88,7 +88,7 @@ def draw_people(plan: Plan, draw: np.random.Generator, users: int, day: int, lif
         second,
         level,
         _by_segment(plan.stays, segment),
-        np.sqrt(TOLD) * by_segment + np.sqrt(1 - TOLD) * own,
+        np.sqrt(BY_SEGMENT) * by_segment + np.sqrt(1 - BY_SEGMENT) * own,
         draw.random(users) < BOT_SHARE,
         np.stack(list(segment.values()), axis=1),
     )

@@ -1,8 +1,8 @@
 """An invented bank with customers of hidden tastes, and weeks of a log by its old, hand-made targeting.
 
-What a customer clicks follows taste (in part told by demographics and payments), the category's popularity,
-the content, the slot, fatigue and what is held already. The parameters are the modules' constants, written
-before any recommender was; docs/simulate.md says why they are what they are.
+What a customer clicks follows taste (in part determined by demographics and payments), the category's
+popularity, the content, the slot, fatigue and what is held already. The parameters are the modules'
+constants, written before any recommender was; docs/simulate.md says why they are what they are.
 """
 
 import numpy as np

@@ -12,7 +12,7 @@ from firstday.simulation.bank_catalog import CATEGORIES, DAY, GROUP_OF, GROUPS, 
 Floats = NDArray[np.float64]
 
 FACTORS = 6  # of taste
-DEMOGRAPHIC_SHARE = 0.4  # of the variance of a taste factor that demographics tell; the rest is personal
+DEMOGRAPHIC_SHARE = 0.4  # of the variance of a taste factor that demographics determine; the rest is personal
 GROUP_SHARE = 0.5  # of the direction of a category's taste that its group shares
 POPULARITY_SPREAD = 0.5  # standard deviation of a category's popularity, on the logit
 NEW_SHARE = 0.12  # of the customers, who joined within the last four weeks of the history
@@ -132,7 +132,7 @@ def _table(draw: np.random.Generator, customers: int) -> pd.DataFrame:
 
 
 def _tastes(draw: np.random.Generator, customers: pd.DataFrame) -> Floats:
-    """In part told by demographics, age in a curve too, in part personal; categories of a group are alike."""
+    """In part by demographics, age in a curve too, in part personal; categories of a group are alike."""
     features = pd.get_dummies(
         customers.drop(columns=["user_id"]).assign(balance=np.log(customers["balance"]))
     )

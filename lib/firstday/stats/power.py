@@ -44,8 +44,8 @@ def units_needed(
     """
     _check(alpha, shares, power)
     with np.errstate(divide="ignore", invalid="ignore"):
-        reach = _reach(alpha, power, *_errors(variance, effect, shares, rate))
-        units = np.ceil((reach / np.asarray(effect, dtype=float)) ** 2)
+        with_one = _detectable_with_one(alpha, power, *_errors(variance, effect, shares, rate))
+        units = np.ceil((with_one / np.asarray(effect, dtype=float)) ** 2)
     return np.where(np.isfinite(units) & (units > 0), units, np.nan)
 
 
@@ -63,8 +63,8 @@ def detectable_effect(
     with np.errstate(divide="ignore", invalid="ignore"):
         effect = np.zeros(())
         for _ in range(1 if rate is None else ROUNDS):  # the effect changes the variance, and that the effect
-            reach = _reach(alpha, power, *_errors(variance, effect, shares, rate))
-            effect = reach / np.sqrt(units)
+            with_one = _detectable_with_one(alpha, power, *_errors(variance, effect, shares, rate))
+            effect = with_one / np.sqrt(units)
     return np.where(np.isfinite(effect) & (effect > 0), effect, np.nan)
 
 
@@ -89,7 +89,7 @@ def days_needed(
     return np.where(missing <= 0, 0.0, days)
 
 
-def _reach(alpha: float, power: float, test: Floats, own: Floats) -> Floats:
+def _detectable_with_one(alpha: float, power: float, test: Floats, own: Floats) -> Floats:
     """How large the effect must be with one unit, given the two standard errors of `_errors`."""
     return np.asarray(ndtri(power) * own - ndtri(alpha / 2) * test)
 

@@ -1,4 +1,4 @@
-"""An encouragement: the push moves who reaches a moment, and so tells what reaching it does."""
+"""An encouragement: the push moves who reaches a moment, which estimates what reaching it does."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace

@@ -5,8 +5,8 @@ where it fits; where it does not, to majority vote, which overstates no rule. Al
 
 Likelihoods are no guide alone: a model that is wrong in its independence buys likelihood by splitting rows
 along whatever makes rules speak together, such as a text's length. So a model is taken only where what it
-rests on holds in the votes: enough overlaps to tell its parameters, overlaps as often as it expects, and no
-voter below chance. Otherwise the precision model, which assumes least, is taken.
+rests on holds in the votes: enough overlaps to identify its parameters, overlaps as often as it expects, and
+no voter below chance. Otherwise the precision model, which assumes least, is taken.
 """
 
 from dataclasses import replace
@@ -16,10 +16,10 @@ import numpy as np
 from firstday.labels.models import confusion, dependencies, latent_class, majority, precision
 from firstday.labels.models.base import (
     ClassShares,
-    Counted,
     Expected,
     Floats,
     LabelModel,
+    VotePatterns,
     identity_information,
 )
 
@@ -28,7 +28,7 @@ MISFIT = 1.5  # mean squared standardised difference of overlaps; 1 is what chan
 BELOW_CHANCE = 0.02  # of all votes
 
 
-def fit(counted: Counted, balance: Floats | None, groups: dependencies.Groups) -> LabelModel:
+def fit(counted: VotePatterns, balance: Floats | None, groups: dependencies.Groups) -> LabelModel:
     """The model that `auto` takes, with the reason in its notes. groups: (m,), copies of one another."""
     part = dependencies.counts_as(groups)
     if identity_information(counted.given) <= confusion.FUNCTION_LIKE:
@@ -51,7 +51,7 @@ def fit(counted: Counted, balance: Floats | None, groups: dependencies.Groups) -
     return replace(found, notes=(*found.notes, *notes))
 
 
-def _of_rare(counted: Counted, balance: Floats | None) -> tuple[LabelModel, str] | None:
+def _of_rare(counted: VotePatterns, balance: Floats | None) -> tuple[LabelModel, str] | None:
     """A model for rules of two classes of which one is rare; None where none is."""
     if counted.classes != 2:
         return None
@@ -68,7 +68,7 @@ def _of_rare(counted: Counted, balance: Floats | None) -> tuple[LabelModel, str]
     )
 
 
-def _won(counted: Counted) -> Floats:
+def _won(counted: VotePatterns) -> Floats:
     """(k,): share of the rows with votes that each class wins by majority vote. Where nobody votes for a
     class, rows without votes are won by it.
     """
@@ -78,7 +78,7 @@ def _won(counted: Counted) -> Floats:
 
 
 def _of_functions(
-    counted: Counted, balance: Floats | None, groups: dependencies.Groups
+    counted: VotePatterns, balance: Floats | None, groups: dependencies.Groups
 ) -> tuple[LabelModel, str]:
     """A model for voters who vote one way, and why it is taken."""
     part = dependencies.counts_as(groups)
@@ -91,7 +91,7 @@ def _of_functions(
     return _precise(counted, balance, part), f"voters vote one way, and {doubt}"
 
 
-def _precise(counted: Counted, balance: Floats | None, part: Floats) -> LabelModel:
+def _precise(counted: VotePatterns, balance: Floats | None, part: Floats) -> LabelModel:
     """The precision model; majority vote where that does not settle, as with many classes and few agreements,
     when one class may take all.
     """
@@ -99,7 +99,7 @@ def _precise(counted: Counted, balance: Floats | None, part: Floats) -> LabelMod
     return found if found.converged or balance is not None else majority.fit(counted)
 
 
-def doubts(counted: Counted, found: LabelModel, groups: dependencies.Groups) -> str | None:
+def doubts(counted: VotePatterns, found: LabelModel, groups: dependencies.Groups) -> str | None:
     """Why the votes speak against independence given the class, if they do."""
     if not found.converged:
         return "confusion matrices did not settle"
@@ -114,14 +114,14 @@ def doubts(counted: Counted, found: LabelModel, groups: dependencies.Groups) -> 
     return None
 
 
-def below_chance(counted: Counted, expected: Expected) -> float:
+def below_chance(counted: VotePatterns, expected: Expected) -> float:
     """Share of votes that are cast by voters who are right less often than by chance, by voter and class."""
     given = counted.given
     below = (given > 0) & (expected.right <= given / counted.classes)
     return float(given[below].sum() / given.sum())
 
 
-def misfit(counted: Counted, expected: Expected, groups: dependencies.Groups) -> float:
+def misfit(counted: VotePatterns, expected: Expected, groups: dependencies.Groups) -> float:
     """Mean over pairs of votes by two voters of (observed - expected)^2 / expected rows with both.
 
     Voters of one group are known to depend on each other and are not compared.
@@ -140,7 +140,7 @@ def misfit(counted: Counted, expected: Expected, groups: dependencies.Groups) ->
     return float(((observed - together[pairs]) ** 2 / least).mean())
 
 
-def _enough_overlaps(counted: Counted) -> bool:
+def _enough_overlaps(counted: VotePatterns) -> bool:
     """Whether single votes and the pairs that occur are at least as many as the parameters, which are the
     votes by class and the balance. Above MOST_COLUMNS the pairs are not counted.
     """

@@ -104,7 +104,7 @@ Sums = tuple[Floats, ...]
 Adding = Callable[[sp.csr_matrix, Floats, Floats | None], Sums]
 
 
-class Counted(ABC):
+class VotePatterns(ABC):
     """Distinct patterns of votes with their rows, on the driver or in Spark. Models are sums over them."""
 
     voters: tuple[str, ...]
@@ -219,7 +219,7 @@ def majority(votes: sp.csr_matrix, classes: int) -> Floats:
 
 
 def identity_information(given: Floats) -> float:
-    """How far the voter's identity tells the vote: mutual information of voter and vote over the votes'
+    """How far the voter's identity determines the vote: mutual information of voter and vote over the votes'
     entropy, from 0 (all voters vote alike, as crowd workers do) to 1 (each votes for one class only, as
     functions do). given: (m, k). Less the bias of small counts (Miller 1955).
     """

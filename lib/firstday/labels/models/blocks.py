@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from firstday.labels.models.base import Counted, Floats, Sums
+from firstday.labels.models.base import Floats, Sums, VotePatterns
 
 Groups = NDArray[np.intp]
 Ints = NDArray[np.int64]
@@ -37,7 +37,7 @@ class Blocks:
     rates: Floats
 
     @classmethod
-    def of(cls, groups: Groups, counted: Counted) -> "Blocks":
+    def of(cls, groups: Groups, counted: VotePatterns) -> "Blocks":
         """The blocks of voters with equal numbers in `groups`, (m,), and their outcomes that occur."""
         numbers = np.unique(groups)
         members = tuple(tuple(np.flatnonzero(groups == number).tolist()) for number in numbers)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import log_expit, logsumexp
 
 from firstday.labels.audit import Calibration
-from firstday.labels.models.base import Counted, Floats, LabelModel, Scores, Weights
+from firstday.labels.models.base import Floats, LabelModel, Scores, VotePatterns, Weights
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ def graded(model: LabelModel) -> Scores:
     )
 
 
-def calibrated(model: LabelModel, counted: Counted, calibration: Calibration, positive: int) -> LabelModel:
+def calibrated(
+    model: LabelModel, counted: VotePatterns, calibration: Calibration, positive: int
+) -> LabelModel:
     """The model with the recalibration, and the balance that follows from it."""
     scores = Calibrated(graded(model), calibration, positive)
     mass = counted.expect(scores).of_all(counted.uncovered)

@@ -10,10 +10,10 @@ import numpy as np
 
 from firstday.labels.models.base import (
     SMALLEST,
-    Counted,
     Expected,
     Floats,
     LabelModel,
+    VotePatterns,
     Weights,
     identity_information,
 )
@@ -26,7 +26,7 @@ CLASS_ROWS = 6.0  # votes, for each class, that a voter's overall accuracy weigh
 
 
 def fit(
-    counted: Counted,
+    counted: VotePatterns,
     balance: Floats | None = None,
     abstaining_tells: bool | None = None,
     counts_as: Floats | None = None,
@@ -69,8 +69,8 @@ def fit(
     )
 
 
-def _shares(counted: Counted, expected: Expected, abstaining_tells: bool) -> Floats:
-    """P(class). Where abstaining tells nothing, rows without votes tell nothing of it either."""
+def _shares(counted: VotePatterns, expected: Expected, abstaining_tells: bool) -> Floats:
+    """P(class). Where abstaining is not informative, rows without votes are not either."""
     if not abstaining_tells:
         return expected.shares
     mass = expected.of_all(counted.uncovered) + 1
@@ -90,7 +90,7 @@ def _confusion(given: Floats, expected: Expected) -> Floats:
     return np.maximum(counts / counts.sum(axis=1, keepdims=True), SMALLEST)
 
 
-def _voting(counted: Counted, expected: Expected) -> Floats:
+def _voting(counted: VotePatterns, expected: Expected) -> Floats:
     """(m, k): P(voted | class), drawn by one row to the voter's overall rate."""
     mass = expected.of_all(counted.uncovered)
     rate = counted.given.sum(axis=1, keepdims=True) / counted.total

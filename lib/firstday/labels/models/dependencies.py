@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
 from firstday.errors import LimitError
-from firstday.labels.models.base import SMALLEST, Counted, Floats, majority
+from firstday.labels.models.base import SMALLEST, Floats, VotePatterns, majority
 
 Groups = NDArray[np.intp]
 
@@ -47,7 +47,7 @@ class Dependencies:
     groups: Groups
 
 
-def learned(counted: Counted, kind: str = "auto") -> Dependencies:
+def learned(counted: VotePatterns, kind: str = "auto") -> Dependencies:
     """Who depends on whom. Few voters are compared as a matter of course, more only for a model of the kind
     that is made of this, as all pairs are looked at.
     """
@@ -59,7 +59,7 @@ def learned(counted: Counted, kind: str = "auto") -> Dependencies:
     return Dependencies(found, copies(found))
 
 
-def agreements(counted: Counted) -> Floats:
+def agreements(counted: VotePatterns) -> Floats:
     """(m, m): log odds of agreement beyond what the class explains, of the voter in the row with that in the
     column, given all others.
 

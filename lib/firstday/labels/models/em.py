@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from firstday.labels.models.base import Counted, Expected, Floats, Weights
+from firstday.labels.models.base import Expected, Floats, VotePatterns, Weights
 
 MOST_STEPS = 500
 CERTAIN = 100.0  # log odds of a majority of one vote
@@ -22,7 +22,7 @@ class Climb:
     converged: bool
 
 
-def start(counted: Counted, counts_as: Floats | None = None) -> Expected:
+def start(counted: VotePatterns, counts_as: Floats | None = None) -> Expected:
     """The sums under majority vote; with counts_as, (m,), voters' votes count as parts of one."""
     if counts_as is None:
         return counted.expect(None)
@@ -31,7 +31,7 @@ def start(counted: Counted, counts_as: Floats | None = None) -> Expected:
     return counted.expect(Weights(votes, np.zeros(classes)))
 
 
-def climb(counted: Counted, maximise: Callable[[Expected], Weights], expected: Expected) -> Climb:
+def climb(counted: VotePatterns, maximise: Callable[[Expected], Weights], expected: Expected) -> Climb:
     """From the sums in `expected` until no sum changes by more than CHANGE of all rows. `maximise` makes
     weights of sums; it may hold a prior.
     """

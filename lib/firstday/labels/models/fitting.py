@@ -19,7 +19,7 @@ from firstday.labels.models import (
     propensity,
     structure,
 )
-from firstday.labels.models.base import ClassShares, Counted, Floats, LabelModel, Weights
+from firstday.labels.models.base import ClassShares, Floats, LabelModel, VotePatterns, Weights
 from firstday.labels.models.calibrated import Calibrated
 from firstday.labels.models.dependencies import Groups
 from firstday.labels.models.mixture import LatentClasses
@@ -33,7 +33,7 @@ class WrittenScores(Protocol):
     def from_dict(cls, written: dict[str, Any]) -> Any: ...
 
 
-Fitting = Callable[[Counted, Floats | None, Groups], LabelModel]
+Fitting = Callable[[VotePatterns, Floats | None, Groups], LabelModel]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _scores() -> dict[str, type[WrittenScores]]:
 
 
 def fit(
-    counted: Counted, kind: str = "auto", balance: Floats | None = None, groups: Groups | None = None
+    counted: VotePatterns, kind: str = "auto", balance: Floats | None = None, groups: Groups | None = None
 ) -> LabelModel:
     """The label model of this kind, one of KINDS. Raises DataError where nobody votes at all.
 

@@ -21,7 +21,15 @@ import numpy as np
 from scipy.special import expit, logit
 from scipy.stats import chi2
 
-from firstday.labels.models.base import SMALLEST, ClassShares, Counted, Expected, Floats, LabelModel, Sums
+from firstday.labels.models.base import (
+    SMALLEST,
+    ClassShares,
+    Expected,
+    Floats,
+    LabelModel,
+    Sums,
+    VotePatterns,
+)
 from firstday.labels.models.blocks import Blocks
 from firstday.labels.models.components import Candidate, Search, one_a_class, search
 from firstday.labels.models.mixture import Encoded, Fit, LatentClasses, climb, expected_sums, maximise
@@ -35,9 +43,9 @@ MOST_PATTERNS = 3_000  # that blocks and components are searched on
 FIRST_REACH, REACH = 0.05, 2.0  # steps of the log odds of a share by which its limits are looked for
 RARE = 0.3  # share of the rarer class up to which the model is for
 FITS = 0.9  # of the comparative fit index
-TELLS = 1.5  # P(vote | its class) / P(vote | not), from which a voter tells something of the class
-ENOUGH = 3  # independent voters for the rarer class that tell its share
-WIDEST = 4.0  # limits (high / low) up to which it is told: within a factor of two of their middle
+TELLS = 1.5  # P(vote | its class) / P(vote | not), from which a voter is informative
+ENOUGH = 3  # independent voters for the rarer class from which its share is known
+WIDEST = 4.0  # limits (high / low) up to which it is reported: within a factor of two of their middle
 
 
 # --- how common each class is
@@ -86,7 +94,7 @@ def _limit(candidate: Candidate, of_class: int, direction: float) -> float:
 # --- the label model
 
 
-def fit(counted: Counted, balance: Floats | None = None) -> LabelModel:
+def fit(counted: VotePatterns, balance: Floats | None = None) -> LabelModel:
     """The latent class model. balance: (k,), shares of all rows, silent ones included, where they are known:
     it decides where the votes do not say how common the classes are; where they do, it is kept within their
     limits, and left aside beyond.
@@ -97,7 +105,7 @@ def fit(counted: Counted, balance: Floats | None = None) -> LabelModel:
     return attempt(counted, balance)[0]
 
 
-def attempt(counted: Counted, balance: Floats | None = None) -> tuple[LabelModel, str | None]:
+def attempt(counted: VotePatterns, balance: Floats | None = None) -> tuple[LabelModel, str | None]:
     """The model, and why the votes of one-sided rules on a rare class are better not left to it, if so."""
     sampled = Patterns.sampled(counted, MOST_PATTERNS)
     found = search(sampled)
@@ -133,7 +141,7 @@ def attempt(counted: Counted, balance: Floats | None = None) -> tuple[LabelModel
     return model, _doubt(found.best, last.of_class(), ratios)
 
 
-def likelihood_ratios(counted: Counted, expected: Expected) -> Floats:
+def likelihood_ratios(counted: VotePatterns, expected: Expected) -> Floats:
     """(m, k): P(vote | its class) / P(vote | any other); NaN where it is never given. Below 1 a vote speaks
     against the class that it is for.
     """
@@ -177,7 +185,7 @@ def _contradicted(balance: Floats, known: ClassShares) -> str:
     )
 
 
-def _on_all(counted: Counted, best: Candidate, balance: Floats | None, steps: int) -> Fit:
+def _on_all(counted: VotePatterns, best: Candidate, balance: Floats | None, steps: int) -> Fit:
     """The candidate's fit, gone on with over all patterns for at most so many steps."""
     blocks, scores = Blocks.of(best.encoded.blocks.groups, counted), best.fit.scores
     sums, mass, _ = counted.add(partial(expected_sums, scores, blocks))

@@ -1,9 +1,9 @@
 """Majority vote: all weights 1, the baseline of every table."""
 
-from firstday.labels.models.base import Counted, Floats, LabelModel
+from firstday.labels.models.base import Floats, LabelModel, VotePatterns
 
 
-def fit(counted: Counted, balance: Floats | None = None) -> LabelModel:
+def fit(counted: VotePatterns, balance: Floats | None = None) -> LabelModel:
     """Nothing is learned but P(class), the shares of rows that the vote gives each class.
 
     `balance` changes no vote.

@@ -20,7 +20,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from firstday.labels.models.base import SMALLEST, Counted, Expected, Floats, LabelModel, Weights
+from firstday.labels.models.base import SMALLEST, Expected, Floats, LabelModel, VotePatterns, Weights
 from firstday.labels.models.em import climb, start
 
 PRECISION = 0.8
@@ -30,7 +30,7 @@ ALWAYS = 0.98  # of all rows
 MOST_SHIFTS, SETTLED = 20, 1e-6  # steps to a known balance; the change of log odds at which it is reached
 
 
-def fit(counted: Counted, balance: Floats | None = None, counts_as: Floats | None = None) -> LabelModel:
+def fit(counted: VotePatterns, balance: Floats | None = None, counts_as: Floats | None = None) -> LabelModel:
     """balance: (k,), P(class) over all rows, where it is known. Rows with votes cannot have more of a class
     than all rows have: where the posteriors would, they are shifted against that class until they do not.
     (Nothing is known of the rows without votes, so that a class may well have fewer.)
@@ -77,7 +77,7 @@ def fit(counted: Counted, balance: Floats | None = None, counts_as: Floats | Non
     )
 
 
-def _capped(counted: Counted, weights: Weights, shift: Floats, most: Floats) -> Floats:
+def _capped(counted: VotePatterns, weights: Weights, shift: Floats, most: Floats) -> Floats:
     """(k,): the shift, 0 or less, under which no class has more than its `most` rows."""
     base = weights.base - shift
     for _ in range(MOST_SHIFTS):
@@ -89,7 +89,7 @@ def _capped(counted: Counted, weights: Weights, shift: Floats, most: Floats) -> 
     return shift
 
 
-def _always(counted: Counted) -> np.ndarray:
+def _always(counted: VotePatterns) -> np.ndarray:
     """(m, k): votes that are cast on nearly every row."""
     return counted.given >= ALWAYS * counted.total
 

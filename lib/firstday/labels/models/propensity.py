@@ -11,13 +11,13 @@ given. Votes that go one way only fit this model badly: nothing but the balance 
 
 import numpy as np
 
-from firstday.labels.models.base import Counted, Expected, Floats, LabelModel, Weights
+from firstday.labels.models.base import Expected, Floats, LabelModel, VotePatterns, Weights
 from firstday.labels.models.em import climb, start
 
 EDGE = 0.5  # rows that every accuracy has right and wrong in addition: none is estimated as 0 or 1
 
 
-def fit(counted: Counted, balance: Floats | None = None) -> LabelModel:
+def fit(counted: VotePatterns, balance: Floats | None = None) -> LabelModel:
     """balance: (k,), P(class) where it is known, otherwise learned."""
     classes, votes = counted.classes, counted.given.sum(axis=1)
 

@@ -7,10 +7,10 @@ the group has: five copies of a rule weigh as much as one.
 from dataclasses import replace
 
 from firstday.labels.models import confusion, dependencies
-from firstday.labels.models.base import Counted, Floats, LabelModel
+from firstday.labels.models.base import Floats, LabelModel, VotePatterns
 
 
-def fit(counted: Counted, balance: Floats | None, groups: dependencies.Groups) -> LabelModel:
+def fit(counted: VotePatterns, balance: Floats | None, groups: dependencies.Groups) -> LabelModel:
     """The model, with the groups of copies in its notes. groups: (m,), from `dependencies`."""
     found = confusion.fit(counted, balance, counts_as=dependencies.counts_as(groups))
     return replace(
