@@ -20,7 +20,8 @@ RULES = {
     "null": ("each assignment has a unit, a variant and an instant", "leave out the rows without one"),
     "clash": (
         "a unit has one variant at a time",
-        "leave these units out, or say that the design is a ramp or a crossover and number its rows",
+        "raise --max-bad-share to leave these units out, or say that the design is a ramp or a crossover and "
+        "number its rows",
     ),
     "swapped": ("a variant ends after it begins, wash-out included", "look for swapped dates"),
 }

@@ -152,8 +152,8 @@ def _whole(values: "pd.Series[Any]") -> "pd.Series[Any]":
     values = values.reset_index(drop=True)
     if not pd.api.types.is_float_dtype(values.dtype):
         return values
-    known = values.dropna()
-    if len(known) and (known.abs() < LARGEST_WHOLE).all() and (known % 1 == 0).all():
+    known = values.dropna().to_numpy("float64")
+    if len(known) and (abs(known) < LARGEST_WHOLE).all() and (known % 1 == 0).all():
         return values.astype("Int64")
     return values
 

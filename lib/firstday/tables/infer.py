@@ -33,7 +33,7 @@ def inferred(source: Input, names: Sequence[str]) -> dict[str, Kind]:
     parts = []
     for at, name in enumerate(texts):
         text = present(column(name))
-        plain = (text.rlike(NUMBER_TEXT) & ~text.rlike(LEADING_ZERO)) | is_nan(text)
+        plain = text.rlike(NUMBER_TEXT) & number(text).isNotNull() & ~text.rlike(LEADING_ZERO) | is_nan(text)
         parts += [
             F.count(text).alias(f"known_{at}"),
             F.coalesce(F.bool_and(plain), F.lit(False)).alias(f"number_{at}"),

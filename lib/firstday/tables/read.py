@@ -131,6 +131,13 @@ def open_input(
 def of_frame(spark: SparkSession, frame: DataFrame, source: str, name: str, how: Reading) -> Input:
     """A DataFrame as the input `name`, read as an address would be; `source` is what reports call it."""
     _require_utc(spark)
+    lower = [each.lower() for each in frame.columns]
+    if again := [each for each in frame.columns if lower.count(each.lower()) > 1]:
+        raise DataError(
+            f"columns of {name} must differ by more than case, or Spark does not tell them apart",
+            value=again,
+            next_step="rename one of them, or leave it out",
+        )
     with opening(name, source):
         frame = _as_declared(frame, name, how)
     handed_over = ("DataFrame", "as handed over")

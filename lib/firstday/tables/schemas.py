@@ -111,12 +111,12 @@ def events(date_column: str | None = None, *, segments: Iterable[str] = (), with
 
 
 def wide_votes(voters: Iterable[str], classes: int | None, others: Iterable[str] = ()) -> Contract:
-    """Votes with a column for each voter; `others` are handed on as they are."""
+    """Votes with a column for each voter, null where it abstains; `others` are handed on as they are."""
     return Contract(
         "votes",
         (
             Field("row_id", "id"),
-            *(Field(name, "vote", classes=classes) for name in voters),
+            *(Field(name, "vote", nullable=True, classes=classes) for name in voters),
             *(Field(name, "any", nullable=True) for name in others),
         ),
         unique="row_id",
