@@ -39,7 +39,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "cli": ("errors", "job_list", "logs", "preflight", "redact", "settings"),
     "tables": (
         *("addresses", "errors", "expressions.uses", "logs"),
-        *("spark.failures", "spark.hadoop", "spark.local_rows"),
+        *("spark.failures", "spark.storage", "spark.local_rows"),
         *("parallel", "redact", "settings", "tables"),
     ),
     "tracking": ("errors", "logs", "redact", "settings"),

@@ -8,10 +8,10 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from firstday import logs
 from firstday.errors import FirstdayError, reason
@@ -82,11 +82,22 @@ OWN = {
 REDACTED = "*********(redacted)"
 
 
+def on_connect(spark: "SparkSession") -> bool:
+    """Whether the session is a client of Spark Connect: it has no JVM, and resolves plans as they run."""
+    return type(spark).__module__.startswith("pyspark.sql.connect")
+
+
 def own_session(spark: "SparkSession") -> "SparkSession":
     """A session beside `spark`, on the same cluster and catalog, with its settings but for OWN.
 
     Settings are of a session, and a lazy table is read with those of the session that made it.
     """
+    if on_connect(spark):
+        client: Any = spark  # Spark 4.1 has it, for Connect
+        own: SparkSession = client.cloneSession()
+        for key, value in OWN.items():
+            own.conf.set(key, value)
+        return own
     own = spark.newSession()
     theirs = {row["key"]: row["value"] for row in spark.sql("SET").collect()}
     ours = {row["key"]: row["value"] for row in own.sql("SET").collect()}
@@ -98,18 +109,24 @@ def own_session(spark: "SparkSession") -> "SparkSession":
     return own
 
 
-def in_session(frame: "DataFrame", own: "SparkSession") -> "DataFrame":
-    """The same rows as a DataFrame of another session: a view that all sessions see hands the plan over."""
+def in_session(frame: "DataFrame", own: "SparkSession", until: ExitStack) -> "DataFrame":
+    """The same rows as a DataFrame of another session: a view that all sessions see hands the plan over. On
+    Spark Connect it is there until `until` is closed, and looked for each time that the rows are read.
+    """
     name = f"firstday_{uuid.uuid4().hex}"
     frame.createGlobalTempView(name)
-    try:
+    with ExitStack() as stack:
+        stack.callback(own.catalog.dropGlobalTempView, name)
+        if on_connect(own):
+            until.push(stack.pop_all())
         return own.table(f"{own.conf.get(GLOBAL_VIEWS)}.{name}")
-    finally:
-        own.catalog.dropGlobalTempView(name)
 
 
-def is_running() -> bool:
-    """Whether Spark runs in this process."""
+def is_running(spark: "SparkSession") -> bool:
+    """Whether the session's Spark runs still."""
+    if on_connect(spark):
+        client: Any = spark
+        return not client.is_stopped
     from pyspark import SparkContext
 
     return SparkContext._active_spark_context is not None
@@ -199,7 +216,7 @@ def leave(status: int) -> None:
     from pyspark.sql import SparkSession
 
     spark = SparkSession.getActiveSession()
-    if spark is None or on_databricks() or "PYSPARK_GATEWAY_PORT" not in os.environ:
+    if spark is None or on_databricks() or on_connect(spark) or "PYSPARK_GATEWAY_PORT" not in os.environ:
         return
     jvm = spark.sparkContext._jvm
     spark.stop()
@@ -261,8 +278,10 @@ def on_databricks() -> bool:
 
 
 def launched_outside() -> bool:
-    """spark-submit starts the JVM first and gives Python the port; Databricks says which runtime it is."""
-    return "PYSPARK_GATEWAY_PORT" in os.environ or on_databricks()
+    """spark-submit starts the JVM first and gives Python the port; Databricks says which runtime it is, and
+    SPARK_REMOTE where a Connect server is.
+    """
+    return "PYSPARK_GATEWAY_PORT" in os.environ or "SPARK_REMOTE" in os.environ or on_databricks()
 
 
 def _memory_bytes() -> int:

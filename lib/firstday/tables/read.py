@@ -28,10 +28,9 @@ from firstday.tables.address import (
     FORMATS,
     delta_frame,
     delta_version,
-    file_system,
     is_delta,
     is_path,
-    parquet_integers,
+    storage,
 )
 from firstday.tables.faults import opening
 from firstday.tables.paths import leads_somewhere, mapped
@@ -226,14 +225,12 @@ class Files(NamedTuple):
 
 def _single_file(spark: SparkSession, source: str) -> list[Files]:
     """As `_listing`, which takes Spark two jobs, where `source` is one file that it would read."""
-    files, path = file_system(spark, source)
-    if path.getName()[:1] in "_." or not files.isFile(path):
+    file = storage(spark).file(source)
+    if file is None or not file.bytes or file.path.rpartition("/")[2][:1] in "_.":
         return []
-    status = files.getFileStatus(path)
-    told = status.getPath().toString(), status.getLen(), status.getModificationTime()
-    extension = re.search(EXTENSION, told[0].lower())
-    mixed = int.from_bytes(hashlib.sha256(repr(told).encode()).digest()[:8])
-    return [Files(extension[1] if extension else "", 1, told[1], mixed)] if told[1] else []
+    extension = re.search(EXTENSION, file.path.lower())
+    mixed = int.from_bytes(hashlib.sha256(repr(tuple(file)).encode()).digest()[:8])
+    return [Files(extension[1] if extension else "", 1, file.bytes, mixed)]
 
 
 def _listing(spark: SparkSession, path: str, name: str, source: str) -> list[Files]:
@@ -324,7 +321,7 @@ def _by_precision(spark: SparkSession, path: str) -> list[list[str]]:
     found: dict[frozenset[str], list[str]] = {}
     listed = spark.read.format("binaryFile").option("recursiveFileLookup", "true").load(path).inputFiles()
     for file in sorted(listed)[:MOST_HEADERS]:
-        fine = {each for each, kind in parquet_integers(spark, file).items() if kind is not None}
+        fine = {each for each, kind in storage(spark).parquet_integers(file).items() if kind is not None}
         found.setdefault(frozenset(fine), []).append(literal_path(unquote(file)))
     return [*found.values()] if len(listed) <= MOST_HEADERS else [[path]]
 
@@ -343,10 +340,12 @@ def _nanoseconds(spark: SparkSession, name: str, frame: DataFrame) -> dict[str, 
     """Columns of nanoseconds since 1970, which Spark has read as whole numbers, and the type that they are:
     instants, or what a clock showed. Raises DataError where they are that in some of the files only.
     """
+    if spark.conf.get(NANOS, "false") != "true":  # Spark refuses them then
+        return {}
     whole = {each.name for each in frame.schema if isinstance(each.dataType, LongType)}
     found: dict[str, tuple[str | None, str]] = {}
     for file in frame.inputFiles()[:MOST_HEADERS] if whole else []:
-        for each, kind in parquet_integers(spark, file).items():
+        for each, kind in storage(spark).parquet_integers(file).items():
             first, other = found.setdefault(each, (kind, file))
             if first != kind and each in whole:
                 raise _two_types(name, each, (first or "bigint", other), (kind or "bigint", file))
