@@ -15,7 +15,16 @@ from firstday.tables import forget, maintain
 REPOSITORY = Path(__file__).parents[1]
 # What all stages may import.
 SHARED = (
-    *("errors", "redact", "settings", "spark.catalyst", "spark.frames", "spark.local_rows", "expressions"),
+    *(
+        "errors",
+        "redact",
+        "settings",
+        "spark.catalyst",
+        "spark.connect",
+        "spark.frames",
+        "spark.local_rows",
+        "expressions",
+    ),
     *("parallel", "spark.observed", "spark.synapseml"),
     *("tables.schemas", "windows", "segments", "rounding"),
 )
@@ -28,7 +37,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "rounding": (),
     "preflight": ("addresses", "errors", "job_list", "loop.steps", "spark.session", "settings"),
     "settings": ("errors", "settings"),
-    "parallel": (),
+    "parallel": ("spark.threads",),
     "spark": ("errors", "logs", "spark", "tables.schemas"),
     "expressions": ("errors", "expressions", "spark.catalyst", "tables.schemas"),
     "windows": ("errors", "settings"),

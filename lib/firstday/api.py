@@ -235,7 +235,7 @@ def _place(spark: "SparkSession", sources: "Sources", name: str, value: Any) -> 
     elif isinstance(value, LabelFunctions):
         place, there = f"{len(value.functions)} label functions", value
     elif hasattr(value, "sparkSession"):
-        place, there = f"DataFrame {name}", in_session(value, sources.spark, sources.caches)
+        place, there = f"DataFrame {name}", in_session(value, sources.spark)
     else:
         raise SettingsError(
             f"{name} must be a Spark or pandas DataFrame, an address, or a result",

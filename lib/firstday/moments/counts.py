@@ -19,6 +19,7 @@ from firstday.moments.members import Members
 from firstday.moments.pairs import CELLS
 from firstday.moments.survey import Survey
 from firstday.moments.tally import OFFSET_BITS, ROW, TIMED
+from firstday.spark.connect import resolved
 from firstday.spark.frames import persisted, unpersist
 from firstday.spark.observed import observed
 from firstday.tables.schemas import delivery, quoted
@@ -139,6 +140,7 @@ def count(
     duplicates = observed(doubles).get("duplicates") if "event_id" in events.columns else 0
     # Without users nothing is left to exchange, and Spark drops the plan before it, with what it observed.
     found = observed(seen)
+    reduced = resolved(reduced)
     unknown = found.get("unknown", survey.events - survey.after_horizon)
     return Counts(
         moment_counts=_moment_counts(reduced, kernel, members, whole),

@@ -13,8 +13,9 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import IntegerType, LongType, StructType
 
 from firstday.errors import DataError, LimitError, SettingsError
+from firstday.spark.connect import on_connect
+from firstday.spark.failures import error_class
 from firstday.spark.local_rows import local_rows
-from firstday.spark.session import on_connect
 from firstday.tables.schemas import column
 
 ADAPTIVE = "spark.sql.adaptive.enabled"
@@ -29,7 +30,7 @@ def persisted(rows: DataFrame) -> DataFrame:
     try:
         return rows.persist()
     except PySparkException as error:
-        if not str(error.getErrorClass()).startswith("NOT_SUPPORTED"):
+        if not error_class(error).startswith("NOT_SUPPORTED"):
             raise
         return rows
 
@@ -39,7 +40,7 @@ def unpersist(rows: DataFrame) -> None:
     try:
         rows.unpersist()
     except PySparkException as error:
-        if not str(error.getErrorClass()).startswith("NOT_SUPPORTED"):
+        if not error_class(error).startswith("NOT_SUPPORTED"):
             raise
 
 

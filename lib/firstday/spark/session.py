@@ -8,7 +8,7 @@ import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from firstday import logs
 from firstday.errors import FirstdayError, reason
 from firstday.spark import jars, java
+from firstday.spark.connect import on_connect, resolved
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -82,11 +83,6 @@ OWN = {
 REDACTED = "*********(redacted)"
 
 
-def on_connect(spark: "SparkSession") -> bool:
-    """Whether the session is a client of Spark Connect: it has no JVM, and resolves plans as they run."""
-    return type(spark).__module__.startswith("pyspark.sql.connect")
-
-
 def own_session(spark: "SparkSession") -> "SparkSession":
     """A session beside `spark`, on the same cluster and catalog, with its settings but for OWN.
 
@@ -109,17 +105,14 @@ def own_session(spark: "SparkSession") -> "SparkSession":
     return own
 
 
-def in_session(frame: "DataFrame", own: "SparkSession", until: ExitStack) -> "DataFrame":
-    """The same rows as a DataFrame of another session: a view that all sessions see hands the plan over. On
-    Spark Connect it is there until `until` is closed, and looked for each time that the rows are read.
-    """
+def in_session(frame: "DataFrame", own: "SparkSession") -> "DataFrame":
+    """The same rows as a DataFrame of another session: a view that all sessions see hands the plan over."""
     name = f"firstday_{uuid.uuid4().hex}"
     frame.createGlobalTempView(name)
-    with ExitStack() as stack:
-        stack.callback(own.catalog.dropGlobalTempView, name)
-        if on_connect(own):
-            until.push(stack.pop_all())
-        return own.table(f"{own.conf.get(GLOBAL_VIEWS)}.{name}")
+    try:
+        return resolved(own.table(f"{own.conf.get(GLOBAL_VIEWS)}.{name}"))
+    finally:
+        own.catalog.dropGlobalTempView(name)
 
 
 def is_running(spark: "SparkSession") -> bool:

@@ -14,7 +14,8 @@ from pyspark.errors import AnalysisException
 from pyspark.sql import SparkSession
 
 from firstday.errors import DataError
-from firstday.spark.session import on_connect
+from firstday.spark.connect import on_connect
+from firstday.spark.failures import error_class
 
 # A column in a Parquet schema's text, and whether its nanoseconds are adjusted to UTC.
 INTEGER_COLUMN = (
@@ -163,7 +164,7 @@ class ThroughConnect:
         try:
             _ = self.spark.read.format("binaryFile").load(_literal(self.absolute(path))).schema
         except AnalysisException as error:
-            if error.getErrorClass() != "PATH_NOT_FOUND":
+            if error_class(error) != "PATH_NOT_FOUND":
                 raise
             return False
         return True
@@ -228,7 +229,7 @@ class ThroughConnect:
         try:
             _ = self.spark.read.format("delta").load(path).schema
         except AnalysisException as error:
-            if str(error.getErrorClass()).startswith("DELTA_"):
+            if error_class(error).startswith(("DELTA_", "PATH_NOT_FOUND")):
                 return False
             raise
         return True

@@ -22,7 +22,7 @@ from pyspark.sql.types import (
 )
 
 from firstday.errors import DataError, FirstdayError
-from firstday.spark.failures import FAILURES
+from firstday.spark.failures import FAILURES, error_class
 from firstday.tables.address import (
     EXTENSION,
     FORMATS,
@@ -34,7 +34,7 @@ from firstday.tables.address import (
 )
 from firstday.tables.faults import opening
 from firstday.tables.paths import leads_somewhere, mapped
-from firstday.tables.schemas import column
+from firstday.tables.schemas import column, with_columns
 from firstday.tables.text_files import MOST_HEADERS, UNREADABLE, UTF8, literal_path, read_csv, read_json
 from firstday.tables.values import TimeUnit, micros_of
 
@@ -153,7 +153,7 @@ def _as_declared(frame: DataFrame, name: str, how: Reading) -> DataFrame:
 def _without_void(frame: DataFrame) -> DataFrame:
     """A column without any value is text, as it is in CSV: Spark 4 reads Parquet's as of the type void."""
     void = [each.name for each in frame.schema if isinstance(each.dataType, NullType)]
-    return frame.withColumns({name: column(name).cast("string") for name in void}) if void else frame
+    return with_columns(frame, {name: column(name).cast("string") for name in void})
 
 
 def _prepare(spark: SparkSession) -> None:
@@ -239,7 +239,7 @@ def _listing(spark: SparkSession, path: str, name: str, source: str) -> list[Fil
     try:
         files = reader.load(path)
     except AnalysisException as error:
-        if error.getErrorClass() != "PATH_NOT_FOUND":
+        if error_class(error) != "PATH_NOT_FOUND":
             raise
         raise DataError(
             f"{name} must exist, as a file, a folder or a table",
@@ -311,8 +311,9 @@ def _read_parquet_alike(
         )
         reader = spark.read.options(**options).schema(StructType(list(fields)))
         frame = _shifted(reader.parquet(*paths), zoneless, time_zone)
-    return frame.withColumns(
-        {each: F.timestamp_micros(micros_of(column(each))).cast(kind) for each, kind in nanoseconds.items()}
+    return with_columns(
+        frame,
+        {each: F.timestamp_micros(micros_of(column(each))).cast(kind) for each, kind in nanoseconds.items()},
     )
 
 
@@ -375,7 +376,7 @@ def _two_types(name: str, column_name: str, one: tuple[str, str], other: tuple[s
 def _with_instants(frame: DataFrame, time_zone: str) -> DataFrame:
     """Zoneless timestamps become the instants that a clock in `time_zone` showed them at."""
     zoneless = _zoneless(frame)
-    as_utc = frame.withColumns({name: column(name).cast("timestamp") for name in zoneless})
+    as_utc = with_columns(frame, {name: column(name).cast("timestamp") for name in zoneless})
     return _shifted(as_utc, zoneless, time_zone)
 
 
@@ -385,7 +386,7 @@ def _zoneless(frame: DataFrame) -> list[str]:
 
 def _shifted(frame: DataFrame, names: list[str], time_zone: str) -> DataFrame:
     """Timestamps that were read as UTC, moved to what they are in `time_zone`."""
-    return frame.withColumns({name: to_instant(column(name), time_zone) for name in names})
+    return with_columns(frame, {name: to_instant(column(name), time_zone) for name in names})
 
 
 def to_instant(local: Column, time_zone: str) -> Column:
