@@ -15,17 +15,8 @@ from firstday.tables import forget, maintain
 REPOSITORY = Path(__file__).parents[1]
 # What all stages may import.
 SHARED = (
-    *(
-        "errors",
-        "redact",
-        "settings",
-        "spark.catalyst",
-        "spark.connect",
-        "spark.frames",
-        "spark.local_rows",
-        "expressions",
-    ),
-    *("parallel", "spark.observed", "spark.synapseml"),
+    *("errors", "redact", "settings", "expressions", "spark.catalyst", "spark.connect", "spark.frames"),
+    *("spark.local_rows", "parallel", "spark.observed", "spark.synapseml"),
     *("tables.schemas", "windows", "segments", "rounding"),
 )
 STAGES = ("moments", "labels", "ranking", "recommendations", "experiments", "report", "simulation")
