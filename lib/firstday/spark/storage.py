@@ -21,6 +21,7 @@ from firstday.spark.failures import error_class
 INTEGER_COLUMN = (
     r"^  (?:optional|required) int64 (.+?)(?: \(TIMESTAMP\(NANOS,(true|false)\)\)| \(.*\))?(?: = \d+)?;$"
 )
+OF_THIS_MACHINE = "file"
 NANOSECONDS = {"true": "timestamp", "false": "timestamp_ntz"}
 SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+:")
 LOCAL = re.compile(r"file:/*|dbfs:/+(?=Volumes/)")  # before a path that Python may see
@@ -108,7 +109,7 @@ class ThroughHadoop:
     def put(self, path: str, unfinished: str, content: bytes) -> None:
         files, target = self._at(path)
         _, beside = self._at(unfinished)
-        if files.getScheme() == "file":
+        if files.getScheme() == OF_THIS_MACHINE:
             # Hadoop's local files have checksums beside them and are not replaced in one step.
             local = Path(beside.toUri().getPath())
             local.write_bytes(content)

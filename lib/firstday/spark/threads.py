@@ -15,7 +15,10 @@ def inheriting(call: Callable[[], Found]) -> Callable[[], Found]:
     """The call with what Spark keeps for the thread that this is called in: jobs' properties, the session."""
     wrap: Any = inheritable_thread_target
     if is_remote():
-        wrap = wrap(SparkSession.getActiveSession())
+        session = SparkSession.getActiveSession()
+        if session is None:  # of a thread that has none; DataFrames bring their own
+            return call
+        wrap = wrap(session)
     with warnings.catch_warnings():
         # Of Spark 4: tags, of which we have none.
         warnings.filterwarnings("ignore", "Spark session is not provided")

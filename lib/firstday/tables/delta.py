@@ -141,6 +141,7 @@ class Store:
 
     def create(self, name: str, schema: StructType) -> None:
         """Create the table unless it exists. Of two runs that do so at once, the second finds the first's."""
+        failure: Exception | None = None
         for attempt in range(ATTEMPTS):
             if self.exists(name):
                 return
@@ -149,9 +150,10 @@ class Store:
             except FAILURES as error:
                 # The other may be half way: Delta then says many things, but not that the table is there.
                 failure = error
-                time.sleep(PAUSE_S * attempt)
+            time.sleep(PAUSE_S * attempt)
+        why = f" ({reason(failure)})" if failure else ""  # of a folder that is not empty it says nothing
         raise OutputError(
-            f"the output must be a place for Delta tables ({reason(failure)})",
+            f"the output must be a place for Delta tables{why}",
             value=self.location(name),
             next_step="check that it can be written and holds nothing else of this name",
         ) from failure
