@@ -13,7 +13,7 @@ from firstday.errors import DataError
 from firstday.experiments.outcomes import Outcomes
 from firstday.rounding import amount
 from firstday.settings.metrics import PRE
-from firstday.tables.schemas import column
+from firstday.tables.schemas import column, with_columns
 
 SAMPLED = 1_000_000  # units; of more the quantile is that of a sample by their ids
 
@@ -62,4 +62,4 @@ def capped(outcomes: Outcomes, units: int) -> tuple[Outcomes, tuple[str, ...]]:
         notes.append(f"{metric.name} is capped at {amount(limit)} a unit{what}: {those} as that.")
     # Null stays null: least passes over it.
     columns = {name: F.when(column(name).isNotNull(), value) for name, value in columns.items()}
-    return replace(outcomes, frame=outcomes.frame.withColumns(columns)), tuple(notes)
+    return replace(outcomes, frame=with_columns(outcomes.frame, columns)), tuple(notes)
