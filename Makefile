@@ -2,12 +2,12 @@
 # make test    linter, format, types, tests
 # make install .venv with everything; .venv/bin/firstday then works from any folder
 # make install SPARK=4: the same on Spark 4, in .venv-spark4; other targets take SPARK=4, too
-# More: test-spark4, cluster-test, notebook, lint, format, docs, dist, bench, lock, audit, clean
+# More: test-spark4, test-connect, cluster-test, notebook, lint, format, docs, dist, bench, lock, audit, clean
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help install run test test-spark4 cluster-test lint format docs notebook dist bench lock audit clean
+.PHONY: help install run test test-spark4 test-connect cluster-test lint format docs notebook dist bench lock audit clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -77,6 +77,13 @@ test: lint
 test-spark4:
 	@$(MAKE) --no-print-directory SPARK=4 install
 	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 .venv-spark4/bin/pytest --ignore tests/cluster --numprocesses 2 --dist loadfile
+
+# Jobs, functions and publishing on a local server of Spark Connect, by the tests that hold elsewhere, too.
+CONNECT := $(addprefix tests/,$(addprefix jobs/test_,real_log.py no_cache.py api.py forget.py assign.py measure.py \
+	label.py) tables/test_write.py)
+test-connect:
+	@$(MAKE) --no-print-directory SPARK=4 install
+	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 .venv-spark4/bin/pytest --connect $(CONNECT)
 
 # All jobs by spark-submit on a cluster of a master and two workers, which is started here; faults are injected.
 cluster-test: dist

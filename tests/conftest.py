@@ -1,14 +1,16 @@
 """One Spark session for all tests, the real data where it is present, and Hypothesis' profile."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 from pyspark.sql import SparkSession
 
 from firstday import logs
-from firstday.spark import jars, session
+from firstday.spark import jars, java, session
 
 REAL_DATA = Path(__file__).parents[2] / "shared" / "data"
 
@@ -17,6 +19,10 @@ settings.register_profile(
     "firstday", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("firstday")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--connect", action="store_true", help="on a local server of Spark Connect")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -48,8 +54,10 @@ def restored_logs() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
-    """Local mode as shipped, made quick for small data: one partition, no adaptive plans, the C1 compiler."""
+def spark(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[SparkSession]:
+    """Local mode as shipped, made quick for small data: one partition, no adaptive plans, the C1 compiler.
+    With --connect a client of a server that is set up alike.
+    """
     conf = session.local_conf("firstday-tests", cores="2")
     conf |= {
         "spark.driver.memory": "2g",
@@ -67,6 +75,19 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
         "spark.sql.adaptive.enabled": "false",
         "spark.local.dir": str(tmp_path_factory.mktemp("spark")),
     }
-    spark = session.start_local(conf)
+    spark = served(conf) if request.config.getoption("connect") else session.start_local(conf)
     yield spark
     spark.stop()
+
+
+def served(conf: dict[str, str]) -> SparkSession:
+    """A session of Spark Connect, whose server is started here."""
+    os.environ["JAVA_HOME"] = str(java.require())
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+    builder: Any = SparkSession.builder
+    builder = builder.remote(conf["spark.master"])
+    for key, value in conf.items():
+        if key != "spark.master":
+            builder = builder.config(key, value)
+    spark: SparkSession = builder.getOrCreate()
+    return spark

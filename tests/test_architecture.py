@@ -15,8 +15,8 @@ from firstday.tables import forget, maintain
 REPOSITORY = Path(__file__).parents[1]
 # What all stages may import.
 SHARED = (
-    *("errors", "redact", "settings", "spark.catalyst", "spark.frames", "spark.local_rows", "expressions"),
-    *("parallel", "spark.observed", "spark.synapseml", "stats"),
+    *("errors", "redact", "settings", "expressions", "spark.catalyst", "spark.connect", "spark.frames"),
+    *("spark.local_rows", "parallel", "spark.observed", "spark.synapseml", "stats"),
     *("tables.schemas", "windows", "segments", "rounding"),
 )
 STAGES = ("moments", "labels", "ranking", "recommendations", "experiments", "simulation")
@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "rounding": (),
     "preflight": ("addresses", "errors", "job_list", "loop.steps", "spark.session", "settings"),
     "settings": ("errors", "settings"),
-    "parallel": (),
+    "parallel": ("spark.threads",),
     "stats": ("errors", "stats"),
     "spark": ("errors", "logs", "spark", "tables.schemas"),
     "expressions": ("errors", "expressions", "spark.catalyst", "tables.schemas"),
@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "cli": ("errors", "job_list", "logs", "preflight", "redact", "settings"),
     "tables": (
         *("addresses", "errors", "expressions.uses", "logs"),
-        *("spark.failures", "spark.hadoop", "spark.local_rows"),
+        *("spark.failures", "spark.storage", "spark.local_rows"),
         *("parallel", "redact", "settings", "tables", "windows"),
     ),
     "tracking": ("errors", "logs", "redact", "settings"),

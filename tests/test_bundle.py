@@ -46,6 +46,7 @@ DAILY = RESOURCES["jobs"]["daily"]
 CONDITION = "experiment"
 TASKS = {task["task_key"]: task for task in DAILY["tasks"] if task["task_key"] != CONDITION}
 DAILY_TASKS, EXPERIMENT = ["label", "discover", "train", "recommend"], ["assign", "measure"]
+SERVERLESS = RESOURCES["jobs"]["serverless"]
 CLUSTERS = {cluster["job_cluster_key"]: cluster["new_cluster"] for cluster in DAILY["job_clusters"]}
 
 
@@ -226,6 +227,26 @@ def test_libraries_are_those_that_were_proved() -> None:
         packages = [library["pypi"]["package"] for library in task["libraries"] if "pypi" in library]
         assert {package.split("==")[0] for package in packages} == {"lightgbm", "mlflow", "synapseml"}
         assert [package for package in packages if f"\n{package} " not in pins] == []
+
+
+def test_serverless_runs_the_same_commands_but_those_of_the_ranker() -> None:
+    """Each with the daily job's parameters, after the same tasks, in an environment with the same wheel."""
+    of_cluster = ("job_cluster_key", "libraries")
+    expected = {name: {key: value for key, value in task.items() if key not in of_cluster}
+                for name, task in TASKS.items() if name not in ("train", "recommend")}  # fmt: skip
+    tasks = {task["task_key"]: dict(task) for task in SERVERLESS["tasks"] if task["task_key"] != CONDITION}
+    assert {task.pop("environment_key") for task in tasks.values()} == {"firstday"}
+    assert tasks == expected
+    assert [task for task in SERVERLESS["tasks"] if task["task_key"] == CONDITION] == [
+        task for task in DAILY["tasks"] if task["task_key"] == CONDITION
+    ]
+    [environment] = SERVERLESS["environments"]
+    assert environment["environment_key"] == "firstday"
+    wheel, *packages = environment["spec"]["dependencies"]
+    assert wheel == "../dist/*.whl"
+    pins = (REPOSITORY / "requirements-spark4.txt").read_text(encoding="utf-8")
+    assert [package for package in packages if f"\n{package} " not in pins] == []
+    assert SERVERLESS["schedule"]["pause_status"] == "PAUSED"  # not beside the daily job
 
 
 def test_the_wheel_is_built_by_make_and_only_settings_are_uploaded() -> None:

@@ -1,11 +1,10 @@
 """Independent pieces of work side by side."""
 
-import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar, overload
 
-from pyspark import inheritable_thread_target
+from firstday.spark.threads import inheriting
 
 MOST = 4  # at once: beyond, the driver's memory is what they share
 
@@ -23,11 +22,7 @@ def side_by_side(*calls: Callable[[], Any]) -> tuple[Any, ...]:
     Of jobs on small tables most of the time is planning, which is one thread's, or waiting for the storage.
     Raises the first call's error, of those that fail, once all have ended.
     """
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "Spark session is not provided"
-        )  # Spark 4: tags, of which we have none
-        targets = [inheritable_thread_target(call) for call in calls]
+    targets = [inheriting(call) for call in calls]
     with ThreadPoolExecutor(MOST) as pool:
         started = [pool.submit(target) for target in targets]
     return tuple(each.result() for each in started)

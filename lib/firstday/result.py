@@ -10,7 +10,7 @@ from functools import cached_property, reduce
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
@@ -106,7 +106,7 @@ class Result:
         self._reports: dict[str, Report] = {}
         stack = caches or ExitStack()
         stack.callback(sources.caches.close)
-        self._close = weakref.finalize(self, _released, stack)
+        self._close = weakref.finalize(self, _released, stack, sources.spark)
         self._close.atexit = False  # Spark ends with the process
 
     @property
@@ -192,9 +192,9 @@ def recorded(settings: Any) -> dict[str, Any]:
     return dict(settings.model_dump(mode="json"))
 
 
-def _released(caches: ExitStack) -> None:
+def _released(caches: ExitStack, spark: SparkSession) -> None:
     """Release caches, unless Spark has ended."""
-    if is_running():
+    if is_running(spark):
         caches.close()
 
 

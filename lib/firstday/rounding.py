@@ -17,6 +17,11 @@ def per_day(users: float) -> str:
     return f"{users:,.{0 if users >= 10 else 1}f} new users a day"
 
 
+def amount(value: float) -> str:
+    """Six digits or all before the point, never an exponent for a large one: 2020610.5 → '2,020,610'."""
+    return f"{value:,.0f}" if abs(value) >= 100_000 else f"{value:,.6g}"
+
+
 def points(difference: float) -> str:
     """A difference of two shares: 0.142 → '+14.2 points'; a true minus sign, and none before a zero."""
     figure = f"{100 * difference:+.1f}"

@@ -7,7 +7,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from firstday.errors import LimitError
-from firstday.tables.schemas import quoted
+from firstday.tables.schemas import quoted, with_columns
 
 ALL = "all"
 ESCAPED = ("\\", ",", "=")  # by a backslash; it comes first, as those that follow add more
@@ -27,7 +27,7 @@ def with_segments(rows: DataFrame, columns: Sequence[str]) -> DataFrame:
     names = [f"firstday_segment_{place}" for place in range(len(parts))]
     subsets = [subset for size in range(len(names) + 1) for subset in combinations(names, size)]
     labels = (F.concat_ws(",", *subset) if subset else F.lit(ALL) for subset in subsets)
-    rows = rows.withColumns(dict(zip(names, parts, strict=True)))
+    rows = with_columns(rows, dict(zip(names, parts, strict=True)))
     return rows.withColumn("segment", F.explode(F.array(*labels))).drop(*names)
 
 

@@ -26,11 +26,12 @@ if TYPE_CHECKING:
     import pandas as pd
     from mlflow import MlflowClient
 
-# MLflow reads these when it is imported; what the environment says already, stands.
+# MLflow reads these; what the environment says already, stands.
 QUIET = {
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",  # a job on private logs calls nobody but its store
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",  # 14 s of a store that does not answer, where MLflow waits 4 min
 }
 NOISY = ("mlflow", "alembic", "sqlalchemy")
 SQLITE = "sqlite:///"

@@ -56,7 +56,8 @@ def test_variants_as_they_are_logged(
     collected: Collected, files: Files, capfd: pytest.CaptureFixture[str]
 ) -> None:
     units = arms()
-    padded = units.assign(variant=units["variant"].where(units.index > 2, units["variant"] + " "))
+    blanks = pd.Series([" ", "\t", "\u00a0"]).reindex(units.index, fill_value="")
+    padded = units.assign(variant=units["variant"] + blanks)
     assert files.units(padded, *COLUMNS) == 0
     whole = collected.rows("experiment_results")
     assert set(whole["treatment"].dropna()) == {"treatment"}
@@ -102,6 +103,13 @@ def test_a_whale_is_named_and_may_be_capped(
         assert one["estimate"] == pytest.approx(capped[treated].mean() - capped[~treated].mean())
         assert one["verdict"] == "better"
         assert "spend is capped at" in told(capfd.readouterr())
+    # A cap for most units is a slip: 0.99 is no quantile.
+    assert files.units(units, *COLUMNS, "--cap", "0.99") == 2
+    assert "99%" in told(capfd.readouterr())
+    # A loss may be a whale, too; no cap from above makes it smaller.
+    units.loc[0, "spend"] = -1_000_000.0
+    assert files.units(units, *COLUMNS) == 0
+    assert "1,000,000 of 1,0" in told(capfd.readouterr())
 
 
 def test_text_of_truth_values_and_what_is_none(

@@ -95,3 +95,26 @@ def test_signs_are_told_from_classes(
     clear = total[total != 0].index.intersection(found.index)
     assert len(clear) > 200
     assert (found[clear] == (total[clear] > 0).astype(int)).all()
+    # An empty cell abstains, whatever the coding; a table of a row a vote has the same signs.
+    rows = votes.melt("row_id", var_name="voter", value_name="vote")
+    cells = {
+        "empty": votes.replace({name: {0: None} for name in "abc"}),
+        "long": rows,
+        "none": rows[rows["vote"] != 0],
+    }
+    for name, frame in cells.items():
+        frame.to_csv(file, index=False)
+        assert status(flags) == 2, name
+        assert "--votes-coding signs" in told(capfd.readouterr()), name
+        collected.clear()
+        assert status([*flags, "--votes-coding", "signs"]) == 0, name
+        soft = collected.rows("soft_labels")
+        again = soft[soft["status"] == "decided"].set_index("row_id")["label"].rename(index=int)
+        assert (again.reindex(clear).astype(int) == found[clear]).all(), name
+    # Where classes and empty cells are told apart, nothing is asked.
+    votes.astype(object).replace({name: {0: None, -1: 0} for name in "abc"}).to_csv(file, index=False)
+    collected.clear()
+    assert status(flags) == 0
+    soft = collected.rows("soft_labels")
+    again = soft[soft["status"] == "decided"].set_index("row_id")["label"].rename(index=int)
+    assert (again.reindex(clear).astype(int) == found[clear]).all()

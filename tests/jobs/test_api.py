@@ -212,6 +212,14 @@ def test_mistakes_are_one_sentence_and_bad_rows_are_handed_back() -> None:
     mixed.loc[3, "spend"] = "much"
     with pytest.raises(DataError, match="values of one type"):
         fd.measure(mixed, control="control", metric=["spend"])
+    with pytest.raises(DataError, match=r"(?s)more than case.*'spend', 'Spend'"):
+        fd.measure(spends(20).assign(Spend=1.0), control="control", metric=["spend"])
+    # pandas' columns of Arrow's types are numbers and text as any.
+    plain, arrow = (
+        fd.measure(each, control="control", metric=["spend"]).answer.facts[0].value
+        for each in (spends(40), spends(40).convert_dtypes(dtype_backend="pyarrow"))
+    )
+    assert plain == arrow
 
 
 def test_a_result_of_discover_becomes_a_plan_that_assigns(spark: SparkSession, tmp_path: Path) -> None:

@@ -107,6 +107,9 @@ class Memory:
         self.at("read")
         return cast(DataFrame, [row for other, row in self.tables[name] if other == run_id])
 
+    def holds_files(self) -> bool:
+        return True
+
     def write_file(self, name: str, content: bytes) -> str:
         self.files[name] = content
         return name

@@ -97,7 +97,7 @@ def test_plain_notations_only(spark: SparkSession, tmp_path: Path) -> None:
     }  # fmt: skip
     bad = ["2024-03-01 12:00:00 EST", "2024-03-01T12:00:00 PST", "01/03/2024", "1709287200000"]
     texts = [*good, *bad]
-    numbers = ["1e3", ".5", "-1.", "true", "FALSE", "NaN", "10d", "0x1p3", "Infinity"]
+    numbers = ["1e3", ".5", "-1.", "true", "FALSE", "NaN", "10d", "0x1p3", "1e400"]
     frame = pd.DataFrame(
         {"k": range(9), "at": texts, "v": numbers, "b": ["True", "0", "\\N", "NULL", *["1"] * 5]}
     )
@@ -188,6 +188,9 @@ def test_names_of_columns_in_any_case_but_once(spark: SparkSession, tmp_path: Pa
         rows(spark, file, events(), columns={"action": ("evnt",)}, needed=frozenset({"action"}))
     with pytest.raises(DataError, match="evnt"):
         rows(spark, file, events(), columns={"action": ("evnt",)})
+    file.write_text("user_id,action,Action ,occurred_at\nu,a,b,2024-03-01T10:00:00Z\n")
+    with pytest.raises(DataError, match="action"):
+        open_input(spark, str(file), name="events")
     file.write_text("user_id,action,Action,occurred_at\nu,a,b,2024-03-01T10:00:00Z\n")
     with pytest.raises(DataError, match="action"):
         open_input(spark, str(file), name="events")
@@ -196,6 +199,29 @@ def test_names_of_columns_in_any_case_but_once(spark: SparkSession, tmp_path: Pa
         other.write_bytes("\n".join(text).encode("utf-16" if name == "16.csv" else "latin-1"))
         with pytest.raises(DataError, match="--encoding"):
             rows(spark, other, events())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ",user_id,action,occurred_at\n0,u1,a;b,{0}\n1,u2,b,{0}\n",
+        "user_id, action , occurred_at,\r\nu1,a;b,{0},\r\nu2,b,{0},\r\n",
+        "user_id;action;occurred_at\nu1;a,b;{0}\nu2;b;{0}\n",
+        "user_id|action|occurred_at|note\nu1|a,b|{0}|\nu2|b|{0}|x;y\n",
+        "user_id\taction\toccurred_at\nu1\ta,b\t{0}\nu2\tb\t{0}\n",
+    ],
+)
+def test_headers_as_tools_write_them(spark: SparkSession, tmp_path: Path, text: str) -> None:
+    """pandas' index has no name, a spreadsheet's rows end with a comma, and Europe's have semicolons."""
+    text = text.format("2024-03-01T10:00:00Z")
+    (tmp_path / "log").mkdir()
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / "log" / name).write_bytes(text.encode())
+    for place, times in (("log/a.csv", 1), ("log", 2)):
+        found = rows(spark, tmp_path / place, events())
+        assert [row[0] for row in found] == ["u1"] * times + ["u2"] * times
+        assert {row[1] for row in found} == {"a;b" if "a;b" in text else "a,b", "b"}
+        assert "" not in open_input(spark, str(tmp_path / place), name="events").columns
 
 
 def test_a_damaged_footer_is_the_file_s_fault() -> None:

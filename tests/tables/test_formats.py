@@ -120,6 +120,27 @@ def test_an_export_is_read_as_it_is(spark: SparkSession, tmp_path: Path, name: s
             assert row["event_id"] == "018d-77"
 
 
+def test_segment_s_raw_events_of_all_calls(spark: SparkSession, tmp_path: Path) -> None:
+    """As they lie in storage: camel case, and calls that are no track calls have no name of an event."""
+    shared = {"anonymousId": "a1", "timestamp": "2024-03-01T10:00:05.000Z"}
+    calls = [
+        {"type": "track", "event": "add_to_cart", "messageId": "m1", "userId": "u1", **shared},
+        {"type": "page", "name": "Cart", "messageId": "m2", "userId": None, **shared},
+        {"type": "identify", "traits": {"plan": "x"}, "messageId": "m3", "userId": "u1", **shared},
+    ]
+    file = tmp_path / "raw.json"
+    file.write_text("\n".join(map(json.dumps, calls)))
+    told = DiscoverSettings(events=str(file), out="o", format="segment")
+    checked = check(
+        open_input(spark, str(file), name="events", reading=reading(told, "events")), events(), now=NOW
+    )
+    assert checked.profile.reasons == {}
+    found = checked.good.select("event_id", "user_id", "action").orderBy("event_id").collect()
+    assert [tuple(row) for row in found] == [
+        ("m1", "u1", "add_to_cart"), ("m2", "a1", "page"), ("m3", "u1", "identify"),
+    ]  # fmt: skip
+
+
 def test_flags_go_before_formats_and_unknown_formats_are_refused(tmp_path: Path) -> None:
     told = DiscoverSettings(
         events="e", out="o", format="mixpanel", time_unit="ms", columns="action=properties.name"

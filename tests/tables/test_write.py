@@ -325,7 +325,9 @@ def test_a_file_beside_the_tables_is_replaced_whole(
         assert store.write_file("report.html", content) == str(report)
         assert report.read_bytes() == content
     assert list(tmp_path.iterdir()) == [report]
-    monkeypatch.setattr("firstday.tables.delta.LOCAL", "none")  # as on any other file system of Hadoop
+    monkeypatch.setattr(
+        "firstday.spark.storage.OF_THIS_MACHINE", "none"
+    )  # as on any other file system of Hadoop
     assert store.write_file("report.html", b"three \x00\xff") == str(report)
     assert report.read_bytes() == b"three \x00\xff"
     assert [path.name for path in tmp_path.iterdir() if path.suffix != ".crc"] == ["report.html"]

@@ -18,6 +18,7 @@ from pyspark.sql.types import DataType, DateType, DoubleType, LongType, StringTy
 from firstday.errors import DataError
 from firstday.experiments.outcomes import Outcomes
 from firstday.experiments.sums import CENTRES, PARTS, Sums, centre_for, centre_of_sums, is_constant
+from firstday.rounding import amount
 from firstday.segments import ALL, segment_label
 from firstday.settings.metrics import Metric
 from firstday.tables.schemas import table_schema
@@ -106,8 +107,9 @@ def added(sums: pd.DataFrame, by: Sequence[str] | str, *, sort: bool = True) -> 
 
 @dataclass(frozen=True)
 class Units:
-    """What the units' values are like, a row a metric and variant: n, total, mean, deviation, most, least and
-    zero_one of y; d, yy, yd and dd, sums of a ratio; x_mean, x_deviation and x_zero_one of its covariate.
+    """What the units' values are like, a row a metric and variant: n, total, mean, deviation, most and
+    amount (largest and sum of absolute values), least and zero_one of y; d, yy, yd and dd, sums of a ratio;
+    x_mean, x_deviation and x_zero_one of its covariate.
     """
 
     table: pd.DataFrame
@@ -125,7 +127,8 @@ class Units:
                 "total": F.sum(y),
                 "mean": F.avg(y),
                 "deviation": F.stddev_pop(y),
-                "most": F.max(y),
+                "most": F.max(F.abs(y)),
+                "amount": F.sum(F.abs(y)),
                 "least": F.min(y),
                 "zero_one": F.coalesce(F.bool_and(y.isin(0.0, 1.0)), F.lit(True)),
                 "d": F.sum(d),
@@ -178,14 +181,16 @@ class Units:
                 continue
             own = self.table[(self.table["metric"] == metric.name) & ~self.table["zero_one"].astype(bool)]
             for row in own.to_dict("records"):
-                if not row["total"] or row["least"] < 0 or row["total"] <= 0:
+                if not row["amount"]:
                     continue
-                share = row["most"] / row["total"]
+                share = row["most"] / row["amount"]
                 if share >= WHALE_SHARE and share * row["n"] >= WHALE_TIMES:
+                    signed = row["least"] < 0
                     yield (
                         f"{metric.name}: one unit of {row['variant']!r} carries {share:.0%} of the total of "
-                        f"{row['n']:,.0f} units ({row['most']:,.6g} of {row['total']:,.6g}), so the interval "
-                        "is as wide as that unit is large: cap what one unit may add (cap)."
+                        f"{row['n']:,.0f} units ({amount(row['most'])} of {amount(row['amount'])}"
+                        f"{', signs aside' if signed else ''}), so the interval is as wide as that unit is "
+                        f"large: {'look at that unit' if signed else 'cap what one unit may add (cap)'}."
                     )
 
 

@@ -11,8 +11,9 @@ from pyspark.sql import functions as F
 
 from firstday.errors import DataError
 from firstday.experiments.outcomes import Outcomes
+from firstday.rounding import amount
 from firstday.settings.metrics import PRE
-from firstday.tables.schemas import column
+from firstday.tables.schemas import column, with_columns
 
 SAMPLED = 1_000_000  # units; of more the quantile is that of a sample by their ids
 
@@ -42,17 +43,23 @@ def capped(outcomes: Outcomes, units: int) -> tuple[Outcomes, tuple[str, ...]]:
             next_step="name a higher quantile, or a value",
         )
     over = [F.count_if(F.col(f"y_{at}") > limit) for at, limit in limits.items()]
-    counts = outcomes.frame.agg(*over).first() if over else ()
+    known = [F.count(f"y_{at}") for at in limits]
+    counts = list(outcomes.frame.agg(*over, *known).first() or ()) if over else []
     notes, columns = [], {}
-    for (at, limit), count in zip(limits.items(), counts or (), strict=True):
+    for (at, limit), above, of in zip(limits.items(), counts[: len(over)], counts[len(over) :], strict=True):
         metric = outcomes.metrics[at]
+        if above > of / 2:
+            raise DataError(
+                "a cap is for few units",
+                value=f"{metric.name}: {above:,} of {of:,} are above {amount(limit)}",
+                next_step="name a higher one; a quantile has a percent sign, as in 99%",
+            )
         columns[f"y_{at}"] = F.least(column(f"y_{at}"), F.lit(limit))
         if metric.covariate == PRE:
             columns[f"x_{at}"] = F.least(column(f"x_{at}"), F.lit(limit))
         what = f" ({metric.cap} of all arms' units lie below)" if isinstance(metric.cap, str) else ""
-        notes.append(
-            f"{metric.name} is capped at {limit:,.6g} a unit{what}: {count:,} units above it count as that."
-        )
+        those = "1 unit above it counts" if above == 1 else f"{above:,} units above it count"
+        notes.append(f"{metric.name} is capped at {amount(limit)} a unit{what}: {those} as that.")
     # Null stays null: least passes over it.
     columns = {name: F.when(column(name).isNotNull(), value) for name, value in columns.items()}
-    return replace(outcomes, frame=outcomes.frame.withColumns(columns)), tuple(notes)
+    return replace(outcomes, frame=with_columns(outcomes.frame, columns)), tuple(notes)

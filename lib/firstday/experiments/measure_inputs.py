@@ -18,7 +18,7 @@ from firstday.experiments.results import Question
 from firstday.experiments.unit_table import checked_units, unit_outcomes
 from firstday.settings import ExperimentPlan, MeasureSettings
 from firstday.settings.metrics import Metric
-from firstday.spark.frames import cached
+from firstday.spark.frames import cached, persisted
 from firstday.tables import Checked, Sources, check, column
 from firstday.tables.reading import notes_of, reading
 from firstday.tables.schemas import Contract, Field
@@ -107,7 +107,7 @@ def _of_units(sources: Sources, settings: MeasureSettings, plan: ExperimentPlan 
         time_zone=settings.time_zone,
     )
     question = replace(_question(settings, plan, metrics, ()), unit_name=named(unit))
-    units = replace(units, frame=units.frame.persist())
+    units = replace(units, frame=persisted(units.frame))
     return Inputs(question, units, (checked,), notes=(*notes, *_set_aside([checked])))
 
 

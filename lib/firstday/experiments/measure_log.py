@@ -23,6 +23,7 @@ from firstday.tables.meeting import Side, meet
 from firstday.tables.reading import has_event_id, reading
 from firstday.tables.resends import once
 from firstday.tables.schemas import REACTIONS, Contract, Field
+from firstday.tables.values import stripped
 from firstday.windows import microseconds
 
 VARIANT, EXPERIMENT = "variant", "experiment"  # of an exposure: what was shown, and in which experiment
@@ -113,10 +114,10 @@ def exposed(events: Checked, settings: MeasureSettings, plan: ExperimentPlan) ->
     if EXPERIMENT in events.good.columns:
         rows = rows.where(column(EXPERIMENT) == F.lit(plan.experiment))
     if settings.variants:
-        rows = rows.where(F.trim(column(VARIANT)).isin(list(settings.variants)))
+        rows = rows.where(stripped(column(VARIANT)).isin(list(settings.variants)))
     assignments = rows.select(
         column("user_id").alias("unit_id"),
-        F.trim(column(VARIANT)).alias("variant"),
+        stripped(column(VARIANT)).alias("variant"),
         column("occurred_at").alias("assigned_at"),
     )
     fields = (Field("unit_id", "id"), Field("variant", "text"), Field("assigned_at", "instant"))

@@ -24,7 +24,7 @@ from firstday.experiments.counting import CATEGORY_BIT, CategoryBits, Counting, 
 from firstday.experiments.spans import Spans
 from firstday.settings.metrics import FROM_IMPRESSIONS, Metric
 from firstday.spark.local_rows import local_rows
-from firstday.tables.schemas import column
+from firstday.tables.schemas import column, with_columns
 
 BROADCAST_BYTES = 256 << 20  # assignments that need more are not sent to each task
 BYTES_A_UNIT = 80  # of a broadcast, beside 16 a column
@@ -133,7 +133,7 @@ def log(
         parts.append(_impression_rows(impressions, reactions))
     rows = reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), parts)
     missing = {name: kind for name, kind in LOG.items() if name not in rows.columns}
-    rows = rows.withColumns({name: F.lit(None).cast(kind) for name, kind in missing.items()})
+    rows = with_columns(rows, {name: F.lit(None).cast(kind) for name, kind in missing.items()})
     bits = CategoryBits(0)
     if any(metric.kind == "categories" for metric in metrics):
         rows, bits = _with_category_bits(rows)

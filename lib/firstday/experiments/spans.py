@@ -8,6 +8,7 @@ from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from firstday.errors import DataError
+from firstday.spark.frames import persisted, unpersist
 from firstday.tables.schemas import column
 from firstday.windows import local_date
 
@@ -20,7 +21,8 @@ RULES = {
     "null": ("each assignment has a unit, a variant and an instant", "leave out the rows without one"),
     "clash": (
         "a unit has one variant at a time",
-        "leave these units out, or say that the design is a ramp or a crossover and number its rows",
+        "raise --max-bad-share to leave these units out, or say that the design is a ramp or a crossover and "
+        "number its rows",
     ),
     "swapped": ("a variant ends after it begins, wash-out included", "look for swapped dates"),
 }
@@ -78,11 +80,11 @@ class Spans:
         rows = _with_ends(rows, panel).withColumn("assigned_on", local_date(F.col("assigned"), time_zone))
         of_unit = Window.partitionBy("unit_id")
         rows = rows.withColumn(IN_TWO, F.max(F.col("clash") | F.col("overlap")).over(of_unit))
-        rows = rows.persist()
+        rows = persisted(rows)
         try:
             counts, after_horizon, in_two = _checked(rows, horizon, variants, max_bad_share)
         except DataError:
-            rows.unpersist()
+            unpersist(rows)
             raise
         kept = rows.where((F.col("start") <= F.lit(horizon)) & ~F.col(IN_TWO))
         columns = [name for name in rows.columns if name not in ("assigned", "clash", "overlap", IN_TWO)]
@@ -101,7 +103,7 @@ class Spans:
 
     def release(self) -> None:
         """Drop everything from Spark's cache that hangs on the assignments."""
-        self.in_cache.unpersist()  # `frame` is made of it: to unpersist that would drop nothing
+        unpersist(self.in_cache)  # `frame` is made of it: to unpersist that would drop nothing
 
 
 def _first_rows(

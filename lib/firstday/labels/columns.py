@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from firstday.errors import DataError, SettingsError
 
 GOLD = "gold"  # a column of this name is never a voter, known or not
-PANDAS_INDEX = "__index_level_"  # what pandas adds to Parquet of its own accord
+PANDAS_INDEX = ("__index_level_", "Unnamed: ")  # what pandas adds to files of its own accord
 
 
 def wide_voters(names: Sequence[str], others: Iterable[str]) -> tuple[str, ...]:

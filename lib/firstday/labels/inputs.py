@@ -4,6 +4,7 @@ from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+import numpy as np
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import NumericType, StringType
@@ -95,10 +96,11 @@ def _votes_given(sources: Sources, settings: LabelSettings, earlier: LabelModel 
         )
     names = source.columns
     long = {"voter", "vote"} <= set(names)
-    if not long and earlier is None:
-        source = _as_classes(source, list(wide_voters(names, others)), settings)
     voters = earlier.voters if earlier else None
     columns = ["vote"] if long else list(voters or wide_voters(names, others))
+    signs = None
+    if earlier is None:
+        source, signs = _as_classes(source, columns, settings)
     classes = earlier.classes if earlier else settings.classes or len(settings.balance) or None
     contract = schemas.long_votes(classes, others) if long else schemas.wide_votes(columns, classes, others)
     checked = _checked(source, contract.with_amount(settings.stake), settings, sources)
@@ -108,18 +110,21 @@ def _votes_given(sources: Sources, settings: LabelSettings, earlier: LabelModel 
     else:
         found = Inputs(checked, votes.from_wide(checked.good, columns, shown), earlier)
     if earlier is None:
-        return found
+        return replace(found, notes=(signs,) if signs else ())
     passed_over, notes = _passed_over(checked.good, earlier.voters) if long else (0, ())
     return replace(found, class_names=earlier.class_names, passed_over=passed_over, notes=notes)
 
 
-def _as_classes(source: Input, voters: Sequence[str], settings: LabelSettings) -> Input:
-    """Wide votes as classes, -1 to abstain. Raises DataError where they may as well be signs."""
+def _as_classes(source: Input, columns: Sequence[str], settings: LabelSettings) -> tuple[Input, str | None]:
+    """Votes as classes, -1 to abstain, and a note on what they may be instead. columns: those with votes.
+
+    Raises DataError where they may as well be signs: 1 and -1 for the classes, 0 or nothing to abstain.
+    """
     kinds = {each.name: each.dataType for each in source.frame.schema}
-    read = [name for name in voters if isinstance(kinds[name], NumericType | StringType)]
     votes_of = {
         name: whole(column(name)) if isinstance(kinds[name], StringType) else column(name).cast("double")
-        for name in read
+        for name in columns
+        if isinstance(kinds[name], NumericType | StringType)
     }
     if settings.votes_coding == "signs":
         signs = {
@@ -128,28 +133,34 @@ def _as_classes(source: Input, voters: Sequence[str], settings: LabelSettings) -
             .otherwise(column(name))
             for name, vote in votes_of.items()
         }
-        return replace(source, frame=source.frame.withColumns(signs))
-    if settings.votes_coding == "classes" or not read:
-        return source
+        return replace(source, frame=source.frame.withColumns(signs)), None
+    if settings.votes_coding == "classes" or not votes_of:
+        return source, None
     counts = {
         f"{place}_{value}": F.count_if(vote == value)
         for place, vote in enumerate(votes_of.values())
         for value in (-1, 0, 1)
     }
-    counts |= {f"{place}_all": F.count(vote) for place, vote in enumerate(votes_of.values())}
-    row = source.frame.agg(*(each.alias(name) for name, each in counts.items())).first()
-    assert row is not None  # an aggregate of all rows
-    each = [[row[f"{place}_{value}"] for value in (-1, 0, 1, "all")] for place in range(len(read))]
-    signed = all(sum(found[:3]) == found[3] and found[1] > max(found[0], found[2]) for found in each)
-    if signed and any(found[0] for found in each) and any(found[2] for found in each):
+    counts |= {f"{place}_all": F.count(column(name)) for place, name in enumerate(votes_of)}
+    row = source.frame.agg(F.count("*").alias("rows"), *(each.alias(name) for name, each in counts.items()))
+    found = row.first()
+    assert found is not None  # an aggregate of all rows
+    places = range(len(votes_of))
+    lows, zeros, ones, known = (
+        np.array([found[f"{place}_{value}"] for place in places]) for value in (-1, 0, 1, "all")
+    )
+    if (lows + zeros + ones != known).any() or not lows.any() or not ones.any():
+        return source, None
+    nothing = zeros + found["rows"] - known
+    if (nothing > np.maximum(lows, ones)).all() or (columns == ["vote"] and not zeros.any()):
         raise DataError(
-            "votes must say whether 0 is a class or abstains: all are -1, 0 and 1, and in each column 0 is "
-            "the commonest",
+            "votes must say whether 0 or -1 abstains: all are -1, 0, 1 or nothing",
             value=source.source,
             next_step="say --votes-coding signs where 1 and -1 are the classes and 0 abstains, or "
             "--votes-coding classes where 0 and 1 are the classes and -1 abstains",
         )
-    return source
+    note = "no vote is 0: -1 is taken to abstain. Where it means the other class, say --votes-coding signs"
+    return source, None if zeros.any() else note
 
 
 def _passed_over(rows: DataFrame, voters: Sequence[str]) -> tuple[int, tuple[str, ...]]:

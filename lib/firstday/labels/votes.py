@@ -108,7 +108,8 @@ def from_wide(rows: DataFrame, voters: Sequence[str], classes: int) -> Votes:
     digits: list[list[Column]] = [[] for _ in range(packing.words)]
     for number, name in enumerate(voters):
         place = F.lit(packing.place(number)).cast("long")
-        digits[number // packing.places].append((column(name).cast("long") + 1) * place)
+        vote = F.coalesce(column(name).cast("long"), F.lit(ABSTAIN))  # an empty cell abstains
+        digits[number // packing.places].append((vote + 1) * place)
     others = [column(name) for name in rows.columns if name not in set(voters)]
     packed = (_sum(part).alias(f"{WORD}{number}") for number, part in enumerate(digits))
     return Votes(rows.select(*others, *packed), tuple(voters), classes)

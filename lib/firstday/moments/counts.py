@@ -19,6 +19,8 @@ from firstday.moments.members import Members
 from firstday.moments.pairs import CELLS
 from firstday.moments.survey import Survey
 from firstday.moments.tally import OFFSET_BITS, ROW, TIMED
+from firstday.spark.connect import resolved
+from firstday.spark.frames import persisted, unpersist
 from firstday.spark.observed import observed
 from firstday.tables.schemas import delivery, quoted
 from firstday.windows import Windows, instant_at
@@ -59,7 +61,7 @@ class Counts:
 
     def release(self) -> None:
         """Drop the cache; the tables would be computed anew."""
-        self.reduced.unpersist()
+        unpersist(self.reduced)
         self.members.release()
 
 
@@ -132,11 +134,13 @@ def count(
     in_label = tuple(tuple(windows.in_label(part, place) for place in places) for part in places)
     paired = _without(survey.paired, left_out_action)
     kernel = Kernel(survey.keys, survey.leading, windows.days, count_cap, timed, in_label, paired)
-    reduced = rows.select(*ROW).mapInArrow(kernel, from_arrow_schema(kernel.schema)).persist()
+    reduced = rows.select(*ROW).mapInArrow(kernel, from_arrow_schema(kernel.schema))
+    reduced = persisted(reduced)
     [sums] = reduced.agg(*(F.sum(name).alias(name) for name in TALLIES)).collect()
     duplicates = observed(doubles).get("duplicates") if "event_id" in events.columns else 0
     # Without users nothing is left to exchange, and Spark drops the plan before it, with what it observed.
     found = observed(seen)
+    reduced = resolved(reduced)
     unknown = found.get("unknown", survey.events - survey.after_horizon)
     return Counts(
         moment_counts=_moment_counts(reduced, kernel, members, whole),

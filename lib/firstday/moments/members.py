@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 from firstday.errors import DataError
 from firstday.moments.survey import action_key
 from firstday.moments.tally import COHORT, DAY_ZERO, KEY_BITS, UNPAIRED
+from firstday.spark.frames import persisted, unpersist
 from firstday.tables.schemas import ANCHOR_ACTION, column
 from firstday.windows import Windows
 
@@ -58,9 +59,9 @@ class Members:
             frame = _prepared(users, windows, segments, horizon, salt)
             if dates is not None:
                 frame = frame.where(F.col("anchor_date").isin(*dates))
-            frame = frame.persist()
+            frame = persisted(frame)
             by_cohort = frame.groupBy("cohort", "anchor_date", *_names(len(segments)))
-            cohorts = by_cohort.agg(F.count("*").alias("users")).persist()
+            cohorts = persisted(by_cohort.agg(F.count("*").alias("users")))
             sizes = _sizes(frame, cohorts)
             copies = sizes["users"] - sizes["keys"]
             members = cls(frame, cohorts, salt, sizes["users"], sizes["largest"], tuple(segments), windows)
@@ -112,8 +113,8 @@ class Members:
 
     def release(self) -> None:
         """Drop the cache."""
-        self.frame.unpersist()
-        self.cohorts.unpersist()
+        unpersist(self.frame)
+        unpersist(self.cohorts)
 
 
 def _prepared(

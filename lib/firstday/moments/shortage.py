@@ -22,6 +22,8 @@ USERS, DATES, ACTIONS, SHOCKS = "users", "dates", "actions", "shocks"
 # Standard errors of a difference that 80 % of logs would show.
 TO_BE_CLEAR = Z_95 + float(stats.norm.ppf(0.8))
 TO_SPEAK = 2.0  # standard errors of an effect from which the dates can speak for or against it
+MOST_DAYS = 3_650  # of waiting: a longer time is nothing to plan with
+MOST_TOLD = 10  # times as far: more is nothing to plan with
 MOST_TIMES = 4.0  # so many times the dates are more than anybody waits for: then shocks are what is missing
 
 
@@ -116,13 +118,17 @@ def of_evidence(row: pd.Series, evidence: ActionEvidence, split: Split, users_a_
             f"Dates are too few: the share that does {row['action']} moves so little from date to date that "
             f"they cannot tell a cause from a sign of engagement. {more:,} more dates like these could.",
         )
+    enough = (
+        f"It would have to move {times:,.1f} times as far (or it takes {more:,} more dates like these)"
+        if times <= MOST_TOLD
+        else f"Even {MOST_TOLD} times such moves would not do"
+    )
     return Shortage(
         SHOCKS,
         round(times, 1),
         f"Shocks are too few: what moves {row['action']} alone from date to date is too little to tell a "
-        f"cause from a sign of engagement. It would have to move {times:,.1f} times as far (or it takes "
-        f"{more:,} more dates like these): promote or change {row['action']}, and nothing else, on some "
-        "dates.",
+        f"cause from a sign of engagement. {enough}: promote or change {row['action']}, and nothing else, on "
+        "some dates.",
     )
 
 
@@ -177,8 +183,11 @@ def _against(why: str) -> Shortage:
 
 
 def _more_users(more: int, users_a_day: float) -> str:
-    when = f" (about {_days(ceil(more / users_a_day))} as they come now)" if users_a_day > 0 else ""
-    return f"{more:,} more users{when}"
+    if users_a_day <= 0:
+        return f"{more:,} more users"
+    days = ceil(more / users_a_day)
+    when = f"about {_days(days)} as they come now" if days <= MOST_DAYS else "more than come in ten years"
+    return f"{more:,} more users ({when})"
 
 
 def _days(number: int) -> str:

@@ -14,6 +14,10 @@ from pyspark import SparkContext
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, StructType
+from pyspark.sql.utils import is_remote
+
+from firstday.spark import connect_columns
+from firstday.spark.connect import on_connect
 
 Node = Mapping[str, Any]
 SPARK_3 = pyspark.__version__.startswith("3.")
@@ -47,7 +51,7 @@ def kind(node: Node) -> str:
 
 def parsed(column: Column) -> tuple[Node, ...]:
     """The nodes of a Column before analysis; an operator may be a function of its name, as `>=`."""
-    return _tree(_expression(column))
+    return connect_columns.nodes(column) if is_remote() else _tree(_expression(column))
 
 
 def analysed(frame: DataFrame, columns: Sequence[Column]) -> list[Analysed]:
@@ -60,6 +64,8 @@ def analysed(frame: DataFrame, columns: Sequence[Column]) -> list[Analysed]:
         F.struct(*(each.alias(str(place)) for place, each in enumerate(columns))).alias("struct")
     )
     rows: Any = frame
+    if on_connect(frame.sparkSession):
+        return _analysed_on_connect(frame, columns, selected.schema[0].dataType)
     plan = selected._jdf.queryExecution().analyzed()
     below = rows._jdf.queryExecution().analyzed()
     if plan.getClass().getSimpleName() != "Project" or not plan.child().fastEquals(below):
@@ -72,6 +78,16 @@ def analysed(frame: DataFrame, columns: Sequence[Column]) -> list[Analysed]:
         Analysed(field.dataType, _tree(each), each.deterministic())
         for field, each in zip(types.fields, expressions, strict=True)
     ]
+
+
+def _analysed_on_connect(frame: DataFrame, columns: Sequence[Column], types: Any) -> list[Analysed]:
+    found = []
+    for field, each in zip(types.fields, columns, strict=True):
+        of_a_row, deterministic = connect_columns.of_a_row(frame, each)
+        if not of_a_row:
+            raise OtherRowsError
+        found.append(Analysed(field.dataType, connect_columns.resolved_nodes(each), deterministic))
+    return found
 
 
 def _expression(column: Any) -> Any:

@@ -6,6 +6,7 @@ the error class that Delta puts into the message, [DELTA_CONCURRENT_APPEND] or, 
 """
 
 import re
+from typing import Any
 
 from pyspark.errors import PySparkException
 
@@ -36,3 +37,9 @@ def delta_class(error: BaseException) -> str | None:
     """Delta's error class, without its sub-class; None where the error is not Delta's."""
     found = DELTA_CLASS.search(str(error))
     return found[1] if found else None
+
+
+def error_class(error: PySparkException) -> str:
+    """Spark's error class, which it calls a condition from release 4 on; "" where it has none."""
+    told: Any = error
+    return (told.getCondition() if hasattr(told, "getCondition") else told.getErrorClass()) or ""

@@ -7,11 +7,14 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pandas as pd
+from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import IntegerType, LongType, StructType
 
 from firstday.errors import DataError, LimitError, SettingsError
+from firstday.spark.connect import on_connect
+from firstday.spark.failures import error_class
 from firstday.spark.local_rows import local_rows
 from firstday.tables.schemas import column
 
@@ -20,20 +23,41 @@ LARGEST_WHOLE = 2**53  # up to which a double holds every whole number
 BITS = 53  # of a hash, as many as a double holds
 
 
+def persisted(rows: DataFrame) -> DataFrame:
+    """`rows` in Spark's cache, until `unpersist`. Where a session refuses to cache, as serverless ones do,
+    they are worked out each time that they are read: that takes longer, and gives the same.
+    """
+    try:
+        return rows.persist()
+    except PySparkException as error:
+        if not error_class(error).startswith("NOT_SUPPORTED"):
+            raise
+        return rows
+
+
+def unpersist(rows: DataFrame) -> None:
+    """Drop what `persisted` has put into Spark's cache."""
+    try:
+        rows.unpersist()
+    except PySparkException as error:
+        if not error_class(error).startswith("NOT_SUPPORTED"):
+            raise
+
+
 @contextmanager
 def cached(rows: DataFrame) -> Iterator[DataFrame]:
     """`rows` in Spark's cache, as long as the `with` lasts."""
-    kept = rows.persist()
+    kept = persisted(rows)
     try:
         yield kept
     finally:
-        kept.unpersist()
+        unpersist(kept)
 
 
 def kept_in(stack: ExitStack, rows: DataFrame) -> DataFrame:
     """`rows` in Spark's cache, until the stack is closed."""
-    kept = rows.persist()
-    stack.callback(kept.unpersist)
+    kept = persisted(rows)
+    stack.callback(unpersist, kept)
     return kept
 
 
@@ -54,6 +78,8 @@ def break_lineage(rows: DataFrame) -> DataFrame:
     that is lost takes its part along; the job then ends with an error and is run again.
     """
     kept: Any = rows.localCheckpoint(eager=True)
+    if on_connect(rows.sparkSession):
+        return kept
     session: Any = rows.sparkSession
     # As a relation of its own: of two such frames with a column of the same table Spark sees no two
     # relations, and refuses to join them.
@@ -152,8 +178,8 @@ def _whole(values: "pd.Series[Any]") -> "pd.Series[Any]":
     values = values.reset_index(drop=True)
     if not pd.api.types.is_float_dtype(values.dtype):
         return values
-    known = values.dropna()
-    if len(known) and (known.abs() < LARGEST_WHOLE).all() and (known % 1 == 0).all():
+    known = values.dropna().to_numpy("float64")
+    if len(known) and (abs(known) < LARGEST_WHOLE).all() and (known % 1 == 0).all():
         return values.astype("Int64")
     return values
 

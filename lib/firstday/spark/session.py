@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from firstday import logs
 from firstday.errors import FirstdayError, reason
 from firstday.spark import jars, java
+from firstday.spark.connect import on_connect, resolved
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -87,6 +88,12 @@ def own_session(spark: "SparkSession") -> "SparkSession":
 
     Settings are of a session, and a lazy table is read with those of the session that made it.
     """
+    if on_connect(spark):
+        client: Any = spark  # Spark 4.1 has it, for Connect
+        own: SparkSession = client.cloneSession()
+        for key, value in OWN.items():
+            own.conf.set(key, value)
+        return own
     own = spark.newSession()
     theirs = {row["key"]: row["value"] for row in spark.sql("SET").collect()}
     ours = {row["key"]: row["value"] for row in own.sql("SET").collect()}
@@ -103,13 +110,16 @@ def in_session(frame: "DataFrame", own: "SparkSession") -> "DataFrame":
     name = f"firstday_{uuid.uuid4().hex}"
     frame.createGlobalTempView(name)
     try:
-        return own.table(f"{own.conf.get(GLOBAL_VIEWS)}.{name}")
+        return resolved(own.table(f"{own.conf.get(GLOBAL_VIEWS)}.{name}"))
     finally:
         own.catalog.dropGlobalTempView(name)
 
 
-def is_running() -> bool:
-    """Whether Spark runs in this process."""
+def is_running(spark: "SparkSession") -> bool:
+    """Whether the session's Spark runs still."""
+    if on_connect(spark):
+        client: Any = spark
+        return not client.is_stopped
     from pyspark import SparkContext
 
     return SparkContext._active_spark_context is not None
@@ -199,7 +209,7 @@ def leave(status: int) -> None:
     from pyspark.sql import SparkSession
 
     spark = SparkSession.getActiveSession()
-    if spark is None or on_databricks() or "PYSPARK_GATEWAY_PORT" not in os.environ:
+    if spark is None or on_databricks() or on_connect(spark) or "PYSPARK_GATEWAY_PORT" not in os.environ:
         return
     jvm = spark.sparkContext._jvm
     spark.stop()
@@ -261,8 +271,10 @@ def on_databricks() -> bool:
 
 
 def launched_outside() -> bool:
-    """spark-submit starts the JVM first and gives Python the port; Databricks says which runtime it is."""
-    return "PYSPARK_GATEWAY_PORT" in os.environ or on_databricks()
+    """spark-submit starts the JVM first and gives Python the port; Databricks says which runtime it is, and
+    SPARK_REMOTE where a Connect server is.
+    """
+    return "PYSPARK_GATEWAY_PORT" in os.environ or "SPARK_REMOTE" in os.environ or on_databricks()
 
 
 def _memory_bytes() -> int:

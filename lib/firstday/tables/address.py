@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from delta.tables import DeltaTable
 from pyspark.sql import DataFrame, SparkSession
 
 from firstday.addresses import EXTENSION, FORMATS, is_path
 from firstday.errors import UserError, reason
 from firstday.spark.failures import FAILURES
-from firstday.spark.hadoop import file_system, parquet_integers
+from firstday.spark.storage import storage
+from firstday.tables.schemas import quoted
 
-__all__ = ["EXTENSION", "FORMATS", "file_system", "is_path", "parquet_integers"]
+__all__ = ["EXTENSION", "FORMATS", "is_path", "storage"]
 
 
 def exists(spark: SparkSession, address: str) -> bool:
@@ -20,8 +20,7 @@ def exists(spark: SparkSession, address: str) -> bool:
     if not is_path(address):
         return bool(spark.catalog.tableExists(address))
     with _reaching(address):
-        files, path = file_system(spark, address)
-        return bool(files.exists(path))
+        return storage(spark).exists(address)
 
 
 def is_delta(spark: SparkSession, path: str) -> bool:
@@ -29,7 +28,7 @@ def is_delta(spark: SparkSession, path: str) -> bool:
     no rights, no path at all.
     """
     with _reaching(path):
-        return bool(DeltaTable.isDeltaTable(spark, path))
+        return storage(spark).is_delta(path)
 
 
 @contextmanager
@@ -43,6 +42,11 @@ def _reaching(path: str) -> Iterator[None]:
             next_step="check the address and the rights; a store such as S3 needs its connector, which local "
             "mode has not: submit the job to a cluster that has it",
         ) from error
+
+
+def in_sql(spark: SparkSession, address: str) -> str:
+    """A Delta table as a statement names it: before a path, which must be absolute there, stands `delta.`."""
+    return f"delta.{quoted(storage(spark).absolute(address))}" if is_path(address) else address
 
 
 def delta_frame(spark: SparkSession, address: str, version: int | None = None) -> DataFrame:
@@ -67,8 +71,5 @@ class Commit(NamedTuple):
 
 def newest_commit(spark: SparkSession, address: str) -> Commit:
     """The latest version, read in a seventh of what rows take, however few; errors as for `delta_version`."""
-    if is_path(address):
-        history = DeltaTable.forPath(spark, address).history(1)
-    else:  # DeltaTable.forName takes no catalog's name before the schema's
-        history = spark.sql(f"DESCRIBE HISTORY {address} LIMIT 1")
+    history = spark.sql(f"DESCRIBE HISTORY {in_sql(spark, address)} LIMIT 1")
     return Commit(*history.select("version", "userMetadata").collect()[0])

@@ -46,6 +46,7 @@ from firstday.tables.values import (
     is_nan,
     number,
     present,
+    stripped,
     whole,
 )
 from firstday.windows import EPOCH, timestamp_literal
@@ -214,10 +215,10 @@ def _bound(item: Field, raw: Column, kind: DataType, source: Input, now: datetim
 def _named(item: Field, value: Column) -> Bound:
     """Names without blanks at their ends, and the known ones by what they are without regard to case."""
     if item.trimmed:
-        value = F.trim(value)
+        value = stripped(value)
     if not item.choices:
         return value, []
-    value = F.lower(F.trim(value))
+    value = F.lower(stripped(value))
     return value, [Rule(f"{item.name} {NO_CHOICE} {', '.join(item.choices)}", ~value.isin(*item.choices))]
 
 

@@ -10,10 +10,8 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any, TypeVar
 
-from delta.tables import DeltaTable
 from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
@@ -22,15 +20,15 @@ from pyspark.sql.types import StringType, StructField, StructType
 from firstday.errors import OutputError, reason
 from firstday.redact import redacted_values
 from firstday.spark.failures import CONFLICTS, FAILURES, MADE_AT_ONCE, SAME_TRANSACTION, delta_class
-from firstday.spark.hadoop import qualified
 from firstday.spark.local_rows import local_rows
 from firstday.tables.address import (
     delta_frame,
     delta_version,
-    file_system,
+    in_sql,
     is_delta,
     is_path,
     newest_commit,
+    storage,
 )
 from firstday.tables.schemas import ATTEMPT, RUNS, column, quoted, sql_text
 from firstday.windows import instant_at
@@ -43,7 +41,6 @@ TIMES = ("started_at", "published_at", "horizon")
 AS_JSON = ("inputs", "settings", "row_counts", "answer")
 ATTEMPTS = 5
 PAUSE_S = 0.2
-LOCAL = "file"
 NAME = re.compile(r"\.?\w[\w-]*(\.[\w-]+)*")  # no folders, and nothing that SQL could take for more
 NEEDS_MAPPING = frozenset(" ,;{}()\n\t=")  # column names with these can be kept under Delta's mapping only
 Done = TypeVar("Done")
@@ -95,9 +92,8 @@ class Store:
         return f"{self.out.rstrip('/')}/{name}" if self.is_folder else f"{self.out}.{name}"
 
     def in_sql(self, name: str) -> str:
-        """The table as a statement names it: `delta.` before a path, which must be absolute there."""
-        where = self.location(name)
-        return f"delta.{quoted(qualified(self.spark, where))}" if self.is_folder else where
+        """The table as a statement names it."""
+        return in_sql(self.spark, self.location(name))
 
     def require(self) -> None:
         """Raise OutputError where no tables can be."""
@@ -145,6 +141,7 @@ class Store:
 
     def create(self, name: str, schema: StructType) -> None:
         """Create the table unless it exists. Of two runs that do so at once, the second finds the first's."""
+        failure: Exception | None = None
         for attempt in range(ATTEMPTS):
             if self.exists(name):
                 return
@@ -153,9 +150,10 @@ class Store:
             except FAILURES as error:
                 # The other may be half way: Delta then says many things, but not that the table is there.
                 failure = error
-                time.sleep(PAUSE_S * attempt)
+            time.sleep(PAUSE_S * attempt)
+        why = f" ({reason(failure)})" if failure else ""  # of a folder that is not empty it says nothing
         raise OutputError(
-            f"the output must be a place for Delta tables ({reason(failure)})",
+            f"the output must be a place for Delta tables{why}",
             value=self.location(name),
             next_step="check that it can be written and holds nothing else of this name",
         ) from failure
@@ -242,23 +240,14 @@ class Store:
                 raise
         return self._has_just_published(run.run_id) or not self.unpublished([run.run_id])
 
+    def holds_files(self) -> bool:
+        """Whether files can be put beside the tables."""
+        return self.is_folder and storage(self.spark).is_open(self.out)
+
     def write_file(self, name: str, content: bytes) -> str:
-        """Put a file beside the tables, whole or not at all, and return where it is. For folders only."""
-        files, target = file_system(self.spark, self.location(name))
-        _, unfinished = file_system(self.spark, self.location(f".{name}.{uuid.uuid4().hex}"))
-        if files.getScheme() == LOCAL:
-            # Hadoop's local files have checksums beside them and are not replaced in one step.
-            local = Path(unfinished.toUri().getPath())
-            local.write_bytes(content)
-            local.replace(target.toUri().getPath())
-            return self.location(name)
-        stream = files.create(unfinished, True)
-        try:
-            stream.write(bytearray(content))
-        finally:
-            stream.close()
-        files.delete(target, False)  # on most file systems a rename does not replace
-        files.rename(unfinished, target)
+        """Put a file beside the tables, whole or not at all, and return where it is. See `holds_files`."""
+        unfinished = self.location(f".{name}.{uuid.uuid4().hex}")
+        storage(self.spark).put(self.location(name), unfinished, content)
         return self.location(name)
 
     def write_folder(self, name: str, frame: DataFrame, form: str) -> str:
@@ -266,11 +255,15 @@ class Store:
 
         form: parquet or jsonl. The folder before is deleted first: a reader sees the new one, or none.
         """
-        files, target = file_system(self.spark, self.location(name))
-        _, unfinished = file_system(self.spark, self.location(f".{name}.{uuid.uuid4().hex}"))
-        frame.write.format("json" if form == "jsonl" else form).save(unfinished.toString())
-        files.delete(target, True)
-        files.rename(unfinished, target)
+        if not self.holds_files():
+            raise OutputError(
+                "a folder of files can be replaced only where Python sees the output, on Spark Connect",
+                value=self.location(name),
+                next_step="run this in a session without Connect, or with the output in a volume",
+            )
+        unfinished = self.location(f".{name}.{uuid.uuid4().hex}")
+        frame.write.format("json" if form == "jsonl" else form).save(unfinished)
+        storage(self.spark).rename(unfinished, self.location(name))
         return self.location(name)
 
     def _has_just_published(self, run_id: str) -> bool:
@@ -288,15 +281,8 @@ class Store:
     def _create(self, name: str, schema: StructType) -> None:
         properties, keys = _properties(schema), _partitioned_by(name)
         schema = StructType([*schema, StructField(RUN_ID, StringType())])
-        if self.is_folder:
-            builder = DeltaTable.createIfNotExists(self.spark).addColumns(schema)
-            builder = builder.location(self.location(name))
-            for key, value in properties.items():
-                builder = builder.property(key, value)
-            builder.partitionedBy(*keys).execute()
-            return
         columns = ", ".join(f"{quoted(item.name)} {item.dataType.simpleString()}" for item in schema)
-        statement = f"CREATE TABLE IF NOT EXISTS {self.location(name)} ({columns}) USING delta"
+        statement = f"CREATE TABLE IF NOT EXISTS {self.in_sql(name)} ({columns}) USING delta"
         if keys:
             statement += f" PARTITIONED BY ({', '.join(keys)})"
         if properties:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pyspark.errors import AnalysisException
 
 from firstday.errors import DataError
-from firstday.spark.failures import FAILURES
+from firstday.spark.failures import FAILURES, error_class
 
 # What Spark 3.5 and 4 say when it cannot read a file; the group is the file.
 FILE_PATTERNS = (
@@ -51,7 +51,7 @@ def opening(name: str, source: str) -> Iterator[None]:
         with data_errors(name, source):
             yield
     except AnalysisException as error:
-        if error.getErrorClass() == "COLUMN_ALREADY_EXISTS":
+        if error_class(error) == "COLUMN_ALREADY_EXISTS":
             told = re.search(r"column `.+?` already exists", str(error))
             raise DataError(
                 f"columns of {name} must differ by more than case, or Spark does not tell them apart"

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType
 
 from firstday.tables.read import TEXT_FORMATS, Input
-from firstday.tables.schemas import NUMBER_TEXT, column
+from firstday.tables.schemas import NUMBER_TEXT, column, with_columns
 from firstday.tables.values import LEADING_ZERO, is_nan, number, present, truth
 
 Kind = Literal["whole number", "number", "truth value"]
@@ -33,7 +33,7 @@ def inferred(source: Input, names: Sequence[str]) -> dict[str, Kind]:
     parts = []
     for at, name in enumerate(texts):
         text = present(column(name))
-        plain = (text.rlike(NUMBER_TEXT) & ~text.rlike(LEADING_ZERO)) | is_nan(text)
+        plain = text.rlike(NUMBER_TEXT) & number(text).isNotNull() & ~text.rlike(LEADING_ZERO) | is_nan(text)
         parts += [
             F.count(text).alias(f"known_{at}"),
             F.coalesce(F.bool_and(plain), F.lit(False)).alias(f"number_{at}"),
@@ -64,7 +64,7 @@ def typed(source: Input, kinds: dict[str, Kind]) -> Input:
             return F.when(text.rlike(WHOLE), F.trim(text).cast("long"))
         return F.when(~is_nan(text), number(text))
 
-    return replace(source, frame=source.frame.withColumns({name: value(name) for name in kinds}))
+    return replace(source, frame=with_columns(source.frame, {name: value(name) for name in kinds}))
 
 
 def note(source: Input, kinds: dict[str, Kind]) -> str | None:

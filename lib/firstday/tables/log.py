@@ -10,6 +10,7 @@ from firstday.errors import DataError
 from firstday.tables import Checked, column, schemas
 from firstday.tables.check import made_of
 from firstday.tables.schemas import ANCHOR_ACTION
+from firstday.tables.values import stripped
 
 MOST_NAMES = 5  # that a note shows
 
@@ -21,7 +22,7 @@ def fold(name: str) -> str:
 
 def folded(checked: Checked, fold_actions: bool) -> Checked:
     """The log with actions that differ by case or blanks at their ends as one; or a note on those that do."""
-    plain = F.lower(F.trim("action"))
+    plain = F.lower(stripped(column("action")))
     if fold_actions:
         return replace(checked, good=checked.good.withColumn("action", plain))
     names = checked.good.select("action").distinct().groupBy(plain.alias("plain"))

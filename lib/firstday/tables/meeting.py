@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 from firstday.errors import DataError
 from firstday.tables.check import Checked
 from firstday.tables.schemas import column
+from firstday.tables.values import stripped
 
 MANY = 10  # times as many that meet when written alike: they are the same ids, written otherwise
 FEW = 0.01  # of either side's ids: so few are worth a word
@@ -28,7 +29,7 @@ class Side:
 
 def alike(value: Column) -> Column:
     """An id without what writing adds to it: blanks, case, leading zeros, a final `.0`."""
-    plain = F.regexp_replace(F.lower(F.trim(value)), r"\.0+$", "")
+    plain = F.regexp_replace(F.lower(stripped(value)), r"\.0+$", "")
     return F.regexp_replace(plain, r"^0+(?=.)", "")
 
 

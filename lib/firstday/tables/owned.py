@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from firstday.errors import DataError
-from firstday.tables.address import delta_frame, file_system
+from firstday.tables.address import delta_frame, storage
 from firstday.tables.delta import ATTEMPTS_TABLE, RUN_ID, RUNS_TABLE, Store
 from firstday.tables.write import LONGEST_RUN, SHARED
 
@@ -62,9 +62,7 @@ def folders(store: Store) -> tuple[str, ...]:
     """Names of the folders under an output that is a folder; () for a schema."""
     if not store.is_folder:
         return ()
-    files, root = file_system(store.spark, store.out)
-    listed = files.listStatus(root)
-    return tuple(sorted(each.getPath().getName() for each in listed if each.isDirectory()))
+    return tuple(storage(store.spark).folders(store.out))
 
 
 def hours(retention: timedelta) -> str:

@@ -22,20 +22,19 @@ from pyspark.sql.types import (
 )
 
 from firstday.errors import DataError, FirstdayError
-from firstday.spark.failures import FAILURES
+from firstday.spark.failures import FAILURES, error_class
 from firstday.tables.address import (
     EXTENSION,
     FORMATS,
     delta_frame,
     delta_version,
-    file_system,
     is_delta,
     is_path,
-    parquet_integers,
+    storage,
 )
 from firstday.tables.faults import opening
 from firstday.tables.paths import leads_somewhere, mapped
-from firstday.tables.schemas import column
+from firstday.tables.schemas import column, with_columns
 from firstday.tables.text_files import MOST_HEADERS, UNREADABLE, UTF8, literal_path, read_csv, read_json
 from firstday.tables.values import TimeUnit, micros_of
 
@@ -131,6 +130,13 @@ def open_input(
 def of_frame(spark: SparkSession, frame: DataFrame, source: str, name: str, how: Reading) -> Input:
     """A DataFrame as the input `name`, read as an address would be; `source` is what reports call it."""
     _require_utc(spark)
+    lower = [each.lower() for each in frame.columns]
+    if again := [each for each in frame.columns if lower.count(each.lower()) > 1]:
+        raise DataError(
+            f"columns of {name} must differ by more than case, or Spark does not tell them apart",
+            value=again,
+            next_step="rename one of them, or leave it out",
+        )
     with opening(name, source):
         frame = _as_declared(frame, name, how)
     handed_over = ("DataFrame", "as handed over")
@@ -154,7 +160,7 @@ def _as_declared(frame: DataFrame, name: str, how: Reading) -> DataFrame:
 def _without_void(frame: DataFrame) -> DataFrame:
     """A column without any value is text, as it is in CSV: Spark 4 reads Parquet's as of the type void."""
     void = [each.name for each in frame.schema if isinstance(each.dataType, NullType)]
-    return frame.withColumns({name: column(name).cast("string") for name in void}) if void else frame
+    return with_columns(frame, {name: column(name).cast("string") for name in void})
 
 
 def _prepare(spark: SparkSession) -> None:
@@ -226,14 +232,12 @@ class Files(NamedTuple):
 
 def _single_file(spark: SparkSession, source: str) -> list[Files]:
     """As `_listing`, which takes Spark two jobs, where `source` is one file that it would read."""
-    files, path = file_system(spark, source)
-    if path.getName()[:1] in "_." or not files.isFile(path):
+    file = storage(spark).file(source)
+    if file is None or not file.bytes or file.path.rpartition("/")[2][:1] in "_.":
         return []
-    status = files.getFileStatus(path)
-    told = status.getPath().toString(), status.getLen(), status.getModificationTime()
-    extension = re.search(EXTENSION, told[0].lower())
-    mixed = int.from_bytes(hashlib.sha256(repr(told).encode()).digest()[:8])
-    return [Files(extension[1] if extension else "", 1, told[1], mixed)] if told[1] else []
+    extension = re.search(EXTENSION, file.path.lower())
+    mixed = int.from_bytes(hashlib.sha256(repr(tuple(file)).encode()).digest()[:8])
+    return [Files(extension[1] if extension else "", 1, file.bytes, mixed)]
 
 
 def _listing(spark: SparkSession, path: str, name: str, source: str) -> list[Files]:
@@ -242,7 +246,7 @@ def _listing(spark: SparkSession, path: str, name: str, source: str) -> list[Fil
     try:
         files = reader.load(path)
     except AnalysisException as error:
-        if error.getErrorClass() != "PATH_NOT_FOUND":
+        if error_class(error) != "PATH_NOT_FOUND":
             raise
         raise DataError(
             f"{name} must exist, as a file, a folder or a table",
@@ -314,8 +318,9 @@ def _read_parquet_alike(
         )
         reader = spark.read.options(**options).schema(StructType(list(fields)))
         frame = _shifted(reader.parquet(*paths), zoneless, time_zone)
-    return frame.withColumns(
-        {each: F.timestamp_micros(micros_of(column(each))).cast(kind) for each, kind in nanoseconds.items()}
+    return with_columns(
+        frame,
+        {each: F.timestamp_micros(micros_of(column(each))).cast(kind) for each, kind in nanoseconds.items()},
     )
 
 
@@ -324,7 +329,7 @@ def _by_precision(spark: SparkSession, path: str) -> list[list[str]]:
     found: dict[frozenset[str], list[str]] = {}
     listed = spark.read.format("binaryFile").option("recursiveFileLookup", "true").load(path).inputFiles()
     for file in sorted(listed)[:MOST_HEADERS]:
-        fine = {each for each, kind in parquet_integers(spark, file).items() if kind is not None}
+        fine = {each for each, kind in storage(spark).parquet_integers(file).items() if kind is not None}
         found.setdefault(frozenset(fine), []).append(literal_path(unquote(file)))
     return [*found.values()] if len(listed) <= MOST_HEADERS else [[path]]
 
@@ -343,10 +348,12 @@ def _nanoseconds(spark: SparkSession, name: str, frame: DataFrame) -> dict[str, 
     """Columns of nanoseconds since 1970, which Spark has read as whole numbers, and the type that they are:
     instants, or what a clock showed. Raises DataError where they are that in some of the files only.
     """
+    if spark.conf.get(NANOS, "false") != "true":  # Spark refuses them then
+        return {}
     whole = {each.name for each in frame.schema if isinstance(each.dataType, LongType)}
     found: dict[str, tuple[str | None, str]] = {}
     for file in frame.inputFiles()[:MOST_HEADERS] if whole else []:
-        for each, kind in parquet_integers(spark, file).items():
+        for each, kind in storage(spark).parquet_integers(file).items():
             first, other = found.setdefault(each, (kind, file))
             if first != kind and each in whole:
                 raise _two_types(name, each, (first or "bigint", other), (kind or "bigint", file))
@@ -376,7 +383,7 @@ def _two_types(name: str, column_name: str, one: tuple[str, str], other: tuple[s
 def _with_instants(frame: DataFrame, time_zone: str) -> DataFrame:
     """Zoneless timestamps become the instants that a clock in `time_zone` showed them at."""
     zoneless = _zoneless(frame)
-    as_utc = frame.withColumns({name: column(name).cast("timestamp") for name in zoneless})
+    as_utc = with_columns(frame, {name: column(name).cast("timestamp") for name in zoneless})
     return _shifted(as_utc, zoneless, time_zone)
 
 
@@ -386,7 +393,7 @@ def _zoneless(frame: DataFrame) -> list[str]:
 
 def _shifted(frame: DataFrame, names: list[str], time_zone: str) -> DataFrame:
     """Timestamps that were read as UTC, moved to what they are in `time_zone`."""
-    return frame.withColumns({name: to_instant(column(name), time_zone) for name in names})
+    return with_columns(frame, {name: to_instant(column(name), time_zone) for name in names})
 
 
 def to_instant(local: Column, time_zone: str) -> Column:

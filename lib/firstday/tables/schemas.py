@@ -1,10 +1,10 @@
 """What the inputs must hold and what the outputs look like. No IO: stages may import this module."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from pyspark.sql import Column
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
     ArrayType,
@@ -111,12 +111,12 @@ def events(date_column: str | None = None, *, segments: Iterable[str] = (), with
 
 
 def wide_votes(voters: Iterable[str], classes: int | None, others: Iterable[str] = ()) -> Contract:
-    """Votes with a column for each voter; `others` are handed on as they are."""
+    """Votes with a column for each voter, null where it abstains; `others` are handed on as they are."""
     return Contract(
         "votes",
         (
             Field("row_id", "id"),
-            *(Field(name, "vote", classes=classes) for name in voters),
+            *(Field(name, "vote", nullable=True, classes=classes) for name in voters),
             *(Field(name, "any", nullable=True) for name in others),
         ),
         unique="row_id",
@@ -173,6 +173,11 @@ def sql_text(text: str) -> str:
     For statements that bind no parameters: Delta's DELETE does not on Spark 4.
     """
     return f"CAST(X'{text.encode().hex()}' AS STRING)"
+
+
+def with_columns(rows: DataFrame, columns: Mapping[str, Column]) -> DataFrame:
+    """The rows with these columns, perhaps none, which Spark Connect does not take."""
+    return rows.withColumns(dict(columns)) if columns else rows
 
 
 def column(name: str) -> Column:

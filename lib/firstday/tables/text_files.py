@@ -18,6 +18,7 @@ UNREADABLE = "firstday_unreadable_row"
 
 UTF8 = "utf-8"
 ROW_TEXT = '(?:[^"\\r\\n]++|"[^"]*+")++'  # up to a line's end that is not between quotes
+SEPARATORS = ",;\t|"  # the first one that is in a header which is one name otherwise
 MOST_HEADERS = 1_000  # files whose headers are looked at one by one; more are taken to have the same
 # RFC 4180: quotes are doubled and a quoted value may hold line ends. The limit on a value is there so that a
 # quote which is never closed stops the job, instead of taking the rest of the file for one value.
@@ -37,7 +38,9 @@ def read_csv(spark: SparkSession, path: str, options: Mapping[str, str]) -> Data
     options = CSV_OPTIONS | dict(options)
     by_header: dict[tuple[str, ...], list[str]] = {}
     files = spark.read.text(path).inputFiles()
-    if 1 < len(files) <= MOST_HEADERS:
+    if len(files) > MOST_HEADERS:  # with a header of another order, columns would be mixed up in silence
+        options |= {"enforceSchema": "false"}
+    elif len(files) > 1:
         for file in sorted(files):
             own = literal_path(unquote(file))
             by_header.setdefault(tuple(spark.read.options(**options).csv(own).columns), []).append(own)
@@ -52,33 +55,40 @@ def _read_csv_alike(spark: SparkSession, paths: list[str], options: Mapping[str,
     """Files of one header. A line's end is no data, whichever system it is of."""
     options = options if _of_old_macs(spark, paths, options) else {**options, "lineSep": "\n"}
     names = spark.read.options(**options).csv(paths).columns
-    _refuse_names_twice(spark, paths, options, names)
+    others = [each for each in SEPARATORS if each != options["sep"] and each in names[0]] if names else []
+    if len(names) == 1 and others:
+        return _read_csv_alike(spark, paths, {**options, "sep": others[0]})
     schema = table_schema((name, StringType()) for name in [*names, UNREADABLE])
-    # enforceSchema: with a header of another order, columns would be mixed up in silence.
-    reader = spark.read.options(**options, enforceSchema="false", columnNameOfCorruptRecord=UNREADABLE)
+    reader = spark.read.options(**options, columnNameOfCorruptRecord=UNREADABLE)
     frame = reader.schema(schema).csv(paths)
     if _has_lone_returns(spark, paths):
         frame = _with_rows_within(frame, options)
-    plain = (_without_line_end(column(name)).alias(name.rstrip("\r")) for name in names)
+    told = _header(spark, paths, options, names)
+    plain = (_without_line_end(column(name)).alias(own) for name, own in zip(names, told, strict=True) if own)
     return frame.select(*plain, column(UNREADABLE))
 
 
-def _refuse_names_twice(
+def _header(
     spark: SparkSession, paths: list[str], options: Mapping[str, str], names: Sequence[str]
-) -> None:
-    """Raise DataError where a header has a name twice, also but for case: Spark numbers such columns."""
-    stems = [name.removesuffix(str(at)).lower() for at, name in enumerate(names) if name.endswith(str(at))]
-    if len(set(stems)) == len(stems):
-        return
-    header = spark.read.options(**{**options, "header": "false"}).csv(paths).first()
-    told = [(name or "").rstrip("\r").lower() for name in header or ()]
-    again = sorted({name for name in told if name and told.count(name) > 1})
+) -> list[str]:
+    """The columns' names as they are written, without blanks at their ends; '' where there is none, as
+    pandas writes its index. `names` are Spark's, which numbers what has no name or that of another.
+
+    Raises DataError where a name is there twice, also but for case.
+    """
+    told: Sequence[str | None] = names
+    if any(name.endswith(str(at)) for at, name in enumerate(names)):
+        told = spark.read.options(**{**options, "header": "false"}).csv(paths).first() or names
+    own = [(name or "").strip() for name in told]
+    lower = [name.lower() for name in own]
+    again = sorted({name for name in lower if name and lower.count(name) > 1})
     if again:
         raise DataError(
             "a header has each name once, whatever its case, as Spark does not tell them apart",
             value=again,
             next_step="rename one of them where the file is written",
         )
+    return own
 
 
 def _has_lone_returns(spark: SparkSession, paths: list[str]) -> bool:

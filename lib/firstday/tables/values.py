@@ -43,10 +43,16 @@ def truth(text: Column) -> Column:
     return F.when(word == "true", True).when(word == "false", False)
 
 
+def stripped(text: Column) -> Column:
+    """Without white space at its ends, as Python's str.strip has it: blanks, tabs, no-break spaces."""
+    return F.regexp_replace(text, r"^[\s\p{Z}]+|[\s\p{Z}]+$", "")
+
+
 def number(text: Column) -> Column:
-    """Digits with sign, point and exponent as double; true and false are 1 and 0."""
+    """Digits with sign, point and exponent as double, where it holds them; true and false are 1 and 0."""
     of_truth = truth(text).cast("double")
-    return F.when(text.rlike(NUMBER_TEXT), F.trim(text).cast("double")).otherwise(of_truth)
+    value = F.when(text.rlike(NUMBER_TEXT), F.trim(text).cast("double")).otherwise(of_truth)
+    return F.when(F.abs(value) < F.lit(float("inf")), value)
 
 
 def is_nan(text: Column) -> Column:

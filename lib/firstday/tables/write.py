@@ -220,7 +220,8 @@ class Output:
     def write_file(self, name: str, content: bytes) -> str | None:
         """Put a file, such as the report, beside the tables of a folder and return where it is.
 
-        After `publish`; None when the output is a schema, or a later run has been published already.
+        After `publish`; None when the output is a schema, or out of Python's sight on Spark Connect, or a
+        later run has been published already.
         """
         return self.store.write_file(name, content) if self._may_write_beside() else None
 
@@ -235,7 +236,15 @@ class Output:
         """Whether this run's files may lie beside the tables. RuntimeError before it is published."""
         if self.run is None:
             raise RuntimeError("a file beside the tables belongs to a published run: publish first")
-        return self.store.is_folder and self.store.is_latest(self.run)
+        if not self.store.is_folder or not self.store.is_latest(self.run):
+            return False
+        if not self.store.holds_files():
+            logs.log.warning(
+                "Python does not see the output, which Spark Connect reaches: no files are put beside the "
+                "tables, and the report is in MLflow."
+            )
+            return False
+        return True
 
     def _perhaps_with_rows(self, others: Set[str]) -> list[str]:
         """The tables in which these runs may have rows, also such as this run does not write."""
