@@ -80,7 +80,7 @@ test-spark4:
 
 # Jobs, functions and publishing on a local server of Spark Connect, by the tests that hold elsewhere, too.
 CONNECT := $(addprefix tests/,$(addprefix jobs/test_,real_log.py no_cache.py api.py forget.py assign.py measure.py \
-	label.py) tables/test_write.py)
+	label.py) $(addprefix tables/test_,write.py storage.py))
 test-connect:
 	@$(MAKE) --no-print-directory SPARK=4 install
 	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 .venv-spark4/bin/pytest --connect $(CONNECT)
