@@ -83,7 +83,7 @@ CONNECT := $(addprefix tests/,$(addprefix jobs/test_,real_log.py no_cache.py api
 	label.py) $(addprefix tables/test_,write.py storage.py))
 test-connect:
 	@$(MAKE) --no-print-directory SPARK=4 install
-	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 .venv-spark4/bin/pytest --connect $(CONNECT)
+	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 timeout --kill-after=60 1200 .venv-spark4/bin/pytest --connect $(CONNECT)
 
 # All jobs by spark-submit on a cluster of a master and two workers, which is started here; faults are injected.
 cluster-test: dist
