@@ -80,10 +80,10 @@ test-spark4:
 
 # Jobs, functions and publishing on a local server of Spark Connect, by the tests that hold elsewhere, too.
 CONNECT := $(addprefix tests/,$(addprefix jobs/test_,real_log.py no_cache.py api.py forget.py assign.py measure.py \
-	label.py) tables/test_write.py)
+	label.py) $(addprefix tables/test_,write.py storage.py))
 test-connect:
 	@$(MAKE) --no-print-directory SPARK=4 install
-	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 .venv-spark4/bin/pytest --connect $(CONNECT)
+	@OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 timeout --kill-after=60 1200 .venv-spark4/bin/pytest --connect $(CONNECT)
 
 # All jobs by spark-submit on a cluster of a master and two workers, which is started here; faults are injected.
 cluster-test: dist

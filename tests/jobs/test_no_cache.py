@@ -29,7 +29,7 @@ class Refused(PySparkException):
 
 
 def results() -> dict[str, fd.Result]:
-    log = made(users=150, dates=16)
+    log = made(users=80, dates=10)
     plan = {"experiment": "push", "variants": {"control": 0.5, "b": 0.5}, "starts_at": "2024-06-01T00:00:00Z"}
     units = pd.DataFrame({"user_id": [f"u{at}" for at in range(50)]})
     variants = ("control", "b")

@@ -119,7 +119,8 @@ def is_running(spark: "SparkSession") -> bool:
     """Whether the session's Spark runs still."""
     if on_connect(spark):
         client: Any = spark
-        return not client.is_stopped
+        # A clone does not learn that the server was stopped with the session that it was made of.
+        return not client.is_stopped and type(client).getActiveSession() is not None
     from pyspark import SparkContext
 
     return SparkContext._active_spark_context is not None
