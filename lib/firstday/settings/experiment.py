@@ -21,7 +21,7 @@ from firstday.settings.kinds import (
     Share,
     duration_text,
 )
-from firstday.settings.load import as_written, shown
+from firstday.settings.load import as_written, shown, yaml_fault
 from firstday.settings.metrics import Metric
 
 MOST_SPANS = 200  # stages or periods: each unit has a row in each
@@ -302,7 +302,7 @@ def read_plan(file: "str | Path | ExperimentPlan") -> ExperimentPlan:
             "the plan must be a readable file", value=str(file), next_step=f"check --plan ({error.strerror})"
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"the plan {str(file)!r} must be YAML", next_step=_one_line(error)) from error
+        raise SettingsError(f"the plan {str(file)!r} must be YAML", next_step=yaml_fault(error)) from error
     if not isinstance(values, dict):
         raise SettingsError(f"the plan {str(file)!r} must have a key a line", next_step=next_step)
     repeated = _repeated(tree)
@@ -354,7 +354,3 @@ def _explained(problem: Any) -> str:
 
 def _minute(instant: datetime) -> str:
     return f"{instant:%Y-%m-%d %H:%M} UTC"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -47,6 +47,14 @@ def as_written(text: str) -> Any:
     return yaml.load(text, Loader=_AsWritten)  # noqa: S506 - a SafeLoader
 
 
+def yaml_fault(error: Exception) -> str:
+    """What is wrong with YAML and where, in one line."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if mark is None or problem is None:
+        return " ".join(str(error).split())
+    return f"look at line {mark.line + 1}, column {mark.column + 1}: {problem}"
+
+
 def shown(value: Any) -> Any:
     """A value for an error: numbers of YAML without quotes, as they were written there."""
     if isinstance(value, dict):
@@ -89,7 +97,7 @@ def _read(file: Path) -> dict[str, Any]:
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(
-            f"the settings file {str(file)!r} must be YAML", next_step=" ".join(str(error).split())
+            f"the settings file {str(file)!r} must be YAML", next_step=yaml_fault(error)
         ) from error
     if content is None:
         return {}

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
 
 from firstday.errors import SettingsError
 from firstday.settings.label import MOST_CLASSES
-from firstday.settings.load import Plain, as_written
+from firstday.settings.load import Plain, as_written, yaml_fault
 
 ABSTAIN = -1
 ABSTAINS = "abstain"
@@ -59,7 +59,7 @@ def read_rules(file: Path) -> Rules:
         content = as_written(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(
-            f"the label functions {str(file)!r} must be YAML", next_step=" ".join(str(error).split())
+            f"the label functions {str(file)!r} must be YAML", next_step=yaml_fault(error)
         ) from error
     try:
         read = _File.model_validate(content)
