@@ -119,7 +119,7 @@ dist: install
 lock: $(STAMPS)/uv
 	@echo 'pyspark<4' | $(UV) pip compile setup.py - --extra local --extra dev --output-file requirements.txt \
 		--generate-hashes --universal --python-version 3.11 --no-header
-	@printf 'pyspark>=4\nnumpy>=2\n' | $(UV) pip compile setup.py - --extra local --extra dev \
+	@printf 'pyspark[connect]>=4\nnumpy>=2\n' | $(UV) pip compile setup.py - --extra local --extra dev \
 		--output-file requirements-spark4.txt --generate-hashes --universal --python-version 3.11 --no-header
 	@echo pip-audit | $(UV) pip compile - --output-file requirements-audit.txt --generate-hashes \
 		--universal --python-version 3.11 --no-header

@@ -39,7 +39,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "job_list": ("settings",),
     "cli": ("errors", "job_list", "logs", "preflight", "redact", "settings"),
     "tables": (
-        *("addresses", "errors", "expressions.uses", "logs", "spark.hadoop", "spark.local_rows"),
+        *("addresses", "errors", "expressions.uses", "logs"),
+        *("spark.failures", "spark.hadoop", "spark.local_rows"),
         *("parallel", "redact", "settings", "tables", "windows"),
     ),
     "tracking": ("errors", "logs", "redact", "settings"),

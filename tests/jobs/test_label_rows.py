@@ -70,6 +70,7 @@ def test_a_model_of_soft_labels_beats_one_of_the_old_labels(
     np.testing.assert_allclose(again, scores)
 
 
+@pytest.mark.synapseml
 def test_functions_that_teach_the_rule_to_itself_are_refused(
     accounts: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,6 +13,7 @@ from firstday.jobs import recommend, train
 
 import firstday as fd
 from firstday.errors import SettingsError
+from firstday.recommendations.monitoring_policy import PolicyValue, policy_value
 from firstday.recommendations.recall import relevance
 from firstday.settings import RecommendSettings, TrainSettings, load
 from firstday.simulation import Bank, simulate_bank
@@ -97,11 +98,32 @@ def test_from_a_log_to_lists(
     assert f"full list of {size} slots." in page.split('class="verdict"')[1].split("</p>")[0]
     assert f"Lists have {size} slots" in page
     # The function gives the tables that the job publishes.
+    judging: dict[str, Any] = {}
+
+    def judged(tables: Any, now: Any, window: Any, odds: Any) -> PolicyValue:
+        judging["odds"] = odds
+        return policy_value(tables, now, window, odds)
+
+    monkeypatch.setattr("firstday.recommendations.pipeline.policy_value", judged)
     keywords: dict[str, Any] = {"force": True, "now": bank.now.isoformat(), "rest": {"ignored_times": 3}}
     with fd.recommend("ranker", tables=str(tables), **keywords) as found:
         assert found.answer.as_dict() == collected_by_place["lists"].runs[-1].answer
         for table in ("recommendations", "not_shown", "recommend_steps"):
             assert_same(found.tables[table].toPandas(), collected_by_place["lists"].rows(table))
+        odds = judging["odds"]
+        # New lists are judged by what they would have been a week before, as they are drawn for that instant.
+        keywords["now"] = (bank.now - pd.Timedelta(days=7)).isoformat()
+        with fd.recommend("ranker", tables=str(tables), random_share=0.3, **keywords) as before:
+            shown = before.tables["recommendations"].drop("score")
+            judged_rows: pd.DataFrame = odds(shown).toPandas()
+            blocked: pd.DataFrame = before.tables["not_shown"].toPandas()
+    allowed = len(bank.categories) - judged_rows["user_id"].map(blocked["user_id"].value_counts()).fillna(0)
+    ranked = ~judged_rows["source"].isin(["random", "exploring"])
+    assert judged_rows["source"].isin(["random"]).groupby(judged_rows["user_id"]).nunique().eq(1).all()
+    assert 40 < judged_rows.loc[judged_rows["source"] == "random", "user_id"].nunique() < 110
+    mixed = judged_rows["probability"] * (0.7 + 0.3 / allowed)
+    assert judged_rows.loc[ranked, "propensity"].to_numpy() == pytest.approx(mixed[ranked].to_numpy())
+    assert (judged_rows["propensity"] > 0.7 * judged_rows["probability"]).all()
     with pytest.raises(SettingsError, match="must be what the ranker was trained with"):
         recommend.run(load(RecommendSettings, None, asked | {"segment": "age"}), "other")
     # Whole lists, slots without gaps, no category twice, the exploring slot drawn and no other one.
@@ -113,6 +135,7 @@ def test_from_a_log_to_lists(
     drawn = lists["source"] == "exploring"
     assert (lists.loc[drawn, "slot"] == size).all()
     assert lists.loc[drawn, "propensity"].between(0, 1, inclusive="right").all()
+    assert lists.loc[~drawn, "propensity"].isna().all()
     # Nothing that is blocked, by what the job says and by the bank itself.
     blocked = collected_by_place["lists"].rows("not_shown")
     assert not lists.merge(blocked, on=["user_id", "category"]).size

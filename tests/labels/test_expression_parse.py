@@ -17,7 +17,7 @@ from firstday.expressions.nodes import ReadingError
 from firstday.expressions.parse import parse
 from firstday.spark import catalyst
 
-Found = tuple[Counter[str], Counter[str]]
+Found = tuple[Counter[str], set[str]]
 # Functions that Spark's parser makes nodes of their own of, and how we name them.
 NODES = {
     "Substring": "substring", "StringTrim": "trim", "StringTrimLeft": "trim", "StringTrimRight": "trim",
@@ -87,9 +87,11 @@ def found_by_spark(spark: SparkSession, text: str) -> Found:
 
 def found(nodes: Iterable[Mapping[str, Any]], kind: str) -> Found:
     functions: Counter[str] = Counter()
-    columns: Counter[str] = Counter()
+    columns: set[str] = set()  # once each: of BETWEEN Spark 3.5 has the value twice
     for node in nodes:
         if node[kind] == "UnresolvedFunction":
+            if node["nameParts"].lower() == "[between]":  # Spark 4 has the operator as a function
+                continue
             functions[
                 node["nameParts"][1:-1]
                 .lower()
@@ -99,7 +101,7 @@ def found(nodes: Iterable[Mapping[str, Any]], kind: str) -> Found:
         elif node[kind] in NODES:
             functions[NODES[node[kind]]] += 1
         elif node[kind] == "UnresolvedAttribute":
-            columns[node["nameParts"][1:-1]] += 1
+            columns.add(node["nameParts"][1:-1])
     return functions, columns
 
 

@@ -15,7 +15,7 @@ from scipy.stats import chisquare
 
 from firstday.errors import SettingsError
 from firstday.recommendations.content_shares import best_probabilities, shares
-from firstday.recommendations.contents import Refreshing, choose, content_shares, reacted
+from firstday.recommendations.contents import Refreshing, choose, content_shares, odds, reacted
 from tests.recommendations.bank_worlds import NOW, ago, by_hash
 
 LISTS = (
@@ -136,12 +136,12 @@ def chosen(
     users: list[str],
     seed: int = 0,
 ) -> list[Any]:
-    """The contents that each user gets in a list of a, b and c; a was drawn with probability 1/2."""
+    """The contents that each user gets in a list of a to d; a was drawn with probability 1/2, d with 1/4."""
     rows = [
         (user, slot, name, "s", "r", 0.1, propensity)
         for user in users
         for slot, (name, propensity) in enumerate(
-            (("a", 0.5), ("b", None), ("c", None), ("d", None)), start=1
+            (("a", 0.5), ("b", None), ("c", None), ("d", 0.25)), start=1
         )
     ]
     log = by_hash(reacted(*log_of(spark, shown), NOW), seed)
@@ -175,7 +175,7 @@ def test_after_a_reaction(spark: SparkSession) -> None:
         assert single == KEPT.get(rule, set())
         assert {row["content_id"] for row in rows if row["category"] == "b"} == {"b1"}
         assert not [row for row in rows if row["category"] == "c"]
-        assert {row["propensity"] for row in rows if row["category"] in "bc"} == {None}
+        assert {row["propensity"] for row in rows if row["category"] == "b"} == {None}
     assert told["next"]["one"] in ("a2", "a3")
     assert (told["next"]["two"], told["next"]["again"]) == ("a3", "a1")
     assert told["next"]["all"] in ("a2", "a3")
@@ -195,7 +195,7 @@ def test_draws_have_the_propensities_that_are_told(spark: SparkSession) -> None:
     assert [tuple(row) for row in rows] == [
         tuple(row) for row in chosen(spark, shown, Refreshing(of_category={"d": "keep"}), users, 2)
     ]
-    for category, factor in (("a", 0.5), ("d", 1.0)):
+    for category, factor in (("a", 0.5), ("d", 0.25)):
         drawn = [row for row in rows if row["category"] == category and row["user_id"] != "u0000"]
         told = {row["content_id"]: row["propensity"] / factor for row in drawn}
         assert sum(told.values()) == pytest.approx(1)
@@ -215,6 +215,18 @@ def test_draws_have_the_propensities_that_are_told(spark: SparkSession) -> None:
     assert own["content_id"] in ("a2", "a3")
     left = told.get("a2", 0) + told.get("a3", 0)
     assert own["propensity"] == pytest.approx(told[own["content_id"]] / left / 2)
+    log = reacted(*log_of(spark, shown), NOW)
+    asked = [(user, "a", name) for user in ("u0000", "u0001") for name in ("a1", "a2", "a3", "gone")]
+    before = odds(
+        spark.createDataFrame(asked, "user_id string, category string, content_id string"),
+        content_shares(contents_of(spark), log, NOW),
+        *(log, Refreshing()),
+    )
+    found = {(row["user_id"], row["content_id"]): row["content_odds"] for row in before.collect()}
+    assert found["u0000", own["content_id"]] == pytest.approx(2 * own["propensity"])
+    assert found["u0000", "a1"] == found["u0000", "gone"] == found["u0001", "gone"] == 0
+    for name, propensity in told.items():
+        assert found["u0001", name] == pytest.approx(2 * propensity)
     assert {row["propensity"] for row in rows if row["category"] == "b"} == {None}
 
 

@@ -4,13 +4,23 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from scipy.stats import chisquare
+from scipy.stats import binomtest, chisquare
 
 from firstday.errors import SettingsError
-from firstday.recommendations.slots import EXPLORING, REFILL, Exploring, Slots, counts, fill
+from firstday.recommendations.slots import (
+    EXPLORING,
+    RANDOM,
+    REFILL,
+    Exploring,
+    Slots,
+    counts,
+    fill,
+    placements,
+)
 from firstday.recommendations.weights import changed, weighted
 from tests.recommendations.bank_worlds import CATEGORIES, GROUPS, by_hash, categories_of
 
@@ -201,6 +211,41 @@ def test_draws_have_the_propensities_that_are_told(
     assert placed == {slot: (name, many) for slot, name in zip(others, "abc", strict=True)}
 
 
+@pytest.mark.parametrize("exploring", [None, Exploring(2, uniform=0.2)])
+def test_random_lists_have_each_category_as_often_as_told(
+    spark: SparkSession, exploring: Exploring | None
+) -> None:
+    """All customers are alike, so that a category's share of a slot is its propensity there."""
+    many, size, share = 4_000, 3, 0.4
+    scores = zip(CATEGORIES, (0.9, 0.8, 0.7, 0.04, 0.03, 0.02, 0.01), strict=True)
+    users = spark.range(many).selectExpr("concat('u', id) as user_id")
+    each = spark.createDataFrame(list(scores), "category string, score double")
+    candidates = users.crossJoin(each).selectExpr("*", "'novelty' as source", "'r' as reason")
+    blocked = users.crossJoin(blocked_of(spark, {"u": ["a"]}).select("blocked"))
+    slots = Slots(size, None, exploring, share)
+    frames = candidates, blocked, categories_of(spark)
+    lists = fill(*frames, slots, seed=5, occasion="b").cache()
+    assert lists.groupBy("user_id").agg(F.count_distinct("category").alias("n")).where("n != 3").isEmpty()
+    random = lists.where(F.col("source") == RANDOM).select("user_id").distinct().count()
+    assert binomtest(random, many, share).pvalue > 1e-3
+    rows: pd.DataFrame = (
+        lists.groupBy("slot", "category").agg(F.count("*").alias("n"), F.collect_set("propensity")).toPandas()
+    )
+    assert (rows.iloc[:, 3].str.len() == 1).all()
+    rows["propensity"] = rows.iloc[:, 3].str[0]
+    ranked: pd.DataFrame = placements(*frames, slots, seed=5).where("user_id = 'u1'").toPandas()
+    assert ranked.groupby("slot")["odds"].sum().to_dict() == pytest.approx({1.0: 1, 2.0: 1, 3.0: 1})
+    odds = {(row.slot, row.category): row.odds for row in ranked.itertuples()}
+    for slot, of_slot in rows.groupby("slot"):
+        assert len(of_slot) == 6  # every category that is allowed, in every slot
+        assert of_slot["propensity"].sum() == pytest.approx(1)
+        assert chisquare(of_slot["n"], of_slot["propensity"] * many).pvalue > 1e-3
+        for row in of_slot.itertuples():
+            assert row.propensity == pytest.approx(
+                (1 - share) * odds.get((slot, row.category), 0) + share / 6
+            )
+
+
 def test_another_batch_or_seed_draws_anew(spark: SparkSession) -> None:
     users: dict[str, list[str]] = {f"u{at:03}": [] for at in range(200)}
     frames = candidates_of(spark, []), blocked_of(spark, users)
@@ -240,6 +285,7 @@ def test_weights_by_hand(spark: SparkSession) -> None:
         (lambda: Slots(0), "slots"),
         (lambda: Slots(4, 0), "quota"),
         (lambda: Slots(4, None, Exploring(5)), "exploring slot"),
+        (lambda: Slots(4, None, None, 1.5), "random share"),
         (lambda: Exploring(1, uniform=1.1), "uniform"),
         (lambda: Exploring(1, temperature=0.0), "temperature"),
     ],

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pandas as pd
 
+from firstday.recommendations.monitoring_outputs import RECOMMEND_DRIFT
 from firstday.recommendations.report import RecommendContent, recommend_report
 
 NASTY = "<script>alert('x')</script>"
@@ -34,7 +35,7 @@ FIRST = RecommendContent(
         ],
         columns=COLUMNS,
     ),
-    drift=None,
+    drift=pd.DataFrame(columns=RECOMMEND_DRIFT.names),
     off_policy=(f"No estimate: {NASTY}",),
     notes=(f"nothing of {NASTY}",),
     settings={NASTY: NASTY},
@@ -63,6 +64,7 @@ DRIFT = pd.DataFrame(
         "by_chance": [0.01, 0.01, 0.01, None],
         "rows": [500, 500, 500, 0],
         "verdict": ["shifted", "shifted", "moved", None],
+        "since": pd.Timestamp("2024-04-24"),
     }
 )
 
@@ -75,7 +77,7 @@ def test_a_first_run_has_no_rates() -> None:
     assert "87.5%" in html
     assert "90 lists are shorter" in html
     assert "10 customers got no list" in html
-    assert "the ranker has no profile" in html
+    assert "the next run is compared with this one" in html
     assert "what was shown to whom" not in html
     assert "vegaEmbed" not in html  # no charts, no scripts
 
@@ -91,9 +93,9 @@ def test_everything_and_names_are_data() -> None:
     assert "3.21% (3.01 to 3.45%)" in html
     assert "3.21" in html  # drawn in percent, as the tables have it
     assert "The 25 most shown." in html
-    assert "Shifted since training: &lt;script&gt;alert" in html
+    assert "Shifted since 2024-04-24: &lt;script&gt;alert" in html
     assert "and the score. Look" in html
-    assert "3 of 4 features have moved" in html
+    assert "3 of 4 features have moved since 2024-04-24" in html
     assert "not known" in html
     assert "it was not asked" in html
     assert html.count('class="chart"') == 4

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from delta.exceptions import ProtocolChangedException
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import LongType, StringType, StructType
 
@@ -168,7 +168,7 @@ def test_of_two_runs_at_once_one_is_published_and_the_other_leaves_nothing(
     spark: SparkSession, out: str
 ) -> None:
     outputs = {run_id: opened(spark, out, run_id, {"numbers": NUMBERS}) for run_id in ("x", "y", "late")}
-    begun = threading.Barrier(2)
+    begun = threading.Barrier(2, timeout=60)  # where one fails to begin, the other must not wait for ever
 
     def run(run_id: str, number: int) -> None:
         with outputs[run_id] as output:  # both create the tables
@@ -211,7 +211,7 @@ def test_a_table_that_another_run_makes_at_the_same_instant_is_appended_to(
     def overtaken(self: Store, name: str, frame: DataFrame, *rest: Any) -> None:
         if refused.count(name) < 2:
             refused.append(name)
-            raise ProtocolChangedException("changed by a concurrent update", "no stack trace")
+            raise PySparkException("[DELTA_PROTOCOL_CHANGED] The protocol version has been changed")
         append(self, name, frame, *rest)
 
     monkeypatch.setattr(Store, "_append", overtaken)

@@ -131,9 +131,10 @@ def _like(tree: exp.Expr) -> list[Node]:
         if of != "Like":
             raise ReadingError("ANY and ALL go with LIKE")
         # Behind LIKE, ANY (...) is a quantifier where nothing follows it, else the aggregate any(...).
-        if tree.parent is not None and not isinstance(tree.parent, WHOLE):
-            raise ReadingError("LIKE ANY and LIKE ALL go into parentheses where more follows")
         inner = pattern.this
+        ends = isinstance(inner, exp.Tuple | exp.Paren)
+        if not ends or not (tree.parent is None or isinstance(tree.parent, WHOLE)):
+            raise ReadingError("LIKE ANY and LIKE ALL go into parentheses where more follows")
         patterns = inner.expressions if isinstance(inner, exp.Tuple) else [inner.unnest()]
         found = "LikeAny" if isinstance(pattern, exp.Any) else "LikeAll"
         below = [nodes_of(each) for each in (tree.this, *patterns)]

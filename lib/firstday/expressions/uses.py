@@ -14,6 +14,11 @@ from firstday.spark.catalyst import Node, kind
 COMPARISONS = frozenset({"EqualTo", "EqualNullSafe", "LessThan", "LessThanOrEqual", "GreaterThan"})
 COMPARISONS |= {"GreaterThanOrEqual", "In", "InSet"}
 ARITHMETIC = frozenset({"Add", "Subtract", "Multiply", "Divide", "IntegralDivide", "Remainder", "UnaryMinus"})
+# Operators on Columns in Python, which Spark 4 has as functions of these names.
+SIGNS = {"==": "EqualTo", "<=>": "EqualNullSafe", "in": "In", "negative": "UnaryMinus", "rlike": "RLike"}
+SIGNS |= {"<": "LessThan", "<=": "LessThanOrEqual", ">": "GreaterThan", ">=": "GreaterThanOrEqual"}
+SIGNS |= {"+": "Add", "-": "Subtract", "*": "Multiply", "/": "Divide", "%": "Remainder"}
+SIGNS |= {"like": "Like", "ilike": "ILike"}
 LIKE = frozenset({"Like", "ILike", "RLike", "LikeAll", "LikeAny", "NotLikeAll", "NotLikeAny"})
 ALIKE = frozenset({"coalesce", "ifnull", "nvl", "nullif", "greatest", "least"})  # functions of values alike
 OF_NUMBERS, OF_TEXTS = frozenset(MATH.split()), frozenset(TEXT.split())
@@ -72,6 +77,8 @@ def _walk(following: Callable[[], Node], found: Uses) -> _Value:
     columns = {value.column for value in below if value.column is not None}
     types = {value.type for value in below if value.column is None}
     name = called(node) if what == "UnresolvedFunction" else ""
+    if name in SIGNS:
+        what, name = SIGNS[name], ""
     if what in COMPARISONS or name in ALIKE:
         _compared(found, columns, types)
         return _Value("number" if types == {"number"} and name else "other")

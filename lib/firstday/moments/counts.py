@@ -136,7 +136,8 @@ def count(
     [sums] = reduced.agg(*(F.sum(name).alias(name) for name in TALLIES)).collect()
     duplicates = observed(doubles).get("duplicates") if "event_id" in events.columns else 0
     # Without users nothing is left to exchange, and Spark drops the plan before it, with what it observed.
-    unknown = observed(seen).get("unknown", survey.events - survey.after_horizon)
+    found = observed(seen)
+    unknown = found.get("unknown", survey.events - survey.after_horizon)
     return Counts(
         moment_counts=_moment_counts(reduced, kernel, members, whole),
         moment_products=_moment_products(reduced, members, whole),
@@ -146,7 +147,7 @@ def count(
             "events": survey.events,
             "after_horizon": survey.after_horizon,
             "unknown_users": unknown if dates is None else None,
-            "before_anchor": seen.get.get("before", 0),
+            "before_anchor": found.get("before", 0),
             "duplicates": duplicates or 0,
             **{name: sums[name] or 0 for name in TALLIES},
         },

@@ -28,15 +28,6 @@ RANKER_FEATURES = table_schema(
         ("mean_absolute_shap", _NUMBER),
     ]
 )
-# What the rows that a model learned from were like. bin: a text's value, `missing`, or the bounds of numbers,
-# from low (inclusive) to high; both null for `missing`.
-RANKER_PROFILE = table_schema(
-    [
-        *((name, _TEXT) for name in ("feature", "bin")),
-        *((name, _NUMBER) for name in ("low", "high", "share")),
-        ("rows", _WHOLE),
-    ]
-)
 # recall: the columns and actions that features were made with, as JSON. encoding: how features are made of
 # the tables. native: LightGBM's text. beats: whether it is shown to be better than all baselines.
 RANKER_MODEL = table_schema(
@@ -63,7 +54,6 @@ RANKER_SLOTS = table_schema(
     ]
 )
 TABLES = {
-    "ranker_profile": RANKER_PROFILE,
     "ranker_metrics": RANKER_METRICS,
     "ranker_scores": RANKER_SCORES,
     "ranker_features": RANKER_FEATURES,

@@ -18,18 +18,15 @@ from firstday.errors import FirstdayError
 from firstday.parallel import side_by_side
 from firstday.ranking import examples, explain, outputs, ranking, verdict
 from firstday.ranking.baselines import with_baselines
-from firstday.ranking.encoding import Encoding
-from firstday.ranking.examples import BINARY, LIST, SPLIT, TIE, TRAIN, VALID, VECTOR
+from firstday.ranking.examples import BINARY, SPLIT, TIE, VALID, VECTOR
 from firstday.ranking.inputs import Examples, parameters_of, read
-from firstday.ranking.learning import ASKED
 from firstday.ranking.ranker import Ranker, fit, watched
 from firstday.ranking.slot_count import SlotCount, slot_count
 from firstday.ranking.slot_sums import slot_sums
-from firstday.recommendations.monitoring_drift import encoded_columns, profile, unpacked
 from firstday.result import Published, Result, Stage, TrainedModel, recorded
 from firstday.settings import TrainSettings
 from firstday.spark import synapseml
-from firstday.spark.frames import from_pandas, kept_in, uniform_hash
+from firstday.spark.frames import from_pandas, kept_in
 from firstday.spark.local_rows import local_rows
 from firstday.tables import Sources
 
@@ -41,7 +38,6 @@ MODEL = "model"  # the ranker, among the baselines
 CHAMPION, CHALLENGER = "champion", "challenger"
 RANKER_FILE, DESCRIPTION_FILE = "ranker.lightgbm.txt", "ranker.json"
 ASKED_WITH = ("segment", "profile", "actions")  # settings that recommending must share
-PROFILED, PROFILE_SALT = 200_000, 19  # rows that the profile is of, drawn by lists
 SAMPLED = 2_000  # rows that SHAP values are of
 
 
@@ -75,9 +71,6 @@ def train_stage(sources: Sources, settings: TrainSettings, run_id: str) -> Resul
         importance = explain.importance(ranker, _sample(measured.scored))
         with logs.step("Explaining the ranker"):
             tables = _tables(spark, found, ranker, measured, importance, (*notes, *slot_notes), settings)
-            if found.encoding is not None:
-                profiled = _profile(measured.scored, found.encoding)
-                tables["ranker_profile"] = from_pandas(spark, profiled, outputs.TABLES["ranker_profile"])
             if slots:
                 tables["ranker_slots"] = from_pandas(spark, slots.table, outputs.RANKER_SLOTS)
         content = _content(found, ranker, measured, importance, slots, sizes, notes, used, run_id)
@@ -227,15 +220,6 @@ def _sample(scored: DataFrame) -> np.ndarray:
     return np.array(
         [row[0] for row in rows.select(vector_to_array(F.col(VECTOR))).collect()], dtype=np.float64
     )
-
-
-def _profile(scored: DataFrame, encoding: Encoding) -> pd.DataFrame:
-    """What the rows that were learned from are like, of some lists, to measure later how far others are."""
-    learned = scored.where(F.col(SPLIT) == TRAIN)
-    share = min(1.0, PROFILED / max(learned.count(), 1))
-    some = learned.where(uniform_hash(LIST, PROFILE_SALT) < share)
-    rows = unpacked(some, encoding, ASKED, MODEL)
-    return profile(rows, encoded_columns(encoding, MODEL), encoding)
 
 
 def _tables(

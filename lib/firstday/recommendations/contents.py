@@ -116,26 +116,41 @@ def choose(
 ) -> DataFrame:
     """The lists (of `slots.fill`) with content_id, and with the propensity of that content in that slot.
 
-    The propensity is the category's there times the content's given the category: null where neither was
-    drawn. A content is drawn where the customer may get several; one draw a customer, category and
-    occasion. Rows of a category without a live content are left out: `filters.blocked` keeps them from lists.
+    The propensity is the category's there times the content's given the category; null where the category
+    was not drawn, whatever else its content could have been. A content is drawn where the customer may get
+    several; one draw a customer, category and occasion. Rows of a category without a live content are left
+    out: `filters.blocked` keeps them from lists.
     """
-    rule = refreshing.rule().alias("rule")
-    joined = lists.join(F.broadcast(content_shares), "category")
-    joined = joined.join(_remembered(reacted), ["user_id"], "left")
-    position = F.call_function("array_position", F.col("memory.category"), F.col("category")).cast("int")
-    rows = joined.select(*lists.columns, "live", rule, F.get("memory", position - 1).alias("past"))
-    rows = rows.withColumn("pool", _pool())
+    rows = _pooled(lists, content_shares, reacted, refreshing).where(F.col("pool").isNotNull())
     number = uniform_hash("user_id", "category", F.lit(occasion), seed, DRAW)
     rows = rows.withColumn("chosen", _drawn_of("pool", number))
-    own = F.when(F.size("pool") > 1, F.col("chosen.weight") / _total("pool"))
-    none = own.isNull() & F.col("propensity").isNull()
-    product = F.coalesce(own, F.lit(1.0)) * F.coalesce("propensity", F.lit(1.0))
     return rows.select(
         *(name for name in lists.columns if name != "propensity"),
         F.col("chosen.content_id").alias("content_id"),
-        F.when(~none, product).alias("propensity"),
+        (F.col("propensity") * F.col("chosen.weight") / _total("pool")).alias("propensity"),
     )
+
+
+def odds(rows: DataFrame, content_shares: DataFrame, reacted: DataFrame, refreshing: Refreshing) -> DataFrame:
+    """The rows (user_id, category, content_id, ...) with content_odds: the probability of that content where
+    its category is shown, before it is drawn; 0 where the customer cannot get it.
+    """
+    pooled = _pooled(rows, content_shares, reacted, refreshing)
+    asked = F.filter("pool", lambda each: each["content_id"] == F.col("content_id"))
+    weight = F.coalesce(F.get(asked, F.lit(0))["weight"], F.lit(0.0))
+    return pooled.select(*rows.columns, (weight / _total("pool")).alias("content_odds"))
+
+
+def _pooled(
+    rows: DataFrame, content_shares: DataFrame, reacted: DataFrame, refreshing: Refreshing
+) -> DataFrame:
+    """The rows with `pool`, the contents that the customer may get of the category, with their weights."""
+    rule = refreshing.rule().alias("rule")
+    joined = rows.join(F.broadcast(content_shares), "category", "left")
+    joined = joined.join(_remembered(reacted), ["user_id"], "left")
+    position = F.call_function("array_position", F.col("memory.category"), F.col("category")).cast("int")
+    known = joined.select(*rows.columns, "live", rule, F.get("memory", position - 1).alias("past"))
+    return known.withColumn("pool", _pool())
 
 
 def _remembered(reacted: DataFrame) -> DataFrame:

@@ -18,6 +18,7 @@ from firstday.ranking.ranker import Ranker
 from firstday.ranking.scoring import Scorer, by_lightgbm
 from firstday.recommendations import filters
 from firstday.recommendations.contents import Refreshing, choose, content_shares
+from firstday.recommendations.contents import odds as content_odds
 from firstday.recommendations.contents import reacted as reacted_to
 from firstday.recommendations.eligibility import check_rules, read_rules
 from firstday.recommendations.fatigue import Fatigue
@@ -27,7 +28,7 @@ from firstday.recommendations.recall.greedy import Merging
 from firstday.recommendations.recall.interests import before
 from firstday.recommendations.recall.merge import merge
 from firstday.recommendations.recall.sources import RECALL_FEATURES, VIEWS, recalled
-from firstday.recommendations.slots import Slots, fill
+from firstday.recommendations.slots import Slots, fill, placements
 from firstday.recommendations.weights import weighted as weighted_by
 from firstday.spark.frames import break_lineage, from_pandas, uniform_hash
 from firstday.tables.schemas import table_schema
@@ -79,17 +80,70 @@ def make(tables: Mapping[str, DataFrame], facts: DataFrame, now: datetime, recip
 
     Raises SettingsError or DataError where rules, model and tables do not fit each other.
     """
+    blocked, weighted, offered = _weighted(tables, facts, now, recipe, sampled=SAMPLED)
+    filled = fill(weighted, blocked, offered, recipe.slots, seed=recipe.seed, occasion=str(now))
+    contents = _contents(tables, now)
+    lists = choose(filled, *contents, recipe.refreshing, seed=recipe.seed, occasion=str(now))
+    return Made(break_lineage(lists), blocked, weighted)
+
+
+def placed(
+    tables: Mapping[str, DataFrame],
+    facts: DataFrame,
+    now: datetime,
+    recipe: Recipe,
+    only: DataFrame | None = None,
+) -> DataFrame:
+    """Where ranked lists of `now`, by facts before it, have each allowed category: as of `placements`.
+
+    only: user_id of the customers who are ranked; None for all.
+    """
+    blocked, weighted, offered = _weighted(tables, facts, now, recipe, only=only)
+    return break_lineage(placements(weighted, blocked, offered, recipe.slots, seed=recipe.seed))
+
+
+def odds(
+    tables: Mapping[str, DataFrame], facts: DataFrame, now: datetime, recipe: Recipe, shown: DataFrame
+) -> DataFrame:
+    """What ranked lists of `now`, by facts before it, would show where the log has shown something.
+
+    shown: user_id, slot, category, content_id and further columns. Adds probability, of that content in that
+    slot; score, of that category, null where it is not allowed; expected, the mean score of what would be in
+    that slot, null where the list does not have it. Only the customers of `shown` are ranked.
+    """
+    ranked = placed(tables, facts, now, recipe, shown)
+    expected = ranked.groupBy("user_id", "slot").agg(F.sum(F.col("odds") * F.col("score")).alias("expected"))
+    found = shown.join(ranked.withColumnRenamed("slot", "placed"), ["user_id", "category"], "left")
+    found = found.join(expected, ["user_id", "slot"], "left")
+    found = content_odds(found, *_contents(tables, now), recipe.refreshing)
+    of_category = F.when(F.col("placed") == F.col("slot"), F.col("odds")).otherwise(0.0)
+    probability = (of_category * F.col("content_odds")).alias("probability")
+    return found.select(*shown.columns, probability, "score", "expected")
+
+
+def _weighted(
+    tables: Mapping[str, DataFrame],
+    facts: DataFrame,
+    now: datetime,
+    recipe: Recipe,
+    *,
+    only: DataFrame | None = None,
+    sampled: int = 0,
+) -> tuple[DataFrame, DataFrame, DataFrame]:
+    """What lists are filled from: what is blocked, a row a customer; scored candidates, of about `sampled`
+    customers with SAMPLE; all categories.
+    """
     customers, categories = tables["customers"], tables["categories"]
     known = before(facts, now)
-    blocked = break_lineage(_blocked(tables, known, now, recipe))
+    blocked = _blocked(tables, known, now, recipe)
+    if only is not None:
+        blocked = blocked.join(only.select("user_id").distinct(), "user_id", "semi")
+    blocked = break_lineage(blocked)
     candidates = _candidates(customers, categories, known, blocked, now, recipe)
-    share = min(1.0, SAMPLED / max(blocked.count(), 1))
+    share = min(1.0, sampled / max(blocked.count(), 1))
     scored = _scored(candidates, known, customers, now, recipe, share)
     weighted = break_lineage(weighted_by(scored, categories, recipe.boost))
-    offered = categories.join(_fallback(categories, known, now), "category", "left")
-    filled = fill(weighted, blocked, offered, recipe.slots, seed=recipe.seed, occasion=str(now))
-    lists = _with_contents(filled, tables, now, recipe)
-    return Made(break_lineage(lists), blocked, weighted)
+    return blocked, weighted, categories.join(_fallback(categories, known, now), "category", "left")
 
 
 def _blocked(tables: Mapping[str, DataFrame], facts: DataFrame, now: datetime, recipe: Recipe) -> DataFrame:
@@ -176,9 +230,7 @@ def _fallback(categories: DataFrame, facts: DataFrame, now: datetime) -> DataFra
     return from_pandas(categories.sparkSession, frame, FALLBACK)
 
 
-def _with_contents(
-    filled: DataFrame, tables: Mapping[str, DataFrame], now: datetime, recipe: Recipe
-) -> DataFrame:
+def _contents(tables: Mapping[str, DataFrame], now: datetime) -> tuple[DataFrame, DataFrame]:
+    """The live contents by category, and what was reacted to."""
     reacted = reacted_to(tables["impressions"], tables["reactions"], now)
-    shares = content_shares(tables["contents"], reacted, now)
-    return choose(filled, shares, reacted, recipe.refreshing, seed=recipe.seed, occasion=str(now))
+    return content_shares(tables["contents"], reacted, now), reacted

@@ -22,7 +22,7 @@ from firstday.ranking.slot_count import refuse_unseen
 from firstday.recommendations import contents, filters, lists, recommendation_outputs, steps, weights
 from firstday.recommendations.fatigue import Fatigue
 from firstday.recommendations.monitoring import MonitoringTables, monitored
-from firstday.recommendations.monitoring_drift import drift, encoded_columns, unpacked
+from firstday.recommendations.monitoring_drift import counted, drift, kept, profile, unpacked, watched_columns
 from firstday.recommendations.monitoring_policy import policy_value
 from firstday.recommendations.recall.greedy import Merging, quotas_of
 from firstday.recommendations.slots import Exploring, Slots
@@ -82,10 +82,13 @@ def recommend_stage(sources: Sources, settings: RecommendSettings, run_id: str) 
 
 @dataclass(frozen=True)
 class Watched:
-    """How the last lists were taken, how far rows are from training, what the new lists would earn."""
+    """How the last lists were taken, how far candidates are from those of a run before, with the profiles
+    that later runs need, and what the new lists would earn.
+    """
 
     monitoring: MonitoringTables
     drift: pd.DataFrame
+    profiles: pd.DataFrame
     off_policy: tuple[str, ...]
 
 
@@ -110,20 +113,26 @@ def _watched(
             segment=tuple(recipe.segment),
         )
 
-    def moved() -> pd.DataFrame:
-        # What is shown is compared with what was shown: among all candidates features have other shares.
-        pair = ["user_id", "category"]
+    def moved() -> tuple[pd.DataFrame, pd.DataFrame]:
         some = made.weighted.where(F.col(lists.SAMPLE).isNotNull())
-        some = some.join(made.lists.select(pair), pair, "semi")
         rows = unpacked(some, recipe.encoding, lists.SAMPLE, weights.UNWEIGHTED)
-        before = sources.published(settings.ranker, "ranker_profile").toPandas()
-        return drift(before, rows, encoded_columns(recipe.encoding, weights.UNWEIGHTED))
+        counts = counted(rows, watched_columns(recipe.encoding, weights.UNWEIGHTED))
+        today = profile(counts, recipe.encoding, now)
+        before = sources.previous("recommend_profile")
+        earlier = today.iloc[:0] if before is None else before.toPandas()
+        known = kept(earlier.assign(at=pd.to_datetime(earlier["at"], utc=True)), now, window)
+        first = known[known["at"] == known["at"].min()]
+        return drift(first, counts, recipe.encoding), pd.concat([known, today], ignore_index=True)
 
     def value() -> tuple[str, ...]:
-        return policy_value(found.tables, now, window, made.lists).sentences
+        def odds(shown: DataFrame) -> DataFrame:
+            return lists.odds(found.tables, found.facts, now - window, recipe, shown)
+
+        return policy_value(found.tables, now, window, odds).sentences
 
     found_out: tuple[Any, ...] = side_by_side(how_taken, moved, value)
-    return Watched(*found_out)
+    monitoring, (drifted, profiles), earned = found_out
+    return Watched(monitoring, drifted, profiles, earned)
 
 
 def _used(recipe: lists.Recipe, now: datetime) -> dict[str, Any]:
@@ -224,6 +233,7 @@ def _recipe(sources: Sources, settings: RecommendSettings) -> tuple[lists.Recipe
             size,
             settings.per_group,
             None if exploring is None else Exploring(exploring, settings.exploring_uniform),
+            settings.random_share,
         ),
         refreshing=contents.Refreshing(settings.refresh, dict(settings.refresh_of)),
         seed=settings.seed,
@@ -270,6 +280,7 @@ def _tables(
         "recommend_steps": figures,
         "recommend_monitoring": watched.monitoring.monitoring,
         "recommend_drift": watched.drift,
+        "recommend_profile": watched.profiles,
     }
     tables = {
         name: from_pandas(spark, frame, recommendation_outputs.TABLES[name]) for name, frame in small.items()

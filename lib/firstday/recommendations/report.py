@@ -25,7 +25,7 @@ WORDS = (
     ("diversity", "share of the pairs in a list that are of different category groups, on average"),
     ("novelty", "how rarely the category was shown, in bits: one more is half as often"),
     ("serendipity", "share of the clicks in categories that the customer had not met before"),
-    ("drift", "how far today's customers and scores are from those that the ranker learned from"),
+    ("drift", "how far today's customers and scores are from those of a run before"),
     ("PSI", "the population stability index, how unlike two shares by value are: 0 is alike"),
 )
 CAVEAT = (
@@ -62,7 +62,7 @@ class RecommendContent:
 
     customers: asked for; lists: that are not empty; full: those of `size` slots; slots: filled in all.
     sources: how many by source. window: the days that monitoring is of, in words. steps: recommend_steps.
-    monitoring, drift (or None: not measured): recommend_monitoring and recommend_drift. off_policy:
+    monitoring, drift (empty without an earlier run): recommend_monitoring and recommend_drift. off_policy:
     sentences, the answer or the refusal first; none if it was not asked.
     """
 
@@ -76,7 +76,7 @@ class RecommendContent:
     window: str
     steps: pd.DataFrame
     monitoring: pd.DataFrame
-    drift: pd.DataFrame | None
+    drift: pd.DataFrame
     off_policy: Sequence[str]
     notes: Sequence[str]
     settings: Mapping[str, Any]
@@ -319,23 +319,33 @@ def _off_policy(content: RecommendContent) -> Section:
     )
 
 
-def _moved(drift: pd.DataFrame | None) -> list[str]:
-    """A sentence on what is no longer as the ranker learned it, if anything is."""
-    if drift is None:
-        return []
+def _moved(drift: pd.DataFrame) -> list[str]:
+    """A sentence on what is no longer as it was, if anything is."""
     shifted = drift[drift["verdict"] == "shifted"]
     if shifted.empty:
         return []
     names = [_feature(name) for name in shifted["feature"].head(5)]
     rest = len(shifted) - len(names)
     listed = words.listed([*names, *([f"{rest} more"] if rest else [])])
-    return [f"Shifted since training: {listed}. Look whether the inputs are right, and train anew."]
+    return [
+        f"Shifted since {_since(drift)}: {listed}. Look whether the inputs are right; if customers have "
+        "changed, train anew."
+    ]
 
 
-def _drift(drift: pd.DataFrame | None) -> Section:
-    title = "How far today is from training"
-    if drift is None or drift.empty:
-        return Section("drift", title, nothing="the ranker has no profile of what it learned from.")
+def _since(drift: pd.DataFrame) -> str:
+    return f"{drift['since'].iloc[0]:%Y-%m-%d}"
+
+
+def _drift(drift: pd.DataFrame) -> Section:
+    title = "What has changed since the lists before"
+    if drift.empty:
+        return Section(
+            "drift",
+            title,
+            nothing="no earlier run in this output says what candidates were like; the next run is compared "
+            "with this one.",
+        )
     moved = int(drift["verdict"].isin(("moved", "shifted")).sum())
     cells = {
         "feature": lambda row: _feature(row.feature),
@@ -348,7 +358,8 @@ def _drift(drift: pd.DataFrame | None) -> Section:
         "drift",
         title,
         findings=(
-            f"{words.number(moved)} of {words.some(len(drift), 'feature has', 'features have')} moved.",
+            f"{words.number(moved)} of {words.some(len(drift), 'feature has', 'features have')} moved since "
+            f"{_since(drift)}.",
         ),
         how_to_read="PSI below 0.1 or within chance is stable, below 0.25 moved, else shifted: rules of "
         "thumb. It does not say whether the ranker is worse for it, nor why.",

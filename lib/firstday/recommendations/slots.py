@@ -10,6 +10,10 @@ taken is then sorted again, by score alone. Scores are on one scale, that of wei
 
 With an exploring slot the order fills all others, and that one's category is drawn from all allowed ones that
 are not yet placed, whatever their group: by inverse CDF, one draw a customer and occasion.
+
+With a random share some customers, drawn anew at each occasion, get a list in which each allowed category is
+equally likely in each slot. A category's propensity in a slot is then that of both kinds of lists together,
+(1 - share) × ranked + share / m with m allowed categories, and no slot is without one.
 """
 
 from dataclasses import dataclass
@@ -21,11 +25,11 @@ from firstday.errors import SettingsError
 from firstday.recommendations.weights import TIE
 from firstday.spark.frames import uniform_hash
 
-REFILL, EXPLORING = "refill", "exploring"
+REFILL, EXPLORING, RANDOM = "refill", "exploring", "random"
 REFILLED = "fills an empty slot: the best that is left"
 EXPLORED = "drawn, to learn what it earns"
 MOST_SLOTS = 100
-DRAW = 12  # salt of the hash that draws
+DRAW, RANDOM_CUSTOMER, RANDOM_ORDER = 12, 14, 15  # salts of the hashes that draw
 
 
 @dataclass(frozen=True)
@@ -54,12 +58,14 @@ class Exploring:
 @dataclass(frozen=True)
 class Slots:
     """size: of a list. per_group: at most so many categories of a group while others are left; None: no
-    quota. exploring: None fills all slots without a draw.
+    quota. exploring: None fills all slots without a draw. random_share: of the customers, whose whole list
+    is drawn.
     """
 
     size: int = 4
     per_group: int | None = None
     exploring: Exploring | None = None
+    random_share: float = 0.0
 
     def __post_init__(self) -> None:
         if not 1 <= self.size <= MOST_SLOTS:
@@ -68,6 +74,8 @@ class Slots:
             raise SettingsError("a group's quota is at least 1", value=self.per_group)
         if self.exploring is not None and not 1 <= self.exploring.slot <= self.size:
             raise SettingsError("the exploring slot is one of the list's", value=self.exploring.slot)
+        if not 0 <= self.random_share <= 1:
+            raise SettingsError("the random share is from 0 to 1", value=self.random_share)
 
     @property
     def placed(self) -> int:
@@ -95,21 +103,38 @@ def fill(
 
     Candidates are shuffled once, by user_id, and `blocked` only where it is not by user_id yet.
     """
-    rows = _allowed(candidates, blocked, categories, slots)
-    rows = rows.withColumn("tie", uniform_hash("user_id", "category", seed, TIE))
-    precedence = (F.col("recalled").desc(), *_by_score())
-    if slots.per_group is not None:
-        of_group = Window.partitionBy("user_id", "category_group").orderBy(*precedence)
-        rows = rows.withColumn("above", F.row_number().over(of_group) > slots.per_group)
-        precedence = (F.col("above").asc(), *precedence)
-    in_order = Window.partitionBy("user_id").orderBy(*precedence)
-    rows = rows.withColumn("place", F.row_number().over(in_order))
-    if slots.exploring is None:
-        taken = rows.where(F.col("place") <= slots.size).withColumn("propensity", F.lit(None).cast("double"))
+    rows = _ranked(candidates, blocked, categories, slots, seed)
+    number = uniform_hash("user_id", F.lit(occasion), seed, DRAW)
+    explored = F.col("share").isNotNull() & (F.col("low") <= number) & (number < F.col("high"))
+    ranked = F.col("sure") | explored
+    if slots.random_share:
+        taken = _some_random(rows, ranked, slots, seed, occasion)
     else:
-        number = uniform_hash("user_id", F.lit(occasion), seed, DRAW)
-        taken = _explored(rows, in_order, slots.placed, slots.exploring, number)
-    return _numbered(taken, slots)
+        taken = _numbered(rows.where(ranked), slots)
+        taken = taken.withColumns(
+            {"random": F.lit(False), "propensity": F.when(~F.col("sure"), F.col("share"))}
+        )
+    drawn_as = F.when(F.col("random"), RANDOM).when(~F.col("sure"), EXPLORING)
+    return taken.select(
+        *("user_id", "slot", "category"),
+        F.coalesce(drawn_as, "source").alias("source"),
+        F.when(drawn_as.isNotNull(), EXPLORED).otherwise(F.col("reason")).alias("reason"),
+        *("score", "propensity"),
+    )
+
+
+def placements(
+    candidates: DataFrame, blocked: DataFrame, categories: DataFrame, slots: Slots, *, seed: int
+) -> DataFrame:
+    """Where a ranked list has each allowed category, before anything is drawn: user_id, category, score,
+    slot, odds.
+
+    Arguments as of `fill`. odds: the probability of that category in that slot, 1 where it is no draw; 0,
+    and slot null, where it is in no list.
+    """
+    rows = _numbered(_ranked(candidates, blocked, categories, slots, seed), slots)
+    odds = F.when(F.col("sure"), F.lit(1.0)).otherwise(F.coalesce("share", F.lit(0.0)))
+    return rows.select("user_id", "category", "score", "slot", odds.alias("odds"))
 
 
 def counts(lists: DataFrame, blocked: DataFrame, size: int) -> DataFrame:
@@ -161,16 +186,56 @@ def _allowed(candidates: DataFrame, blocked: DataFrame, categories: DataFrame, s
     )
 
 
-def _explored(
-    rows: DataFrame, in_order: WindowSpec, placed: int, exploring: Exploring, number: Column
+def _ranked(
+    candidates: DataFrame, blocked: DataFrame, categories: DataFrame, slots: Slots, seed: int
 ) -> DataFrame:
-    """The first `placed` rows of each customer, and of the others the one that is drawn, with its propensity.
-
-    number: in [0, 1), the same on all rows of a customer. `drawing`: the size of what was drawn from.
+    """Each customer's allowed categories with: sure, whether it is placed without a draw; share, its
+    probability in the exploring slot, null where it is not drawn from; low and high, the part of [0, 1) in
+    which a number draws it; drawing, the size of what is drawn from.
     """
+    rows = _allowed(candidates, blocked, categories, slots)
+    rows = rows.withColumn("tie", uniform_hash("user_id", "category", seed, TIE))
+    precedence = (F.col("recalled").desc(), *_by_score())
+    if slots.per_group is not None:
+        of_group = Window.partitionBy("user_id", "category_group").orderBy(*precedence)
+        rows = rows.withColumn("above", F.row_number().over(of_group) > slots.per_group)
+        precedence = (F.col("above").asc(), *precedence)
+    in_order = Window.partitionBy("user_id").orderBy(*precedence)
+    rows = rows.withColumn("place", F.row_number().over(in_order))
+    rows = rows.withColumn("sure", F.col("place") <= slots.placed)
+    if slots.exploring is None:
+        none = F.lit(None).cast("double")
+        return rows.withColumns({"share": none, "low": none, "high": none, "drawing": F.lit(0)})
+    return _shared(rows, in_order, slots.placed, slots.exploring)
+
+
+def _some_random(rows: DataFrame, ranked: Column, slots: Slots, seed: int, occasion: str) -> DataFrame:
+    """The rows that are taken, in ranked lists or in those of the customers who have random ones."""
+    user = Window.partitionBy("user_id")
+    luck = uniform_hash("user_id", "category", F.lit(occasion), seed, RANDOM_ORDER)
+    is_random = uniform_hash("user_id", F.lit(occasion), seed, RANDOM_CUSTOMER) < slots.random_share
+    known = rows.withColumns(
+        {
+            "random": is_random,
+            "luck": F.row_number().over(user.orderBy(luck, "category")),
+            "allowed": F.count(F.lit(1)).over(user),
+        }
+    )
+    # A random list's other categories, too: where a ranked list would have them counts.
+    numbered = _numbered(known.where(F.col("random") | ranked), slots).withColumnRenamed("slot", "in_ranked")
+    slot = F.when(F.col("random"), F.col("luck")).otherwise(F.col("in_ranked"))
+    odds = F.when(F.col("in_ranked") == slot, F.when(F.col("sure"), 1.0).otherwise(F.col("share"))).otherwise(
+        0.0
+    )
+    propensity = (1 - slots.random_share) * odds + slots.random_share / F.col("allowed")
+    return numbered.withColumns({"slot": slot, "propensity": propensity}).where(F.col("slot") <= slots.size)
+
+
+def _shared(rows: DataFrame, in_order: WindowSpec, placed: int, exploring: Exploring) -> DataFrame:
+    """The rows with how the exploring slot is drawn."""
     score = F.greatest("score", F.lit(0.0))
     weight = F.col("weight") if exploring.weights else F.pow(score, F.lit(1 / exploring.temperature))
-    pooled = rows.withColumn("pooled", F.when(F.col("place") > placed, weight))
+    pooled = rows.withColumn("pooled", F.when(~F.col("sure"), weight))
     first, last = Window.unboundedPreceding, Window.unboundedFollowing
     # Of one window, so that the sum through a row is the sum before the next one to the last bit.
     summed = pooled.select(
@@ -187,30 +252,27 @@ def _explored(
         return (1 - exploring.uniform) * by_weight + exploring.uniform * even
 
     at = F.col("place") - placed
-    low = share(F.coalesce("before", F.lit(0.0)), at - 1)
+    is_pooled = F.col("pooled").isNotNull()
     high = F.when(at < F.col("drawing"), share(F.col("through"), at)).otherwise(1.0)
-    here = F.col("pooled").isNotNull() & (low <= number) & (number < high)
-    explored = summed.withColumn("propensity", F.when(here, share(F.col("pooled"), F.lit(1))))
-    return explored.where((F.col("place") <= placed) | F.col("propensity").isNotNull())
-
-
-def _numbered(taken: DataFrame, slots: Slots) -> DataFrame:
-    """The rows with their slots: by score, but for the one that was drawn, which has its own."""
-    explored = F.col("propensity").isNotNull()
-    slot = F.row_number().over(Window.partitionBy("user_id").orderBy(explored, *_by_score()))
-    if slots.exploring is not None:
-        own = slots.exploring.slot
-        moved = (F.col("drawing") > 0) & (slot >= own)
-        slot = F.when(explored, F.lit(own)).when(moved, slot + 1).otherwise(slot)
-    return taken.select(
-        "user_id",
-        slot.alias("slot"),
-        "category",
-        F.when(explored, EXPLORING).otherwise(F.col("source")).alias("source"),
-        F.when(explored, EXPLORED).otherwise(F.col("reason")).alias("reason"),
-        "score",
-        "propensity",
+    return summed.withColumns(
+        {
+            "share": F.when(is_pooled, share(F.col("pooled"), F.lit(1))),
+            "low": F.when(is_pooled, share(F.coalesce("before", F.lit(0.0)), at - 1)),
+            "high": F.when(is_pooled, high),
+        }
     )
+
+
+def _numbered(rows: DataFrame, slots: Slots) -> DataFrame:
+    """The rows with the slot that a ranked list has them in: by score, the exploring one for what is drawn
+    there; null for those in no list.
+    """
+    place = F.row_number().over(Window.partitionBy("user_id").orderBy(F.col("sure").desc(), *_by_score()))
+    if slots.exploring is None:
+        return rows.withColumn("slot", F.when(F.col("sure"), place))
+    own = slots.exploring.slot
+    moved = (F.col("drawing") > 0) & (place >= own)
+    return rows.withColumn("slot", F.when(~F.col("sure"), own).when(moved, place + 1).otherwise(place))
 
 
 def _by_score() -> tuple[Column, ...]:

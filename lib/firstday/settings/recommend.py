@@ -53,6 +53,11 @@ class RecommendSettings(BankSettings):
         "last; null: none.",
     )
     exploring_uniform: Share = Field(0.1, description="Share of that draw that is even over all categories.")
+    random_share: Share = Field(
+        0.0,
+        description="Share of the customers whose whole list is drawn evenly from what is allowed, others "
+        "each time: it costs clicks, and lets whole new lists be judged before anyone is shown them.",
+    )
     boost: float = Field(0.5, ge=0, le=10, description="By how much a stated preference lifts the score.")
     rest: Resting = Field(Resting(), description="When a category rests.")
     refresh: Rule = Field(

@@ -9,11 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyspark
+from pyspark import SparkContext
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import DataType, StructType
 
 Node = Mapping[str, Any]
+SPARK_3 = pyspark.__version__.startswith("3.")
 
 
 class OtherRowsError(Exception):
@@ -43,9 +46,8 @@ def kind(node: Node) -> str:
 
 
 def parsed(column: Column) -> tuple[Node, ...]:
-    """The nodes of a Column before analysis."""
-    made: Any = column
-    return _tree(made._jc.expr())
+    """The nodes of a Column before analysis; an operator may be a function of its name, as `>=`."""
+    return _tree(_expression(column))
 
 
 def analysed(frame: DataFrame, columns: Sequence[Column]) -> list[Analysed]:
@@ -70,6 +72,15 @@ def analysed(frame: DataFrame, columns: Sequence[Column]) -> list[Analysed]:
         Analysed(field.dataType, _tree(each), each.deterministic())
         for field, each in zip(types.fields, expressions, strict=True)
     ]
+
+
+def _expression(column: Any) -> Any:
+    """The expression of a Column. Spark 4 makes it only where the Column is used."""
+    if SPARK_3:
+        return column._jc.expr()
+    jvm: Any = SparkContext._jvm
+    converter = getattr(jvm, "org.apache.spark.sql.classic.ColumnNodeToExpressionConverter$")
+    return getattr(converter, "MODULE$").apply(column._jc.node())
 
 
 def _tree(expression: Any) -> tuple[Node, ...]:

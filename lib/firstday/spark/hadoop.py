@@ -19,6 +19,12 @@ def file_system(spark: SparkSession, path: str) -> tuple[Any, Any]:
     return found.getFileSystem(spark._jsc.hadoopConfiguration()), found
 
 
+def qualified(spark: SparkSession, path: str) -> str:
+    """The absolute path, with its scheme."""
+    files, found = file_system(spark, path)
+    return str(files.makeQualified(found).toString())
+
+
 def parquet_integers(spark: SparkSession, path: str) -> dict[str, str | None]:
     """The columns of a Parquet file that are 64-bit integers; of those that are nanoseconds since 1970 the
     type that they stand for. Only the footer is read: Spark itself does not tell the two apart.

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from py4j.protocol import Py4JJavaError
 from pyspark.sql import Observation
+
+from firstday.spark.failures import FAILURES
 
 NOTHING = "PythonSQLUtils.toPyRow"  # Spark 4 hands over a row without columns there, which it asserts against
 
@@ -12,7 +13,7 @@ def observed(observation: Observation) -> dict[str, Any]:
     """The observation's figures by name; {} where Spark has dropped what it was made on, as empty."""
     try:
         return dict(observation.get)
-    except Py4JJavaError as error:
+    except FAILURES as error:
         if NOTHING in str(error) and "assertion failed" in str(error):
             return {}
         raise

@@ -5,12 +5,11 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from delta.tables import DeltaTable
-from py4j.protocol import Py4JJavaError
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from firstday.addresses import EXTENSION, FORMATS, is_path
 from firstday.errors import UserError, reason
+from firstday.spark.failures import FAILURES
 from firstday.spark.hadoop import file_system, parquet_integers
 
 __all__ = ["EXTENSION", "FORMATS", "file_system", "is_path", "parquet_integers"]
@@ -37,7 +36,7 @@ def is_delta(spark: SparkSession, path: str) -> bool:
 def _reaching(path: str) -> Iterator[None]:
     try:
         yield
-    except (Py4JJavaError, PySparkException) as error:
+    except FAILURES as error:
         raise UserError(
             f"a path must lead to where this Spark can look ({reason(error)})",
             value=path,

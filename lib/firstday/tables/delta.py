@@ -7,31 +7,22 @@ import json
 import re
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Mapping, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from delta.exceptions import (
-    ConcurrentAppendException,
-    ConcurrentDeleteDeleteException,
-    ConcurrentDeleteReadException,
-    ConcurrentTransactionException,
-    ConcurrentWriteException,
-    MetadataChangedException,
-    ProtocolChangedException,
-)
 from delta.tables import DeltaTable
-from py4j.protocol import Py4JJavaError
-from pyspark.errors import AnalysisException, PySparkException
+from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, Observation, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from firstday.errors import OutputError, reason
 from firstday.redact import redacted_values
+from firstday.spark.failures import CONFLICTS, FAILURES, MADE_AT_ONCE, SAME_TRANSACTION, delta_class
+from firstday.spark.hadoop import qualified
 from firstday.spark.local_rows import local_rows
 from firstday.tables.address import (
     delta_frame,
@@ -41,7 +32,7 @@ from firstday.tables.address import (
     is_path,
     newest_commit,
 )
-from firstday.tables.schemas import ATTEMPT, RUNS, column, quoted
+from firstday.tables.schemas import ATTEMPT, RUNS, column, quoted, sql_text
 from firstday.windows import instant_at
 
 RUN_ID = "run_id"
@@ -50,18 +41,6 @@ RUNS_TABLE = "runs"
 ATTEMPTS_TABLE = "attempts"
 TIMES = ("started_at", "published_at", "horizon")
 AS_JSON = ("inputs", "settings", "row_counts", "answer")
-# What the loser of a race gets: in delta-spark these classes have no base of their own.
-CONFLICTS = (
-    ConcurrentAppendException,
-    ConcurrentDeleteDeleteException,
-    ConcurrentDeleteReadException,
-    ConcurrentTransactionException,
-    ConcurrentWriteException,
-    MetadataChangedException,
-    ProtocolChangedException,
-)
-# What it gets where two make a table at the same instant; nothing of its rows is there then.
-MADE_AT_ONCE = (MetadataChangedException, ProtocolChangedException)
 ATTEMPTS = 5
 PAUSE_S = 0.2
 LOCAL = "file"
@@ -70,12 +49,14 @@ NEEDS_MAPPING = frozenset(" ,;{}()\n\t=")  # column names with these can be kept
 Done = TypeVar("Done")
 
 
-def retried(do: Callable[[], Done], after: tuple[type[Exception], ...] = CONFLICTS) -> Done:
-    """What `do` gives, which is done again, ATTEMPTS times in all, after what a race's loser gets."""
+def retried(do: Callable[[], Done], after: Set[str] = CONFLICTS) -> Done:
+    """What `do` gives, which is done again, ATTEMPTS times in all, after these of Delta's error classes."""
     for attempt in range(ATTEMPTS - 1):
         try:
             return do()
-        except after:
+        except FAILURES as error:
+            if delta_class(error) not in after:
+                raise
             time.sleep(PAUSE_S * attempt)
     return do()
 
@@ -112,6 +93,11 @@ class Store:
         if not NAME.fullmatch(name):
             raise ValueError(f"{name!r} is no name of a table or file of an output")
         return f"{self.out.rstrip('/')}/{name}" if self.is_folder else f"{self.out}.{name}"
+
+    def in_sql(self, name: str) -> str:
+        """The table as a statement names it: `delta.` before a path, which must be absolute there."""
+        where = self.location(name)
+        return f"delta.{quoted(qualified(self.spark, where))}" if self.is_folder else where
 
     def require(self) -> None:
         """Raise OutputError where no tables can be."""
@@ -164,7 +150,7 @@ class Store:
                 return
             try:
                 self._create(name, schema)
-            except (Py4JJavaError, PySparkException) as error:
+            except FAILURES as error:
                 # The other may be half way: Delta then says many things, but not that the table is there.
                 failure = error
                 time.sleep(PAUSE_S * attempt)
@@ -182,7 +168,7 @@ class Store:
         try:
             # A table is there for Delta from its log's folder on, before the first commit.
             return retried(lambda: self._counted_append(name, frame, run_id), MADE_AT_ONCE)
-        except PySparkException:
+        except FAILURES:
             if not (is_new and self.exists(name)):
                 raise
         return self._counted_append(name, frame, run_id)  # another run made the table at the same instant
@@ -249,8 +235,11 @@ class Store:
         # committed, and later skipped in silence: so look whether the row is there.
         transaction = {"txnAppId": f"firstday.publish.{run.job}", "txnVersion": str(run.sequence)}
         transaction["mergeSchema"] = "true"  # an earlier version's table has fewer columns
-        with suppress(ConcurrentTransactionException):
+        try:
             retried(lambda: self._append(RUNS_TABLE, frame, run.run_id, transaction), MADE_AT_ONCE)
+        except FAILURES as error:
+            if delta_class(error) not in SAME_TRANSACTION:
+                raise
         return self._has_just_published(run.run_id) or not self.unpublished([run.run_id])
 
     def write_file(self, name: str, content: bytes) -> str:
@@ -316,14 +305,8 @@ class Store:
         self.spark.sql(statement)
 
     def _delete(self, name: str, run_ids: list[str]) -> None:
-        if self.is_folder:
-            DeltaTable.forPath(self.spark, self.location(name)).delete(column(RUN_ID).isin(run_ids))
-            return
-        values = {f"run_{number}": run_id for number, run_id in enumerate(run_ids)}
-        markers = ", ".join(f":{marker}" for marker in values)
-        told = f"{self.location(name)} WHERE {RUN_ID} IN ({markers})"
-        statement = f"DELETE FROM {told}"  # noqa: S608 - run ids are parameters, names are checked
-        self.spark.sql(statement, args=values)
+        told = f"{self.in_sql(name)} WHERE {RUN_ID} IN ({', '.join(map(sql_text, run_ids))})"
+        self.spark.sql(f"DELETE FROM {told}")  # noqa: S608 - run ids are hexadecimal, names are quoted or checked
 
     def _counted_append(self, name: str, frame: DataFrame, run_id: str) -> int:
         written = Observation()

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from py4j.protocol import Py4JJavaError
-from pyspark.errors import AnalysisException, PySparkException
+from pyspark.errors import AnalysisException
 
 from firstday.errors import DataError
+from firstday.spark.failures import FAILURES
 
 # What Spark 3.5 and 4 say when it cannot read a file; the group is the file.
 FILE_PATTERNS = (
@@ -37,7 +37,7 @@ def data_errors(name: str = "the inputs", source: str | None = None) -> Iterator
     """
     try:
         yield
-    except (Py4JJavaError, PySparkException) as error:
+    except FAILURES as error:
         told = explained(str(error), name, source)
         if told is None:
             raise

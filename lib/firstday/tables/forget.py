@@ -29,7 +29,7 @@ from firstday.spark.local_rows import local_rows
 from firstday.tables.delta import QUARANTINE_TABLE, Store, retried
 from firstday.tables.owned import at_work, folders, hours, owned_tables, sql
 from firstday.tables.read import literal_path
-from firstday.tables.schemas import column, quoted, table_schema
+from firstday.tables.schemas import column, quoted, sql_text, table_schema
 from firstday.tables.write import Output
 
 PERSON_COLUMNS = ("user_id", "row_id", "unit_id", "customer_id", "account_id", "person_id")
@@ -180,9 +180,9 @@ def unchecked_retention(spark: SparkSession) -> Iterator[None]:
 
 def _in_table(store: Store, name: str, people: Sequence[str]) -> Found:
     columns = store.schema(name).names
-    condition = _condition(name, columns, len(people))
+    condition = _condition(name, columns, people)
     if condition is not None:
-        return Found(name, "rows", _count(store, name, condition, **_values(condition, people)))
+        return Found(name, "rows", _count(store, name, condition))
     counted = next((each for each in USER_COUNTS if each in columns), None)
     if counted is None:
         return Found(name, "other")
@@ -200,39 +200,33 @@ def _removed(store: Store, found: Found, people: Sequence[str]) -> Found:
         kept = rows.where(~_person(rows.columns, people))
         store.write_folder(found.table, kept, form)
         return found
-    condition = _condition(found.table, store.schema(found.table).names, len(people))
+    condition = _condition(found.table, store.schema(found.table).names, people)
     assert condition is not None
-    statement = f"DELETE FROM {{table}} WHERE {condition}"  # noqa: S608 - values are parameters, names quoted
-    values = _values(condition, people)
+    statement = f"DELETE FROM {{table}} WHERE {condition}"  # noqa: S608 - values are hexadecimal, names quoted
     # A run may publish meanwhile, and delete the rows of the one before.
-    done = retried(lambda: sql(store, statement, found.table, **values).collect())
+    done = retried(lambda: sql(store, statement, found.table).collect())
     return replace(found, rows=int(done[0]["num_affected_rows"]))
 
 
-def _condition(name: str, columns: Sequence[str], people: int) -> str | None:
-    """SQL for "this row is one of theirs", with markers; None where rows are not of one person."""
-    ids = ", ".join(f":person_{number}" for number in range(people))
+def _condition(name: str, columns: Sequence[str], people: Sequence[str]) -> str | None:
+    """SQL for "this row is one of theirs"; None where rows are not of one person."""
+    ids = ", ".join(map(sql_text, people))
     if name == QUARANTINE_TABLE:
+        words = sql_text(_words(people))
         values = "from_json(`row`, 'map<string,string>')"
-        inside = "(substring(value, 1, 1) IN ('{', '[') AND value RLIKE :words)"  # arrays, structs
+        inside = f"(substring(value, 1, 1) IN ('{{', '[') AND value RLIKE {words})"  # arrays, structs
         # A null among the values is not one of theirs; null as a whole is no JSON, an unreadable line.
         known = f"exists(map_values({values}), value -> coalesce(value IN ({ids}) OR {inside}, false))"
-        return f"coalesce({known}, `row` RLIKE :words, false)"
+        return f"coalesce({known}, `row` RLIKE {words}, false)"
     told = [f"CAST({quoted(each)} AS STRING) IN ({ids})" for each in columns if each in PERSON_COLUMNS]
     if LISTS.get(name) in columns:
-        told.append(f"regexp_replace({quoted(LISTS[name])}, :shown_at, '') IN ({ids})")
+        told.append(f"regexp_replace({quoted(LISTS[name])}, {sql_text(SHOWN_AT)}, '') IN ({ids})")
     return " OR ".join(told) or None
 
 
-def _values(condition: str, people: Sequence[str]) -> dict[str, str]:
-    """What the markers of a condition stand for."""
-    values = {f"person_{number}": person for number, person in enumerate(people)}
-    if ":words" in condition:
-        words = "|".join("".join(map(_written, person)) for person in people)
-        values["words"] = rf"(?<![\w-])(?:{words})(?![\w-])"
-    if ":shown_at" in condition:
-        values["shown_at"] = SHOWN_AT
-    return values
+def _words(people: Sequence[str]) -> str:
+    """A pattern of their ids as words of a text."""
+    return rf"(?<![\w-])(?:{'|'.join(''.join(map(_written, person)) for person in people)})(?![\w-])"
 
 
 def _written(character: str) -> str:
@@ -246,9 +240,9 @@ def _written(character: str) -> str:
     return f"(?:{'|'.join(sorted(forms))})"
 
 
-def _count(store: Store, name: str, condition: str, **values: str) -> int:
+def _count(store: Store, name: str, condition: str) -> int:
     statement = f"SELECT count(*) FROM {{table}} WHERE {condition}"  # noqa: S608 - as above
-    return int(sql(store, statement, name, **values).collect()[0][0])
+    return int(sql(store, statement, name).collect()[0][0])
 
 
 def _read_export(store: Store, name: str) -> tuple[DataFrame, str]:

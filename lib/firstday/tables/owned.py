@@ -11,7 +11,6 @@ from pyspark.sql import functions as F
 from firstday.errors import DataError
 from firstday.tables.address import delta_frame, file_system
 from firstday.tables.delta import ATTEMPTS_TABLE, RUN_ID, RUNS_TABLE, Store
-from firstday.tables.schemas import quoted
 from firstday.tables.write import LONGEST_RUN, SHARED
 
 
@@ -54,11 +53,9 @@ def at_work(store: Store, now: datetime) -> int:
     return len(store.unpublished({row[RUN_ID] for row in recent.select(RUN_ID).collect()}))
 
 
-def sql(store: Store, statement: str, name: str, **values: Any) -> DataFrame:
-    """Run SQL in which {table} is the table `name`, and :markers are `values`."""
-    where = store.location(name)
-    table = f"delta.{quoted(where)}" if store.is_folder else where
-    return store.spark.sql(statement.replace("{table}", table), args=values)
+def sql(store: Store, statement: str, name: str) -> DataFrame:
+    """Run SQL in which {table} is the table `name`; texts in it are written by `sql_text`."""
+    return store.spark.sql(statement.replace("{table}", store.in_sql(name)))
 
 
 def folders(store: Store) -> tuple[str, ...]:

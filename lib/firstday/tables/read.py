@@ -9,12 +9,12 @@ from operator import xor
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from py4j.protocol import Py4JJavaError
 from pyspark.errors import AnalysisException, PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
     LongType,
+    NullType,
     StructField,
     StructType,
     TimestampNTZType,
@@ -22,6 +22,7 @@ from pyspark.sql.types import (
 )
 
 from firstday.errors import DataError, FirstdayError
+from firstday.spark.failures import FAILURES
 from firstday.tables.address import (
     EXTENSION,
     FORMATS,
@@ -48,6 +49,7 @@ SESSION = {
     NANOS: "true",  # nanoseconds as whole numbers, which are made timestamps here
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",  # days before 1582 as they were written
     "spark.sql.parquet.int96RebaseModeInRead": "CORRECTED",
+    "spark.sql.legacy.javaCharsets": "true",  # all encodings that Java has, as before Spark 4
     "spark.sql.sources.partitionColumnTypeInference.enabled": "false",  # category=01/ is 01, not 1
 }
 
@@ -145,8 +147,14 @@ def _as_declared(frame: DataFrame, name: str, how: Reading) -> DataFrame:
                 value=frame.columns,
                 next_step="mend --columns",
             )
-    frame = mapped(frame, how.columns)
+    frame = _without_void(mapped(frame, how.columns))
     return frame if how.time_zone is None else _with_instants(frame, how.time_zone)
+
+
+def _without_void(frame: DataFrame) -> DataFrame:
+    """A column without any value is text, as it is in CSV: Spark 4 reads Parquet's as of the type void."""
+    void = [each.name for each in frame.schema if isinstance(each.dataType, NullType)]
+    return frame.withColumns({name: column(name).cast("string") for name in void}) if void else frame
 
 
 def _prepare(spark: SparkSession) -> None:
@@ -277,7 +285,7 @@ def _read_parquet(spark: SparkSession, path: str, name: str, time_zone: str | No
     """
     try:
         return _read_parquet_alike(spark, [path], {}, name, time_zone)
-    except (PySparkException, Py4JJavaError) as error:
+    except FAILURES as error:
         if not re.search("(?i)failed to merge|failed merging", str(error)):
             raise
         parts = _by_precision(spark, path)
@@ -286,7 +294,7 @@ def _read_parquet(spark: SparkSession, path: str, name: str, time_zone: str | No
         root = {"basePath": path}
         try:  # zoneless times stay so, to be alike
             frames = [_read_parquet_alike(spark, own, root, name, None) for own in parts]
-        except (PySparkException, Py4JJavaError):
+        except FAILURES:
             raise _other_types(spark, path, name) from error
         _refuse_two_types(name, [*zip(frames, parts, strict=True)])
         return reduce(lambda one, other: one.unionByName(other, allowMissingColumns=True), frames)

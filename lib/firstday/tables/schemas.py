@@ -167,6 +167,14 @@ def quoted(name: str) -> str:
     return "`" + name.replace("`", "``") + "`"
 
 
+def sql_text(text: str) -> str:
+    """A text as SQL has it, whatever is in it: no quotes and no escapes, which settings read differently.
+
+    For statements that bind no parameters: Delta's DELETE does not on Spark 4.
+    """
+    return f"CAST(X'{text.encode().hex()}' AS STRING)"
+
+
 def column(name: str) -> Column:
     """The column of exactly this name: dots, quotes and backticks in it are part of it, never syntax."""
     return F.col(quoted(name))

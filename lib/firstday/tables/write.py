@@ -23,8 +23,6 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from py4j.protocol import Py4JJavaError
-from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
@@ -32,6 +30,7 @@ from pyspark.sql.types import StructType
 from firstday import logs
 from firstday.errors import ConflictError, OutputError
 from firstday.parallel import side_by_side
+from firstday.spark.failures import FAILURES
 from firstday.tables.check import Checked, refuse_beyond
 from firstday.tables.delta import ATTEMPTS_TABLE, QUARANTINE_TABLE, RUNS_TABLE, Run, Store
 from firstday.tables.faults import data_errors
@@ -101,7 +100,7 @@ class Output:
             if error is None:
                 raise
             error.add_note(f"Rows of run {self.run_id} could not be removed; the next run does it. {failure}")
-        if isinstance(error, Py4JJavaError | PySparkException):
+        if isinstance(error, FAILURES):
             # Spark is lazy: a damaged file of an input may come to light in any step of the job.
             with data_errors():
                 raise error
