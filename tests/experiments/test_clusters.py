@@ -134,18 +134,6 @@ def test_three_against_three_can_say_nothing_and_says_so() -> None:
     assert np.isposinf(found.effect.high)
 
 
-def test_pairs_swap_within_themselves() -> None:
-    """Days of a pair are alike, pairs are not: drawn in pairs the test sees the effect, drawn freely not."""
-    random = np.random.default_rng(5)
-    pair = np.repeat(np.arange(8), 2)
-    treated = np.tile([True, False], 8)
-    y = 10 * random.normal(size=8)[pair] + 1.0 * treated + 0.1 * random.normal(size=16)
-    paired = randomisation_test(y, np.ones(16), treated, strata=list(pair))
-    assert (paired.assignments, paired.exact) == (256, True)
-    assert paired.effect.p_value == pytest.approx(2 / 256)
-    assert randomisation_test(y, np.ones(16), treated, draws=2000).effect.p_value > 0.3
-
-
 def test_too_many_assignments_are_drawn() -> None:
     y, people, treated = (np.atleast_2d(part)[0] for part in cities(8, 0.5, effect=0.05))
     exact = randomisation_test(y, people, treated, draws=20_000)

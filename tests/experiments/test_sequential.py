@@ -120,8 +120,6 @@ def test_all_intervals_of_an_experiment_cover_a_true_effect() -> None:
     found = always_valid(estimate, error, units, planned_units=6_000)
     assert ever_wrong(found, 0.03) <= ALPHA + MARGIN
     assert (found.p_value[:, -1] <= ALPHA).mean() > 0.95
-    together = always_valid(estimate, error, units, planned_units=6_000, running=True)
-    assert ever_wrong(together, 0.03) <= ALPHA + MARGIN
 
 
 def test_click_rates_with_cohorts_arriving() -> None:
@@ -177,16 +175,6 @@ def test_p_value_and_interval_agree_on_when_to_stop() -> None:
     excludes = (found.low > 0) | (found.high < 0)
     np.testing.assert_array_equal(np.maximum.accumulate(excludes, axis=-1), found.p_value <= ALPHA)
     assert 0.05 < excludes.any(-1).mean() < 1
-
-
-def test_running_intervals_never_widen_and_are_empty_rather_than_reversed() -> None:
-    estimate, error = np.array([0.0, 0.5, 0.2, 3.0, 0.0]), np.full(5, 0.1)
-    units = 1_000.0 * np.arange(1, 6)
-    found = always_valid(estimate, error, units, planned_units=3_000)
-    together = always_valid(estimate, error, units, planned_units=3_000, running=True)
-    np.testing.assert_array_equal(together.low[:3], np.maximum.accumulate(found.low[:3]))
-    np.testing.assert_array_equal(together.high[:3], np.minimum.accumulate(found.high[:3]))
-    assert np.isnan([together.low[3:], together.high[3:]]).all()
 
 
 def test_no_verdict_before_there_are_enough_units_or_without_an_error() -> None:

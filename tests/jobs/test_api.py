@@ -21,6 +21,7 @@ from firstday.spark.local_rows import local_rows
 from firstday.tables import Sources
 from firstday.tables.published import published_answer
 from tests.jobs.small import made, published, run, status
+from tests.jobs.test_train import lists
 from tests.tables import independent
 
 NOT_EQUAL = ["run_id", "batch_id"]
@@ -133,6 +134,35 @@ def test_discover_publishes_what_the_job_publishes(spark: SparkSession, tmp_path
         assert_same(published(tmp_path / "function", table), published(tmp_path / "job", table))
     assert found.answer.verdict == found.tables["hypotheses"].collect()[0]["verdict"]
     assert (tmp_path / "function" / "discover.html").exists()
+
+
+@pytest.mark.synapseml
+def test_train_publishes_what_the_job_publishes(tmp_path: Path) -> None:
+    file = lists(tmp_path, 200, 1)
+    asked = ["--group", "query_id", "--features", "f*", "--seed", 3, "--set", "train.num_iterations=20"]
+    assert status(["train", "--examples", file, *asked, "--out", tmp_path / "job"]) == 0
+    rows = pd.read_parquet(file)
+    # A name of its own: the job's model is the champion of the other one by now.
+    found = fd.train(
+        examples=rows,
+        group="query_id",
+        features=["f*"],
+        seed=3,
+        train={"num_iterations": 20},
+        registered_model="another",
+    )
+    found.save(str(tmp_path / "function"), track=False)
+    for table in found.tables:
+        one, other = (independent.published(tmp_path / out, table) for out in ("function", "job"))
+        one, other = (
+            each.drop(columns=[name for name in NOT_EQUAL if name in each]) for each in (one, other)
+        )
+        exact = [name for name in one if one[name].dtype.kind != "f"]
+        one, other = (
+            each.assign(**{name: each[name].map(str) for name in exact}).sort_values(exact, ignore_index=True)
+            for each in (one, other)
+        )
+        pd.testing.assert_frame_equal(one, other, rtol=1e-9)  # sums are added in another order
 
 
 def test_assign_and_simulate_publish_what_the_jobs_publish(tmp_path: Path) -> None:

@@ -207,7 +207,7 @@ def test_what_the_log_does_not_tell() -> None:
     assert (found.most_slots, found.unclear) == (2, 2)
     assert any("slots from 3 on" in note for note in found.notes)
     refuse_unseen(2, found.most_slots)
-    with pytest.raises(DataError, match="tells of 2"):
+    with pytest.raises(DataError, match="known for 2"):
         refuse_unseen(3, found.most_slots)
     none = slot_count(by_pandas(log.assign(click=0)))
     assert none.recommended is None

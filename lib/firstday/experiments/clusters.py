@@ -21,7 +21,6 @@ What goes wrong:
 
 import itertools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -107,7 +106,6 @@ def randomisation_test(
     d: npt.ArrayLike,
     treated: npt.ArrayLike,
     *,
-    strata: Sequence[int] | None = None,
     draws: int = 10_000,
     seed: int = 0,
     alpha: float = 0.05,
@@ -121,14 +119,11 @@ def randomisation_test(
     Simchi-Levi & Zhao 2023). Bounds are the effects, the same for all (y grows by effect × d where treated),
     that the same test does not reject.
 
-    strata: a label a cluster; arms were drawn within each (two days of a pair, the weeks of a city). Blocks
-    that drew their arms by tossing a coin are as in one stratum, given how many got heads. All assignments
-    are looked at if there are at most `draws`, else that many are drawn, and the observed one is counted in
-    (Phipson & Smyth 2010, Statistical Applications in Genetics and Molecular Biology 9).
+    All assignments are looked at if there are at most `draws`, else that many are drawn, and the observed one
+    is counted in (Phipson & Smyth 2010, Statistical Applications in Genetics and Molecular Biology 9).
     """
     y, d, arms = _checked(y, d, treated)
-    labels = np.zeros(arms.shape[-1], dtype=int) if strata is None else np.asarray(strata)
-    drawn, exact = _assignments(arms, labels, draws, seed)
+    drawn, exact = _assignments(arms, draws, seed)
     observed = _difference(y, d, (y * arms).sum(-1), (d * arms).sum(-1))
     as_drawn = _difference(y, d, y @ drawn.T, d @ drawn.T)
     carried = _difference(d * arms, d, (d * arms) @ drawn.T, d @ drawn.T)
@@ -179,32 +174,23 @@ def _as_extreme(observed: Floats, drawn: Floats, carried: Floats) -> tuple[Float
     return low, np.where(always, np.inf, np.maximum(ends[0], ends[1]))
 
 
-def _assignments(
-    arms: npt.NDArray[np.bool_], labels: npt.NDArray[np.int_], draws: int, seed: int
-) -> tuple[npt.NDArray[np.bool_], bool]:
-    """(assignments, clusters), as many treated in each stratum as there were; whether these are all."""
-    places = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    treated = [arms[..., place].sum(-1) for place in places]
-    if any(np.ptp(count) for count in treated):
+def _assignments(arms: npt.NDArray[np.bool_], draws: int, seed: int) -> tuple[npt.NDArray[np.bool_], bool]:
+    """(assignments, clusters), as many treated in each as there were; whether these are all."""
+    treated, clusters = arms.sum(-1), arms.shape[-1]
+    if np.ptp(treated):
         raise DataError(
-            "each entry has as many treated clusters, in each stratum",
-            value=[np.unique(count).tolist() for count in treated],
+            "each entry has as many treated clusters",
+            value=np.unique(treated).tolist(),
             next_step="test entries with different numbers one by one",
         )
-    counts = [int(count.max()) for count in treated]
-    clusters = arms.shape[-1]
-    if math.prod(math.comb(len(place), count) for place, count in zip(places, counts, strict=True)) <= draws:
-        each = (itertools.combinations(place, count) for place, count in zip(places, counts, strict=True))
-        chosen = [np.concatenate(sets).astype(int) for sets in itertools.product(*each)]
+    count = int(treated.max())
+    if math.comb(clusters, count) <= draws:
+        chosen = np.array(list(itertools.combinations(range(clusters), count)), dtype=int)
         drawn = np.zeros((len(chosen), clusters), dtype=bool)
-        np.put_along_axis(drawn, np.array(chosen), True, axis=1)
+        np.put_along_axis(drawn, chosen, True, axis=1)
         return drawn, True
-    random = np.random.default_rng(seed)
-    drawn = np.zeros((draws, clusters), dtype=bool)
-    for place, count in zip(places, counts, strict=True):
-        first = np.broadcast_to(np.arange(len(place)) < count, (draws, len(place)))
-        drawn[:, place] = random.permuted(first, axis=1)
-    return drawn, False
+    first = np.broadcast_to(np.arange(clusters) < count, (draws, clusters))
+    return np.random.default_rng(seed).permuted(first, axis=1), False
 
 
 def _checked(

@@ -56,7 +56,6 @@ def always_valid(
     planned_units: float,
     alpha: float = 0.05,
     least_units: float = LEAST_UNITS,
-    running: bool = False,
 ) -> Estimate:
     """The confidence sequence at looks along the last axis, each look with all units so far.
 
@@ -64,10 +63,6 @@ def always_valid(
     smaller arm had at each look, planned_units how many it shall have when the sequence is to be
     tightest (it may run on). p_value is the least of all looks so far: it never rises again, and is at
     most alpha from the first look on whose interval leaves out 0. statistic is the plain z.
-
-    running: each interval is what all so far have in common, which is as valid and never widens; NaN
-    where they have nothing in common, which has a chance of at most alpha while the effect stays the
-    same.
 
     Before least_units, and without a standard error, bounds and p-value are NaN: no verdict yet. Raises
     SettingsError for planned_units below 1 and an alpha outside 0 to 1.
@@ -82,11 +77,9 @@ def always_valid(
     margin = error * np.sqrt((x + 1) / x * np.log((x + 1) / alpha**2))
     statistic = estimate / error
     p_value = np.minimum(1, np.sqrt(x + 1) * np.exp(-x / (x + 1) * statistic**2 / 2))
-    low, high = estimate - margin, estimate + margin
-    if running:
-        low, high = np.fmax.accumulate(low, axis=-1), np.fmin.accumulate(high, axis=-1)
-        low, high = np.where(low <= high, (low, high), np.nan)
-    return Estimate(estimate, low, high, error, statistic, np.fmin.accumulate(p_value, axis=-1))
+    return Estimate(
+        estimate, estimate - margin, estimate + margin, error, statistic, np.fmin.accumulate(p_value, axis=-1)
+    )
 
 
 def mixture(planned_units: float, alpha: float) -> float:
