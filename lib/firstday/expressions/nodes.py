@@ -65,6 +65,13 @@ PREDICATES: tuple[type[exp.Expr], ...] = (
     exp.NullSafeEQ,
     *LIKE,
 )
+# Of values: behind these operators Spark reads `not` as a column, and what follows as its new name.
+OF_VALUES: tuple[type[exp.Expr], ...] = (
+    *(kind for kind in BINARY if kind not in (exp.And, exp.Or)),
+    *(exp.Neg, exp.BitwiseNot, exp.Is, exp.Between, exp.Escape),
+    *NEGATED,
+    *LIKE,
+)
 # What is refused, by Spark's names of it.
 OTHERS: dict[type[exp.Expr], str] = {
     exp.Lambda: "LambdaFunction", exp.Window: "WindowExpression", exp.Star: "UnresolvedStar",
@@ -92,6 +99,8 @@ def nodes_of(tree: exp.Expr) -> list[Node]:
         return node(BINARY[kind], *map(nodes_of, _chain(tree, kind)))
     if kind in BINARY:
         return node(BINARY[kind], nodes_of(tree.this), nodes_of(tree.expression))
+    if kind is exp.Not and isinstance(tree.parent, OF_VALUES):
+        raise ReadingError("NOT goes into parentheses behind an operator on values")
     if kind in UNARY:
         return node(UNARY[kind], nodes_of(tree.this))
     if kind in NEGATED:
