@@ -57,10 +57,8 @@ class Known:
 
 def known(bank: Bank, history_days: int) -> Known:
     """The world's parameters, found by regression of all true tastes: 10,000 customers leave no error."""
-    table = bank.customers.drop(columns=["user_id", "joined_at"])
-    features = pd.get_dummies(table.assign(balance=np.log(table["balance"]))).to_numpy(float)
-    columns = people._standard(features)
-    columns = np.column_stack([np.ones(len(table)), columns, people._standard(columns[:, [0]] ** 2)])
+    features = people.demographics(bank.customers.drop(columns=["user_id", "joined_at"]))
+    columns = np.column_stack([np.ones(len(features)), features])
     taste = bank.people.taste
     told = columns @ np.linalg.lstsq(columns, taste, rcond=None)[0]
     values, vectors = np.linalg.eigh(np.cov((taste - told).T))

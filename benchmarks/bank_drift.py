@@ -11,18 +11,16 @@ the customers had come by a new channel, younger and from elsewhere.
 import argparse
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
 
 import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from benchmarks.bank_play import LOGGED, tables, trained
-from firstday.ranking.history import facts
+from benchmarks.bank_play import log_of, tables, trained
 from firstday.recommendations import lists, weights
 from firstday.recommendations.monitoring_drift import counted, drift, profile, unpacked, watched_columns
 from firstday.simulation import simulate_bank
-from firstday.spark.frames import break_lineage, uniform_hash
+from firstday.spark.frames import uniform_hash
 from firstday.spark.session import local_conf, start_local
 
 CHANGED_WEEKS = 3
@@ -32,8 +30,7 @@ def made(
     read: Mapping[str, DataFrame], now: datetime, recipe: lists.Recipe | None, first: datetime
 ) -> tuple[lists.Recipe, lists.Made, pd.DataFrame]:
     """The recipe, trained if there is none, its lists, and the counts of their candidates."""
-    logged: dict[str, Any] = {name: read[name] for name in LOGGED}
-    log = break_lineage(facts(**logged))
+    log = log_of(read)
     recipe = recipe or trained(read, log, first, now)
     found = lists.make(read, log, now, recipe)
     some = found.weighted.where(F.col(lists.SAMPLE).isNotNull())
@@ -55,7 +52,7 @@ def changes(read: Mapping[str, DataFrame], now: datetime) -> dict[str, dict[str,
     }
 
 
-def told(week: int, what: str, found: pd.DataFrame) -> None:
+def print_row(week: int, what: str, found: pd.DataFrame) -> None:
     """Print a line: the features that shifted or moved, and the greatest index of all."""
     shifted = ", ".join(
         f"{row.feature} {row.psi:.2f}" for row in found.itertuples() if row.verdict == "shifted"
@@ -74,10 +71,10 @@ def play(spark: SparkSession, seed: int, customers: int, weeks: int, change: int
         now, read = bank.now.to_pydatetime(), tables(spark, bank)
         recipe, found, counts = made(read, now, recipe, first)
         if before is not None:
-            told(week, "nothing", drift(before, counts, recipe.encoding))
+            print_row(week, "nothing", drift(before, counts, recipe.encoding))
             if change <= week < change + CHANGED_WEEKS:
                 for what, other in changes(read, now).items():
-                    told(week, what, drift(before, made(other, now, recipe, first)[2], recipe.encoding))
+                    print_row(week, what, drift(before, made(other, now, recipe, first)[2], recipe.encoding))
         before = profile(counts, recipe.encoding, now)
         shown: pd.DataFrame = found.lists.toPandas()
         columns = ["user_id", "slot", "category", "content_id", "propensity"]

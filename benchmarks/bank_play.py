@@ -74,6 +74,12 @@ def tables(spark: SparkSession, bank: Bank) -> dict[str, DataFrame]:
     return found
 
 
+def log_of(read: Mapping[str, DataFrame]) -> DataFrame:
+    """The facts of a bank's tables, worked out."""
+    logged: dict[str, Any] = {name: read[name] for name in LOGGED}
+    return break_lineage(facts(**logged))
+
+
 def trained(read: Mapping[str, DataFrame], log: DataFrame, first: datetime, now: datetime) -> lists.Recipe:
     """A recipe with a ranker that learned from the log up to now, as `firstday train` makes it."""
     target = learning.Target()
@@ -104,8 +110,7 @@ def firstday(
 ) -> pd.DataFrame:
     """The lists of a week. recipes: what was learned, by day; the latest counts, unless `retrain`."""
     read = tables(spark, bank)
-    logged: dict[str, Any] = {name: read[name] for name in LOGGED}
-    log = break_lineage(facts(**logged))
+    log = log_of(read)
     now = bank.now.to_pydatetime()
     if not recipes or (retrain and bank.day not in recipes):
         first = bank.impressions["shown_at"].min().to_pydatetime()

@@ -22,9 +22,8 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from benchmarks.bank_play import LOGGED, tables, trained
+from benchmarks.bank_play import log_of, tables, trained
 from firstday.errors import DataError
-from firstday.ranking.history import facts
 from firstday.recommendations import lists
 from firstday.recommendations.contents import content_shares, odds, reacted
 from firstday.recommendations.monitoring_policy import FOLDS, scales
@@ -69,8 +68,7 @@ def world(spark: SparkSession, seed: int, customers: int) -> World:
     """A bank, two policies learned from its log, and what is true of the week to come."""
     bank = simulate_bank(customers=customers, strength=1.0, seed=seed)
     read, now = tables(spark, bank), bank.now.to_pydatetime()
-    logged: dict[str, Any] = {name: read[name] for name in LOGGED}
-    log = break_lineage(facts(**logged))
+    log = log_of(read)
     first, earlier = bank.impressions["shown_at"].min().to_pydatetime(), now - timedelta(days=21)
     shown = trained(read, log, first, now)
     other = replace(

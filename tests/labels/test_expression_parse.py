@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
@@ -17,7 +17,7 @@ from firstday.expressions.nodes import ReadingError
 from firstday.expressions.parse import parse
 from firstday.spark import catalyst
 
-Found = tuple[Counter[str], set[str]]
+Parts = tuple[Counter[str], set[str]]
 # Functions that Spark's parser makes nodes of their own of, and how we name them.
 NODES = {
     "Substring": "substring", "StringTrim": "trim", "StringTrimLeft": "trim", "StringTrimRight": "trim",
@@ -74,18 +74,20 @@ def of(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return shaped | joined | called
 
 
-def found_by_us(text: str) -> Found:
+def parts_by_us(text: str) -> Parts:
     nodes = parse(text)
     if any(node["class"] in REFUSED for node in nodes):
         raise ReadingError("refused")
-    return found(nodes, "class")
+    return parts_of(nodes, "class")
 
 
-def found_by_spark(spark: SparkSession, text: str) -> Found:
-    return found([{**node, "class": catalyst.kind(node)} for node in catalyst.parsed(F.expr(text))], "class")
+def parts_by_spark(spark: SparkSession, text: str) -> Parts:
+    return parts_of(
+        [{**node, "class": catalyst.kind(node)} for node in catalyst.parsed(F.expr(text))], "class"
+    )
 
 
-def found(nodes: Iterable[Mapping[str, Any]], kind: str) -> Found:
+def parts_of(nodes: Iterable[Mapping[str, Any]], kind: str) -> Parts:
     functions: Counter[str] = Counter()
     columns: set[str] = set()  # once each: of BETWEEN Spark 3.5 has the value twice
     for node in nodes:
@@ -108,8 +110,8 @@ def found(nodes: Iterable[Mapping[str, Any]], kind: str) -> Found:
 def same_or_refused(spark: SparkSession, text: str) -> bool:
     """Whether both found the same; False where one of them refuses."""
     try:
-        ours = found_by_us(text)
-        theirs = found_by_spark(spark, text)
+        ours = parts_by_us(text)
+        theirs = parts_by_spark(spark, text)
     except (ReadingError, PySparkException):
         return False
     assert ours == theirs, text
@@ -118,6 +120,8 @@ def same_or_refused(spark: SparkSession, text: str) -> bool:
 
 @settings(max_examples=400)
 @given(expression=st.recursive(atoms, of, max_leaves=8))
+@example("a + not a")  # Spark: the column `not`, called a
+@example("- not a")
 def test_what_is_found_is_what_spark_finds(spark: SparkSession, expression: str) -> None:
     same_or_refused(spark, expression)
 
@@ -180,4 +184,4 @@ def test_plain_conditions_are_read(spark: SparkSession) -> None:
                                   "ſum(a)", "a /*+ b */", "$a", "{a}", "a > all (select 1)", "a = 1 union select 2"])  # fmt: skip
 def test_what_may_be_read_differently_is_refused(text: str) -> None:
     with pytest.raises(ReadingError):
-        found_by_us(text)
+        parts_by_us(text)

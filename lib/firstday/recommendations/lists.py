@@ -140,7 +140,7 @@ def _weighted(
         blocked = blocked.join(only.select("user_id").distinct(), "user_id", "semi")
     blocked = break_lineage(blocked)
     candidates = _candidates(customers, categories, known, blocked, now, recipe)
-    share = min(1.0, sampled / max(blocked.count(), 1))
+    share = min(1.0, sampled / max(blocked.count(), 1)) if sampled else 0.0
     scored = _scored(candidates, known, customers, now, recipe, share)
     weighted = break_lineage(weighted_by(scored, categories, recipe.boost))
     return blocked, weighted, categories.join(_fallback(categories, known, now), "category", "left")

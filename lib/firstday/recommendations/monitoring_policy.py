@@ -77,13 +77,13 @@ def policy_value(
     rows = break_lineage(odds(shown))
     counts = rows.agg(F.count(F.lit(1)).alias("drawn"), F.count("expected").alias("judged")).first()
     assert counts is not None  # an aggregation without groups has one row
-    found, told = _estimated(rows.where(F.col("expected").isNotNull()), counts)
+    found, sentences = _estimated(rows.where(F.col("expected").isNotNull()), counts)
     if found is not None and learned_until is not None and learned_until > since:
-        told += (
+        sentences += (
             f"The ranker learned from days until {learned_until:%Y-%m-%d}, some of which it is judged by: "
             "the figure may be too high.",
         )
-    return PolicyValue(found, told, counts["drawn"], counts["judged"])
+    return PolicyValue(found, sentences, counts["drawn"], counts["judged"])
 
 
 def _drawn(tables: Mapping[str, DataFrame], since: datetime, now: datetime) -> DataFrame:
@@ -151,8 +151,8 @@ def _modelled(rows: DataFrame) -> DataFrame:
         .agg(F.sum("reward").alias("reward"), F.sum("score").alias("score"))
         .toPandas()
     )
-    told = from_pandas(rows.sparkSession, scales(by_fold), SCALES)
-    scaled = rows.join(F.broadcast(told), ["fold", "slot"], "left")
+    scale_table = from_pandas(rows.sparkSession, scales(by_fold), SCALES)
+    scaled = rows.join(F.broadcast(scale_table), ["fold", "slot"], "left")
     scale = F.coalesce("scale", F.lit(0.0))
     return scaled.withColumns(
         {

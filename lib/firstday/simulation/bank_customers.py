@@ -131,13 +131,16 @@ def _table(draw: np.random.Generator, customers: int) -> pd.DataFrame:
     )
 
 
+def demographics(customers: pd.DataFrame) -> Floats:
+    """(customers, features): what tastes follow, of the columns that say who they are, age in a curve too."""
+    features = pd.get_dummies(customers.assign(balance=np.log(customers["balance"])))
+    known = _standard(features.to_numpy(float))
+    return np.column_stack([known, _standard(known[:, [0]] ** 2)])
+
+
 def _tastes(draw: np.random.Generator, customers: pd.DataFrame) -> Floats:
     """In part by demographics, age in a curve too, in part personal; categories of a group are alike."""
-    features = pd.get_dummies(
-        customers.drop(columns=["user_id"]).assign(balance=np.log(customers["balance"]))
-    )
-    known = _standard(features.to_numpy(float))
-    known = np.column_stack([known, _standard(known[:, [0]] ** 2)])
+    known = demographics(customers.drop(columns=["user_id"]))
     by_demographics = _standard(known @ draw.normal(0, 1, (known.shape[1], FACTORS)))
     personal = draw.normal(0, 1, by_demographics.shape)
     factors = np.sqrt(DEMOGRAPHIC_SHARE) * by_demographics + np.sqrt(1 - DEMOGRAPHIC_SHARE) * personal

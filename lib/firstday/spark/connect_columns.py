@@ -63,29 +63,29 @@ def of_a_row(frame: DataFrame, column: Column) -> tuple[bool, bool]:
 
 def _nodes(message: Any) -> Iterator[Mapping[str, Any]]:
     what = message.WhichOneof("expr_type")
-    told = getattr(message, what)
+    body = getattr(message, what)
     if what == "alias":
-        yield from _nodes(told.expr)
+        yield from _nodes(body.expr)
     elif what == "literal":
-        yield {"class": "Literal", "num-children": 0, "dataType": told.WhichOneof("literal_type")}
+        yield {"class": "Literal", "num-children": 0, "dataType": body.WhichOneof("literal_type")}
     elif what == "unresolved_attribute":
-        name = _plain(told.unparsed_identifier)
+        name = _plain(body.unparsed_identifier)
         yield {"class": "UnresolvedAttribute", "num-children": 0, "nameParts": f"[{name}]"}
     elif what == "cast":
-        kind = told.type_str or told.type.WhichOneof("kind")
+        kind = body.type_str or body.type.WhichOneof("kind")
         yield {"class": "Cast", "num-children": 1, "dataType": TYPES.get(kind, kind)}
-        yield from _nodes(told.expr)
+        yield from _nodes(body.expr)
     elif what == "expression_string":
         raise SettingsError(
             "on Spark Connect a function returns Columns that are made in Python, without SQL",
-            value=told.expression,
+            value=body.expression,
             next_step="write it with pyspark.sql.functions, or as a rule in YAML",
         )
     else:
-        below = [each for field, value in told.ListFields() for each in _expressions(field, value)]
+        below = [each for field, value in body.ListFields() for each in _expressions(field, value)]
         node: dict[str, Any] = {"class": CLASSES.get(what, what), "num-children": len(below)}
         if node["class"] == "UnresolvedFunction":
-            node["nameParts"] = f"[{told.function_name}]"
+            node["nameParts"] = f"[{body.function_name}]"
         yield node
         for each in below:
             yield from _nodes(each)

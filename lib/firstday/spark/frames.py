@@ -101,8 +101,8 @@ def not_adaptive(spark: SparkSession) -> Iterator[None]:
 
 def uniform_hash(*keys: "Column | str | int") -> Column:
     """A number in [0, 1) for each combination of keys, the same in every run; a whole number is a salt."""
-    told = [F.lit(key) if isinstance(key, int) else key for key in keys]
-    return F.xxhash64(*told).bitwiseAND((1 << BITS) - 1) / float(1 << BITS)
+    columns = [F.lit(key) if isinstance(key, int) else key for key in keys]
+    return F.xxhash64(*columns).bitwiseAND((1 << BITS) - 1) / float(1 << BITS)
 
 
 def matching(names: Sequence[str], patterns: Sequence[str], what: str) -> list[str]:
